@@ -1,0 +1,1 @@
+"""Joins Kustomer to Klaviyo: support conversations become marketing events."""

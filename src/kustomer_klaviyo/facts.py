@@ -1,0 +1,106 @@
+"""What happened: vendor-neutral facts, each with a key made of the thing itself.
+
+The narrow waist of the house: Kustomer events become facts, facts become Klaviyo calls. Knows neither vendor.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What every fact about one conversation carries along."""
+
+    id: str
+    customer_id: str | None
+    """None when the observation names no customer."""
+    subject: str | None = None
+    channel: str | None = None
+    brand_id: str | None = None
+    rev: int = 0
+    """The vendor's revision of the observation; a higher one is newer."""
+    spam: bool = False
+    imported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationOpened:
+    """A conversation began at ``at``."""
+
+    conversation: Conversation
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """One per conversation."""
+        return f"opened:{self.conversation.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationClosed:
+    """A conversation was marked done at ``at``; a conversation may be closed many times."""
+
+    conversation: Conversation
+    at: datetime
+    approximate: bool = False
+    """The vendor did not state the closing itself, only the change of status: ``at`` may be seconds off."""
+
+    @property
+    def key(self) -> str:
+        """One per closing. A closing known only approximately never takes the key of one stated exactly."""
+        return f"closed:{self.conversation.id}:{'~' if self.approximate else ''}{milliseconds(self.at)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SatisfactionAnswered:
+    """The customer answered the satisfaction survey ``response`` at ``at``."""
+
+    conversation: Conversation
+    at: datetime
+    response: str
+    """Names the survey sent, so that a second survey of the same conversation is another fact."""
+    rating: float | None
+    """Normalised by the vendor to 1 to 5; None when only a score was given."""
+    score: int | None
+    """1 good, 0 bad, as the vendor has it; used only where there is no rating."""
+
+    @property
+    def key(self) -> str:
+        """One per survey sent, however often its answer is touched up."""
+        return f"satisfaction:{self.conversation.id}:{self.response}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """An email address or phone number as the vendor holds it."""
+
+    value: str
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSeen:
+    """A customer as one observation shows them; contacts shared between customers are left out."""
+
+    customer_id: str
+    rev: int
+    emails: tuple[Contact, ...] = ()
+    phones: tuple[Contact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationHinted:
+    """Something seen elsewhere says that this conversation has news worth reading it for."""
+
+    conversation_id: str
+    key: str
+    """The key of the fact that the reading is expected to bring; no reading is owed once it is told."""
+
+
+Fact = ConversationOpened | ConversationClosed | SatisfactionAnswered
+"""What is told to Klaviyo."""
+
+
+def milliseconds(at: datetime) -> int:
+    """Epoch milliseconds: one moment has one text whatever way the vendor wrote it."""
+    return round(at.timestamp() * 1000)

@@ -1,0 +1,67 @@
+"""What a vendor's answer means to us. A refusal is a value, not an exception.
+
+    Outcome
+      Accepted      done
+      Refused       this request is wrong and will be wrong again
+      Throttled     too many requests; later
+      Unreachable   no usable answer; later, and it may have worked
+      LockedOut     the credentials (or the API address) do not work; someone must act
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The vendor took the request."""
+
+    status: int
+    request_id: str | None = None
+    body: bytes = b""
+    note: str | None = None
+    """What the vendor left out although it accepted, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The vendor will never take this request as it is."""
+
+    status: int
+    detail: str
+    """The vendor's own words."""
+    request_id: str | None = None
+    pointer: str | None = None
+    """Where in the request body the fault lies, as a JSON pointer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """A rate limit was met."""
+
+    retry_after: float | None
+    """Seconds the vendor asks us to wait; None when it did not say."""
+    detail: str
+    request_id: str | None = None
+    status: int = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No answer, or one that says nothing about the request. It may or may not have been carried out."""
+
+    detail: str
+    status: int | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedOut:
+    """The vendor does not let us in: key, scope or API revision."""
+
+    status: int
+    detail: str
+    request_id: str | None = None
+
+
+Outcome = Accepted | Refused | Throttled | Unreachable | LockedOut
