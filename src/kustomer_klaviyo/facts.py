@@ -95,6 +95,8 @@ class ConversationHinted:
     conversation_id: str
     key: str
     """The key of the fact that the reading is expected to bring; no reading is owed once it is told."""
+    at: datetime
+    """When that happened."""
 
 
 Fact = ConversationOpened | ConversationClosed | SatisfactionAnswered

@@ -1,11 +1,10 @@
 """What a vendor's answer means to us. A refusal is a value, not an exception.
 
-    Outcome
-      Accepted      done
-      Refused       this request is wrong and will be wrong again
-      Throttled     too many requests; later
-      Unreachable   no usable answer; later, and it may have worked
-      LockedOut     the credentials (or the API address) do not work; someone must act
+- Accepted: done
+- Refused: this request is wrong and will be wrong again
+- Throttled: too many requests; later
+- Unreachable: no usable answer; later, and it may have worked
+- LockedOut: the credentials or the API address do not work; someone must act
 """
 
 from dataclasses import dataclass

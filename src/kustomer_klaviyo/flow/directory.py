@@ -1,0 +1,76 @@
+"""The connections at hand in this process, read again when one was saved."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from kustomer_klaviyo.flow.options import ConnectionOptions, read_options
+from kustomer_klaviyo.flow.telling import Rules
+from kustomer_klaviyo.klaviyo.express import ExpressOptions
+from kustomer_klaviyo.store.connections import Connection, Connections
+from kustomer_klaviyo.store.database import UNREACHABLE
+
+LOOK_AGAIN_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A connection with its settings read."""
+
+    connection: Connection
+    options: ConnectionOptions
+    rules: Rules
+
+
+def joined(connection: Connection) -> Joined:
+    """Read a connection's settings. Raises OptionsError."""
+    options = read_options(connection.options)
+    express = ExpressOptions(
+        org=connection.organisation,
+        created_metric=options.created_metric,
+        closed_metric=options.closed_metric,
+        satisfaction_metric=options.satisfaction_metric,
+        link_template=options.link_template,
+    )
+    return Joined(connection, options, Rules(options, express, connection.horizon))
+
+
+class Directory:
+    """All connections, kept in memory; a database that is away leaves the last ones standing."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._joined: dict[str, Joined] | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the connections were ever read; until then nobody can be told from a stranger."""
+        return self._joined is not None
+
+    def get(self, connection_id: str) -> Joined | None:
+        """Return a connection by its id."""
+        return None if self._joined is None else self._joined.get(connection_id)
+
+    def all(self) -> list[Joined]:
+        """Return every connection."""
+        return list((self._joined or {}).values())
+
+    async def read(self) -> None:
+        """Read all connections anew."""
+        self._joined = {connection.id: joined(connection) for connection in await self._connections.all()}
+
+    async def keep_fresh(self) -> None:
+        """Read again whenever a connection was saved; runs until cancelled."""
+        seen: object = None
+        while True:
+            try:
+                mark = await self._connections.mark()
+                if mark != seen or self._joined is None:
+                    await self.read()
+                    seen = mark
+            except UNREACHABLE as error:
+                log.warning("connections.unread", error=type(error).__name__)
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)

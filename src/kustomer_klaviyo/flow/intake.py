@@ -1,0 +1,216 @@
+"""The door: a webhook is verified, read, and acknowledged once it is durable or found to tell nothing new.
+
+Events that arrive while one commit is in flight share the next one (group commit). Knows nothing of HTTP's machinery.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from kustomer_klaviyo.flow.directory import Directory, Joined
+from kustomer_klaviyo.flow.news import Doorkeeper
+from kustomer_klaviyo.kustomer.interpret import Statement, interpret
+from kustomer_klaviyo.kustomer.signature import is_signed
+from kustomer_klaviyo.kustomer.wire import Envelope, MalformedJSON, as_id, decode_webhook
+from kustomer_klaviyo.store import deliveries, people, tallies
+from kustomer_klaviyo.store.database import UNREACHABLE, Database
+from kustomer_klaviyo.store.inbox import NewEvent, land
+
+LARGEST_BODY = 1_000_000
+"""Bytes; the largest documents of both vendors are far smaller."""
+
+LARGEST_GROUP = 512
+MOST_WAITING = 4096
+"""Events that may wait for their commit; beyond it Kustomer is asked to come again."""
+
+COMMIT_SECONDS = 5.0
+AWAY_SECONDS = 0.5
+"""After the database was found away, events are turned back at once for this long."""
+
+STRANGER_TOKENS = ("no connection has this token",)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the vendor is told."""
+
+    status: int
+    text: str
+    retry_after: int | None = None
+
+
+RECEIVED = Answer(200, "received")
+NOTHING_NEW = Answer(200, "nothing new")
+UNKNOWN_CONNECTION = Answer(404, "no such connection, or the signature does not belong to it")
+BAD_SIGNATURE = Answer(401, "no such connection, or the signature does not belong to it")
+BAD_JSON = Answer(400, "the body is not a JSON object")
+TOO_LARGE = Answer(413, f"the body is larger than {LARGEST_BODY} bytes")
+AWAY = Answer(503, "the event could not be stored; send it again", retry_after=5)
+BUSY = Answer(503, "too many events wait to be stored; send it again", retry_after=2)
+
+
+@dataclass(slots=True)
+class Arrival:
+    """An event at the door, waiting to become durable."""
+
+    joined: Joined
+    statement: Statement
+    event: NewEvent
+    answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Intake:
+    """Takes webhooks in. One per process; ``run`` must run beside it."""
+
+    def __init__(self, database: Database, directory: Directory) -> None:
+        self._database = database
+        self._directory = directory
+        self._doorkeeper = Doorkeeper()
+        self._waiting: list[Arrival] = []
+        self._arrived = asyncio.Event()
+        self._lane: AsyncConnection[DictRow] | None = None
+        self._away_until = 0.0
+        self._tallies: Counter[tuple[str, str]] = Counter()
+
+    async def receive(self, connection_id: str, signature: str, body: bytes) -> Answer:
+        """Answer one webhook; 2xx only when nothing of it can be lost any more."""
+        if not self._directory.is_known:
+            return AWAY
+        joined = self._directory.get(connection_id)
+        tokens = STRANGER_TOKENS if joined is None else joined.connection.secrets.webhook_tokens
+        signed = is_signed(body, signature, tokens)
+        if joined is None:
+            return UNKNOWN_CONNECTION
+        if not signed:
+            self._count(joined, "bad signature")
+            return BAD_SIGNATURE
+        now = datetime.now(UTC)
+        try:
+            envelope = decode_webhook(body)
+        except MalformedJSON:
+            self._count(joined, "malformed")
+            return BAD_JSON
+        statement = interpret(envelope, received_at=now)
+        self._count(joined, "received")
+        return await self._admit(joined, statement, _new_event(joined, envelope, statement, body, now))
+
+    async def _admit(self, joined: Joined, statement: Statement, event: NewEvent) -> Answer:
+        is_certain = not self._doorkeeper.unknown(joined, statement)
+        if is_certain and not self._needs_lane(joined, statement):
+            self._count(joined, "nothing new")
+            return NOTHING_NEW
+        if asyncio.get_running_loop().time() < self._away_until:
+            return AWAY
+        if len(self._waiting) >= MOST_WAITING:
+            return BUSY
+        arrival = Arrival(joined, statement, event)
+        self._waiting.append(arrival)
+        self._arrived.set()
+        return await arrival.answer
+
+    def _needs_lane(self, joined: Joined, statement: Statement) -> bool:
+        return self._doorkeeper.is_news(joined, statement) or self._doorkeeper.advances(joined, statement) is not None
+
+    def _count(self, joined: Joined, name: str) -> None:
+        self._tallies[joined.connection.id, name] += 1
+
+    async def run(self) -> None:
+        """Commit group after group until cancelled; what still waits then is turned back."""
+        try:
+            while True:
+                await self._arrived.wait()
+                group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+                if not self._waiting:
+                    self._arrived.clear()
+                await self._commit(group)
+        finally:
+            _answer(self._waiting, AWAY)
+            await self._close_lane()
+
+    async def keep_counting(self, *, seconds: float = 1.0) -> None:
+        """Write the counters down now and then; runs until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.write_counts()
+
+    async def write_counts(self) -> None:
+        """Write the counters down; those of a database that is away are kept for the next time."""
+        counts, self._tallies = self._tallies, Counter()
+        if not counts:
+            return
+        try:
+            await tallies.add(self._database, counts)
+        except UNREACHABLE:
+            self._tallies.update(counts)
+
+    async def _commit(self, group: list[Arrival]) -> None:
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                if self._lane is None:
+                    self._lane = await self._database.lane()
+                await self._store(self._lane, group)
+        except BaseException as error:
+            _answer(group, AWAY)
+            await self._close_lane()
+            if not isinstance(error, UNREACHABLE):
+                raise
+            self._away_until = asyncio.get_running_loop().time() + AWAY_SECONDS
+            log.warning("intake.database_away", turned_back=len(group), error=type(error).__name__)
+
+    async def _store(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
+        await self._ask(lane, group)
+        news = [arrival for arrival in group if self._doorkeeper.is_news(arrival.joined, arrival.statement)]
+        if news:
+            await land(lane, [arrival.event for arrival in news])
+        noise = [arrival for arrival in group if not self._doorkeeper.is_news(arrival.joined, arrival.statement)]
+        advances = {self._doorkeeper.advances(arrival.joined, arrival.statement) for arrival in noise} - {None}
+        if advances:
+            await people.advance(lane, [advance for advance in advances if advance is not None])
+        for arrival in group:
+            self._doorkeeper.landed(arrival.joined, arrival.statement)
+        for arrival in noise:
+            self._count(arrival.joined, "nothing new")
+        _answer(news, RECEIVED)
+        _answer(noise, NOTHING_NEW)
+
+    async def _ask(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
+        unknown = [self._doorkeeper.unknown(arrival.joined, arrival.statement) for arrival in group]
+        keys = {pair for one in unknown for pair in one.keys}
+        customers = {pair for one in unknown for pair in one.customers}
+        told = await deliveries.told(lane, list(keys)) if keys else {}
+        known = await people.known(lane, list(customers)) if customers else {}
+        self._doorkeeper.learn(told, known)
+
+    async def _close_lane(self) -> None:
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            with suppress(*UNREACHABLE):
+                await lane.close()
+
+
+def _answer(arrivals: list[Arrival], answer: Answer) -> None:
+    for arrival in arrivals:
+        if not arrival.answer.done():
+            arrival.answer.set_result(answer)
+
+
+def _new_event(joined: Joined, envelope: Envelope, statement: Statement, body: bytes, now: datetime) -> NewEvent:
+    name = envelope.name if isinstance(envelope.name, str) and envelope.name.isprintable() else "unnamed"
+    return NewEvent(
+        connection_id=joined.connection.id,
+        event_id=as_id(envelope.id) or hashlib.blake2b(body, digest_size=16).hexdigest(),
+        name=name[:100],
+        conversation_id=statement.conversation_id,
+        customer_id=statement.customer_id,
+        body=body,
+        received_at=now,
+    )

@@ -1,0 +1,119 @@
+"""Asks Kustomer what no webhook told: customers not known yet, conversations worth another reading.
+
+An answer goes into the inbox as an event like any other, so that there is one way through the house.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import structlog
+
+from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.retry import Chance, Patience, jittered
+from kustomer_klaviyo.flow.understanding import keep_people
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
+from kustomer_klaviyo.store import inbox, lookups, people
+from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.inbox import NewEvent
+from kustomer_klaviyo.store.lookups import DueQuestion, Kind
+
+log = structlog.get_logger()
+
+
+class _Answer(msgspec.Struct):
+    data: msgspec.Raw
+
+
+class _Event(msgspec.Struct, rename="camel"):
+    name: str
+    created_at: str
+    data: msgspec.Raw
+
+
+class LookUp:
+    """Puts one connection's questions to Kustomer."""
+
+    def __init__(self, database: Database, joined: Joined, client: KustomerClient) -> None:
+        self._database = database
+        self._joined = joined
+        self._client = client
+
+    async def answer(self, question: DueQuestion, *, chance: Chance, patience: Patience) -> None:
+        """Ask one question and act on the answer; without one it is asked again later."""
+        outcome = Accepted(200) if question.answered else await self._ask(question)
+        match outcome:
+            case Accepted(body=body) if not body or _is_document(body):
+                await self._settle(question, body)
+            case Refused(status=404):
+                await self._settle_missing(question)
+            case _:
+                await self._ask_later(question, outcome, chance=chance, patience=patience)
+
+    async def _ask(self, question: DueQuestion) -> Outcome:
+        read = self._client.customer if question.kind is Kind.CUSTOMER else self._client.conversation
+        outcome = await read(question.id)
+        log.info(
+            "lookup.asked", connection=self._id, kind=question.kind, id=question.id, outcome=type(outcome).__name__
+        )
+        return outcome
+
+    @property
+    def _id(self) -> str:
+        return self._joined.connection.id
+
+    async def _settle(self, question: DueQuestion, body: bytes) -> None:
+        async with self._database.transaction() as connection:
+            if body:
+                await inbox.land(connection, [_as_event(self._id, question, body)])
+            await lookups.answered(connection, self._id, question)
+
+    async def _settle_missing(self, question: DueQuestion) -> None:
+        async with self._database.transaction() as connection:
+            if question.kind is Kind.CUSTOMER:
+                gone = people.Person(question.id, 0, "gone", {}, None, None, gone=True)
+                await keep_people(connection, self._joined, [gone])
+            await lookups.answered(connection, self._id, question)
+
+    async def _ask_later(
+        self, question: DueQuestion, outcome: Outcome, *, chance: Chance, patience: Patience
+    ) -> None:
+        wait = jittered(patience.first_wait, patience.longest_wait, question.tries, chance)
+        if isinstance(outcome, Throttled | Unreachable) and outcome.retry_after is not None:
+            wait = max(wait, outcome.retry_after)
+        due_at = datetime.now(UTC) + timedelta(seconds=wait)
+        await lookups.later(self._database, self._id, question, due_at=due_at, note=_why(outcome))
+
+
+def _is_document(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _as_event(connection_id: str, question: DueQuestion, body: bytes) -> NewEvent:
+    now = datetime.now(UTC)
+    data = msgspec.json.decode(body, type=_Answer).data
+    event = _Event(name=f"kustomer.{question.kind}.update", created_at=now.isoformat(), data=data)
+    is_customer = question.kind is Kind.CUSTOMER
+    return NewEvent(
+        connection_id=connection_id,
+        event_id=f"read-{question.kind}-{question.id}-{round(now.timestamp() * 1000)}",
+        name=f"kustomer.{question.kind}.read",
+        conversation_id=None if is_customer else question.id,
+        customer_id=question.id if is_customer else None,
+        body=msgspec.json.encode(event),
+        received_at=now,
+    )
+
+
+def _why(outcome: Outcome) -> str:
+    match outcome:
+        case LockedOut(status=status, detail=detail):
+            return f"Kustomer does not let us in ({status}: {detail}); put in a working key with `connect`"
+        case Refused(detail=detail) | Throttled(detail=detail) | Unreachable(detail=detail):
+            return detail
+        case Accepted():
+            return "Kustomer's answer was no JSON document"

@@ -1,0 +1,110 @@
+"""One connection's turn at work in one process: understand, look up, deliver, until nothing is left to do."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from kustomer_klaviyo.flow.delivery import Deliverer
+from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.lookups import LookUp
+from kustomer_klaviyo.flow.retry import Patience
+from kustomer_klaviyo.flow.understanding import understand_some
+from kustomer_klaviyo.store import lookups
+from kustomer_klaviyo.store.database import Database
+
+LINGER_SECONDS = 5.0
+"""A run stays this long without work, so that light traffic finds it there."""
+
+QUESTIONS_AT_ONCE = 8
+
+Turn = Callable[[], Awaitable[float | None]]
+"""Does some work; returns the seconds until it wants another turn (0: at once, None: when woken)."""
+
+
+class Run:
+    """Works for one connection. ``work`` ends by itself after some idle seconds, or soon after ``end``."""
+
+    def __init__(
+        self, database: Database, joined: Joined, *, deliverer: Deliverer, look_up: LookUp, patience: Patience
+    ) -> None:
+        self._database = database
+        self._joined = joined
+        self._deliverer = deliverer
+        self._look_up = look_up
+        self._patience = patience
+        self._woken: list[asyncio.Event] = []
+        self._ended = asyncio.Event()
+        self._active_at = time.monotonic()
+
+    @property
+    def revision(self) -> int:
+        """The revision of the connection that this run works with."""
+        return self._joined.connection.revision
+
+    def wake(self) -> None:
+        """Look for work now."""
+        for woken in self._woken:
+            woken.set()
+
+    def end(self) -> None:
+        """Finish what is in flight, begin nothing new."""
+        self._ended.set()
+        self.wake()
+
+    async def work(self) -> None:
+        """Do what there is to do."""
+        async with asyncio.TaskGroup() as group:
+            for turn in (self._understand, self._ask, self._deliver):
+                group.create_task(self._repeat(turn))
+            group.create_task(self._end_when_idle())
+        await self._deliverer.finish()
+
+    async def _repeat(self, turn: Turn) -> None:
+        woken = asyncio.Event()
+        self._woken.append(woken)
+        while not self._ended.is_set():
+            woken.clear()
+            wait = await turn()
+            if wait == 0:
+                self._active_at = time.monotonic()
+                continue
+            try:
+                async with asyncio.timeout(min(LINGER_SECONDS, wait or LINGER_SECONDS)):
+                    await woken.wait()
+            except TimeoutError:
+                pass
+
+    async def _end_when_idle(self) -> None:
+        while not self._ended.is_set():
+            idle = time.monotonic() - self._active_at
+            if idle > LINGER_SECONDS and not self._deliverer.in_flight:
+                self.end()
+            try:
+                async with asyncio.timeout(LINGER_SECONDS / 5):
+                    await self._ended.wait()
+            except TimeoutError:
+                pass
+
+    async def _understand(self) -> float | None:
+        understood = await understand_some(self._database, self._joined)
+        if understood.events:
+            self.wake()
+            return 0
+        return None
+
+    async def _deliver(self) -> float | None:
+        return await self._deliverer.turn(on_progress=self.wake)
+
+    async def _ask(self) -> float | None:
+        connection_id = self._joined.connection.id
+        questions = await lookups.due(self._database, connection_id, QUESTIONS_AT_ONCE)
+        if questions:
+            async with asyncio.TaskGroup() as group:
+                for question in questions:
+                    group.create_task(self._look_up.answer(question, chance=random.random, patience=self._patience))
+            self.wake()
+            return 0
+        next_due = await lookups.next_due(self._database, connection_id)
+        return None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,219 @@
+"""What a Kustomer document says happened: events become facts. Pure; knows nothing of Klaviyo or of storage.
+
+Facts are stated, not detected: each observation of a conversation states all it shows, whatever changed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from kustomer_klaviyo.facts import (
+    Contact,
+    Conversation,
+    ConversationClosed,
+    ConversationHinted,
+    ConversationOpened,
+    Fact,
+    PersonSeen,
+    SatisfactionAnswered,
+)
+from kustomer_klaviyo.kustomer.wire import (
+    Attributes,
+    Envelope,
+    Relationships,
+    Resource,
+    as_id,
+    as_list,
+    as_number,
+    as_object,
+    as_rev,
+    as_text,
+    as_time,
+    changed_to,
+    related_id,
+)
+
+SAME_CLOSING = timedelta(seconds=5)
+"""How far the time of a change of status and the stated closing may lie apart and still be one closing:
+Kustomer's own workers write a conversation milliseconds after one another."""
+
+ANSWERED = ("rated", "commented")
+"""Survey states that hold an answer (help.kustomer.com/en_us/view-satisfaction-surveys-S1_kAtucU)."""
+
+WANTED_EVENTS = (
+    "kustomer.conversation.create",
+    "kustomer.conversation.update",
+    "kustomer.customer.create",
+    "kustomer.customer.update",
+)
+"""The events we subscribe to; any other one is accepted and means nothing here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """All that one event tells."""
+
+    facts: tuple[Fact, ...] = ()
+    person: PersonSeen | None = None
+    hint: ConversationHinted | None = None
+    conversation_id: str | None = None
+    customer_id: str | None = None
+    rev: int = 0
+
+
+NOTHING = Statement()
+
+
+def interpret(event: Envelope, *, received_at: datetime) -> Statement:
+    """Say what a webhook tells; times it does not name fall back on when it was sent, then received."""
+    resource = event.data
+    if resource is None:
+        return NOTHING
+    seen_at = as_time(event.created_at) or received_at
+    kind = _kind(event, resource)
+    resource_id = as_id(resource.id) or as_id(event.data_id)
+    if resource_id is None:
+        return NOTHING
+    if kind == "conversation":
+        return state_conversation(resource, resource_id, seen_at=seen_at, became_done=_became_done(event))
+    if kind == "customer":
+        return state_customer(resource, resource_id, seen_at=seen_at)
+    return NOTHING
+
+
+def _kind(event: Envelope, resource: Resource) -> str | None:
+    parts = event.name.split(".") if isinstance(event.name, str) else []
+    if len(parts) == 3 and parts[0] == "kustomer":
+        return parts[1] if event.name in WANTED_EVENTS else None
+    return resource.type if event.name is None and isinstance(resource.type, str) else None
+
+
+def _became_done(event: Envelope) -> bool:
+    if event.name == "kustomer.conversation.create":
+        return True
+    return bool(changed_to(event.changes, "status") == "done")
+
+
+def state_conversation(resource: Resource, conversation_id: str, *, seen_at: datetime, became_done: bool) -> Statement:
+    """State every fact an observation of a conversation shows, the oldest first."""
+    attributes = resource.attributes or Attributes()
+    conversation = _conversation(attributes, resource.relationships, conversation_id)
+    facts: list[Fact] = [ConversationOpened(conversation, as_time(attributes.created_at) or seen_at)]
+    facts += _closings(attributes, conversation, seen_at=seen_at, became_done=became_done)
+    answer = _answer(attributes.satisfaction_level, conversation, seen_at)
+    if answer is not None:
+        facts.append(answer)
+    return Statement(
+        facts=tuple(facts),
+        conversation_id=conversation_id,
+        customer_id=conversation.customer_id,
+        rev=conversation.rev,
+    )
+
+
+def _conversation(attributes: Attributes, relationships: Relationships | None, conversation_id: str) -> Conversation:
+    neighbours = relationships or Relationships()
+    return Conversation(
+        id=conversation_id,
+        customer_id=related_id(neighbours.customer),
+        subject=as_text(attributes.name),
+        channel=_channel(attributes),
+        brand_id=related_id(neighbours.brand),
+        rev=as_rev(attributes.rev),
+        spam=attributes.spam is True,
+        imported=as_time(attributes.imported_at) is not None,
+    )
+
+
+def _channel(attributes: Attributes) -> str | None:
+    candidates = [
+        *as_list(attributes.channels)[:1],
+        as_object(attributes.first_message_in).get("channel"),
+        as_object(attributes.last_message_in).get("channel"),
+    ]
+    return next((channel for channel in map(as_text, candidates) if channel), None)
+
+
+def _closings(
+    attributes: Attributes, conversation: Conversation, *, seen_at: datetime, became_done: bool
+) -> Iterator[ConversationClosed]:
+    """State the closings shown: the first, the last, and one that only the status shows yet.
+
+    ``lastDone`` is not cleared when a conversation is opened again, so it heals a closing whose webhook was lost; and
+    it may be filled later than the status, so that a ``done`` without a fresh ``lastDone`` is stated approximately.
+    """
+    first = as_time(as_object(attributes.first_done).get("createdAt"))
+    last = as_time(as_object(attributes.last_done).get("createdAt"))
+    if first is not None and (last is None or last - first > SAME_CLOSING):
+        yield ConversationClosed(conversation, first)
+    if last is not None:
+        yield ConversationClosed(conversation, last)
+    if attributes.status != "done":
+        return
+    since = as_time(as_object(attributes.modification_history).get("statusAt"))
+    if since is None and became_done:
+        since = as_time(attributes.updated_at) or seen_at
+    if since is not None and (last is None or since - last > SAME_CLOSING):
+        yield ConversationClosed(conversation, since, approximate=True)
+
+
+def _answer(level: Any, conversation: Conversation, seen_at: datetime) -> SatisfactionAnswered | None:
+    survey = as_object(level)
+    if survey.get("status") not in (*ANSWERED, None):
+        return None
+    rating, score = as_number(survey.get("rating")), as_number(survey.get("score"))
+    if rating is None and score is None:
+        return None
+    return SatisfactionAnswered(
+        conversation,
+        at=as_time(survey.get("updatedAt")) or seen_at,
+        response=_response(survey),
+        rating=rating,
+        score=None if score is None else int(score > 0),
+    )
+
+
+def _response(survey: dict[str, Any]) -> str:
+    """Name the survey sent: its response id; where a survey tool set none, when it was made."""
+    named = as_id(survey.get("formResponse"))
+    if named is not None:
+        return named
+    made = as_time(survey.get("createdAt")) or as_time(survey.get("sentAt"))
+    return "unnamed" if made is None else str(round(made.timestamp() * 1000))
+
+
+def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -> Statement:
+    """State who a customer is, and the conversation whose survey they answered last."""
+    attributes = resource.attributes or Attributes()
+    person = PersonSeen(
+        customer_id,
+        rev=as_rev(attributes.rev),
+        emails=_own(attributes.emails, attributes.shared_emails, "email"),
+        phones=_own(attributes.phones, attributes.shared_phones, "phone"),
+    )
+    hint = _hint(as_object(as_object(attributes.satisfaction_level).get("lastSatisfaction")), seen_at)
+    return Statement(person=person, hint=hint, customer_id=customer_id, rev=person.rev)
+
+
+def _own(listed: Any, shared: Any, field: str) -> tuple[Contact, ...]:
+    """Return the contacts that belong to this customer alone."""
+    strangers = {as_text(as_object(entry).get(field)) for entry in as_list(shared)}
+    contacts = (
+        Contact(value, verified=as_object(entry).get("verified") is True)
+        for entry in as_list(listed)
+        if (value := as_text(as_object(entry).get(field))) is not None and value not in strangers
+    )
+    return tuple(contacts)
+
+
+def _hint(survey: dict[str, Any], seen_at: datetime) -> ConversationHinted | None:
+    """Tell of an answered survey mirrored on the customer: a second signal should the conversation's own be lost."""
+    conversation_id = as_id(survey.get("conversation"))
+    if conversation_id is None or survey.get("status") not in ANSWERED:
+        return None
+    return ConversationHinted(
+        conversation_id,
+        key=f"satisfaction:{conversation_id}:{_response(survey)}",
+        at=as_time(survey.get("updatedAt")) or seen_at,
+    )

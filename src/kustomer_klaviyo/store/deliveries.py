@@ -1,0 +1,273 @@
+"""Landing two, the outbox: every fact told once, by its key, and the call to Klaviyo that we owe for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from kustomer_klaviyo.store.database import Database
+
+
+class State(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    """Owed; sent when it is due and its turn comes."""
+    UNIDENTIFIED = "unidentified"
+    """Nothing to know the person by yet; the reason says what is awaited."""
+    DELIVERED = "delivered"
+    """Klaviyo accepted it."""
+    FAILED = "failed"
+    """Set aside: Klaviyo refused it, or it can never be sent as it is; an admin can act on the reason."""
+    SKIPPED = "skipped"
+    """Set aside by a setting; the reason names it."""
+
+
+ADD = """
+-- A key already told is refused.
+INSERT INTO deliveries (connection_id, key, kind, subject, conversation_id, occurred_at, rev, state, reason, identifier,
+                        event_id, fact, call)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::text[],
+                         %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[])
+ON CONFLICT (connection_id, key) DO NOTHING
+"""
+
+TOLD = """
+-- Which keys are told, and whether a newer observation could still release them.
+SELECT connection_id, key, state = 'skipped' AS held FROM deliveries
+WHERE (connection_id, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
+
+TOLD_OF = """
+-- All that is told of some conversations.
+SELECT conversation_id, key, kind, occurred_at, state, rev FROM deliveries
+WHERE connection_id = %s AND conversation_id = ANY(%s::text[])
+"""
+
+UNIDENTIFIED_OF = """
+-- What waits for an identifier of these customers.
+SELECT key, kind, subject, fact FROM deliveries
+WHERE connection_id = %s AND state = 'unidentified' AND subject = ANY(%s::text[]) ORDER BY seq FOR UPDATE
+"""
+
+RESTATE = """
+-- A delivery that waited for something goes on: identified, released, or set aside.
+UPDATE deliveries SET state = news.state, reason = news.reason, identifier = news.identifier,
+    call = news.call, fact = coalesce(news.fact, deliveries.fact), due_at = now(),
+    settled_at = CASE WHEN news.state IN ('failed', 'skipped') THEN now() END
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[])
+     AS news (key, state, reason, identifier, call, fact)
+WHERE deliveries.connection_id = %s AND deliveries.key = news.key
+"""
+
+DUE = """
+-- What may be sent now: due, and nothing earlier of the same customer is still waiting for its time.
+SELECT key, seq, subject, attempts, first_attempt_at, call FROM deliveries AS due
+WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now()
+  AND NOT EXISTS (
+    SELECT FROM deliveries AS earlier
+    WHERE earlier.connection_id = %(connection)s AND earlier.state = 'waiting' AND earlier.subject = due.subject
+      AND earlier.seq < due.seq AND earlier.due_at > now())
+ORDER BY seq LIMIT %(limit)s
+"""
+
+SETTLE = """
+-- The end of an attempt.
+UPDATE deliveries SET state = news.state, reason = news.reason, due_at = coalesce(news.due_at, deliveries.due_at),
+    attempts = attempts + 1, first_attempt_at = coalesce(first_attempt_at, now()), answer_status = news.status,
+    answer_request_id = news.request_id, answer_detail = news.detail,
+    settled_at = CASE WHEN news.state IN ('delivered', 'failed') THEN now() END
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::text[], %s::text[])
+     AS news (key, state, reason, due_at, status, request_id, detail)
+WHERE deliveries.connection_id = %s AND deliveries.key = news.key AND deliveries.state = 'waiting'
+"""
+
+NEXT_DUE = """
+-- When the next waiting delivery is due.
+SELECT min(due_at) AS due_at FROM deliveries WHERE connection_id = %s AND state = 'waiting'
+"""
+
+EXPIRE = """
+-- What waited too long for an identifier is set aside.
+UPDATE deliveries SET state = 'failed', settled_at = now(),
+    reason = 'no identifier: the customer had neither email nor phone for ' || %s::text || ' days'
+WHERE connection_id = %s AND state = 'unidentified' AND created_at < now() - make_interval(days => %s)
+"""
+
+PURGE = """
+-- Keys settled long before the horizon are no longer needed to refuse a second telling.
+DELETE FROM deliveries WHERE connection_id = %s AND state IN ('delivered', 'skipped')
+  AND greatest(occurred_at, created_at) < now() - make_interval(days => %s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A fact told for the first time, and what is owed for it."""
+
+    key: str
+    kind: str
+    subject: str
+    conversation_id: str
+    occurred_at: datetime
+    rev: int
+    state: State
+    fact: dict[str, Any]
+    event_id: str | None = None
+    reason: str | None = None
+    identifier: str | None = None
+    call: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told of a conversation before."""
+
+    key: str
+    kind: str
+    occurred_at: datetime
+    state: State
+    rev: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restated:
+    """The new standing of a delivery that waited for something other than its turn."""
+
+    key: str
+    state: State
+    reason: str | None = None
+    identifier: str | None = None
+    call: dict[str, Any] | None = None
+    fact: dict[str, Any] | None = None
+    """The fact as a newer observation has it; None keeps the old one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery whose turn it is."""
+
+    key: str
+    subject: str
+    attempts: int
+    first_attempt_at: datetime | None
+    call: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How an attempt ended."""
+
+    key: str
+    state: State
+    reason: str | None = None
+    due_at: datetime | None = None
+    """When to try again; None unless it still waits."""
+    status: int | None = None
+    request_id: str | None = None
+    detail: str | None = None
+
+
+async def add(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[NewDelivery]) -> None:
+    """Tell facts for the first time."""
+    columns: tuple[list[Any], ...] = (
+        [new.key for new in news],
+        [new.kind for new in news],
+        [new.subject for new in news],
+        [new.conversation_id for new in news],
+        [new.occurred_at for new in news],
+        [new.rev for new in news],
+        [new.state for new in news],
+        [new.reason for new in news],
+        [new.identifier for new in news],
+        [new.event_id for new in news],
+        [Jsonb(new.fact) for new in news],
+        [_json(new.call) for new in news],
+    )
+    await connection.execute(ADD, (connection_id, *columns))
+
+
+async def told(connection: AsyncConnection[DictRow], wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bool]:
+    """Return those (connection, key) pairs that are told, each with whether it is held by a setting."""
+    columns = ([pair[0] for pair in wanted], [pair[1] for pair in wanted])
+    rows = await (await connection.execute(TOLD, columns)).fetchall()
+    return {(row["connection_id"], row["key"]): row["held"] for row in rows}
+
+
+async def told_of(
+    connection: AsyncConnection[DictRow], connection_id: str, conversation_ids: Sequence[str]
+) -> dict[str, list[Told]]:
+    """Return what is told of each conversation."""
+    found: dict[str, list[Told]] = {}
+    for row in await (await connection.execute(TOLD_OF, (connection_id, list(conversation_ids)))).fetchall():
+        one = Told(row["key"], row["kind"], row["occurred_at"], State(row["state"]), row["rev"])
+        found.setdefault(row["conversation_id"], []).append(one)
+    return found
+
+
+async def unidentified_of(
+    connection: AsyncConnection[DictRow], connection_id: str, subjects: Sequence[str]
+) -> list[DictRow]:
+    """Return key, kind, subject and fact of all that waits for an identifier of these customers."""
+    return await (await connection.execute(UNIDENTIFIED_OF, (connection_id, list(subjects)))).fetchall()
+
+
+async def restate(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[Restated]) -> None:
+    """Let deliveries go on that waited for something."""
+    columns: tuple[list[Any], ...] = (
+        [new.key for new in news],
+        [new.state for new in news],
+        [new.reason for new in news],
+        [new.identifier for new in news],
+        [_json(new.call) for new in news],
+        [_json(new.fact) for new in news],
+    )
+    await connection.execute(RESTATE, (*columns, connection_id))
+
+
+async def due(database: Database, connection_id: str, limit: int) -> list[DueDelivery]:
+    """Return what may be sent now, the oldest first."""
+    rows = await database.fetch(DUE, {"connection": connection_id, "limit": limit})
+    return [
+        DueDelivery(row["key"], row["subject"], row["attempts"], row["first_attempt_at"], row["call"]) for row in rows
+    ]
+
+
+async def settle(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[Settled]) -> None:
+    """Write down how attempts ended."""
+    columns: tuple[list[Any], ...] = (
+        [new.key for new in news],
+        [new.state for new in news],
+        [new.reason for new in news],
+        [new.due_at for new in news],
+        [new.status for new in news],
+        [new.request_id for new in news],
+        [new.detail for new in news],
+    )
+    await connection.execute(SETTLE, (*columns, connection_id))
+
+
+async def next_due(database: Database, connection_id: str) -> datetime | None:
+    """Return when the next waiting delivery is due; None when nothing waits."""
+    rows = await database.fetch(NEXT_DUE, (connection_id,))
+    due_at: datetime | None = rows[0]["due_at"]
+    return due_at
+
+
+async def expire_unidentified(database: Database, connection_id: str, *, days: int) -> int:
+    """Set aside what waited too long for an identifier; returns how many."""
+    return await database.execute(EXPIRE, (days, connection_id, days))
+
+
+async def purge(database: Database, connection_id: str, *, days: int) -> int:
+    """Forget what was settled long ago; returns how many."""
+    return await database.execute(PURGE, (connection_id, days))
+
+
+def _json(document: dict[str, Any] | None) -> Jsonb | None:
+    return None if document is None else Jsonb(document)

@@ -1,0 +1,105 @@
+"""Landing one: events as received, durable before they are acknowledged, kept for look-up until they expire."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from kustomer_klaviyo.store.database import Database
+
+LAND = """
+-- All events of one group in one statement, which is one commit; a known event is not an error.
+WITH landed AS (
+    INSERT INTO inbox (connection_id, event_id, name, conversation_id, customer_id, body, received_at)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::timestamptz[])
+    ON CONFLICT (connection_id, event_id) DO NOTHING
+    RETURNING connection_id
+)
+SELECT pg_notify('work', connection_id) FROM (SELECT DISTINCT connection_id FROM landed) AS woken
+"""
+
+WAITING = """
+-- What is to be understood next, in the order of arrival.
+SELECT event_id, seq, name, body, received_at FROM inbox
+WHERE connection_id = %s AND state = 'waiting' ORDER BY seq LIMIT %s
+"""
+
+UNDERSTOOD = """
+-- The events have become facts, or were found to tell nothing new.
+UPDATE inbox SET state = CASE WHEN told.failed THEN 'failed' ELSE 'understood' END, note = told.note
+FROM unnest(%s::text[], %s::text[], %s::boolean[]) AS told (event_id, note, failed)
+WHERE inbox.connection_id = %s AND inbox.event_id = told.event_id
+"""
+
+PURGE = """
+-- Understood events are kept for look-up only so long; what is waiting or failed stays.
+DELETE FROM inbox WHERE state = 'understood' AND received_at < now() - make_interval(days => %s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that is not yet durable."""
+
+    connection_id: str
+    event_id: str
+    name: str
+    conversation_id: str | None
+    customer_id: str | None
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """A durable event that is to be understood."""
+
+    event_id: str
+    name: str
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of an event: a note for the admin, or why it could not be understood."""
+
+    event_id: str
+    note: str
+    failed: bool = False
+
+
+async def land(connection: AsyncConnection[DictRow], events: Sequence[NewEvent]) -> None:
+    """Make a group of events durable and wake who waits for them."""
+    columns: list[list[Any]] = [
+        [event.connection_id for event in events],
+        [event.event_id for event in events],
+        [event.name for event in events],
+        [event.conversation_id for event in events],
+        [event.customer_id for event in events],
+        [event.body for event in events],
+        [event.received_at for event in events],
+    ]
+    await connection.execute(LAND, columns)
+
+
+async def waiting(database: Database, connection_id: str, limit: int) -> list[WaitingEvent]:
+    """Return the oldest events that are still to be understood."""
+    rows = await database.fetch(WAITING, (connection_id, limit))
+    return [WaitingEvent(row["event_id"], row["name"], bytes(row["body"]), row["received_at"]) for row in rows]
+
+
+async def mark_understood(
+    connection: AsyncConnection[DictRow], connection_id: str, readings: Sequence[Reading]
+) -> None:
+    """Note what became of each event."""
+    columns = ([r.event_id for r in readings], [r.note for r in readings], [r.failed for r in readings])
+    await connection.execute(UNDERSTOOD, (*columns, connection_id))
+
+
+async def purge(database: Database, *, days: int) -> int:
+    """Forget events understood long ago; returns how many."""
+    return await database.execute(PURGE, (days,))

@@ -1,0 +1,95 @@
+"""Questions owed to Kustomer's API: customers not known yet, conversations worth another reading."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from kustomer_klaviyo.store.database import Database
+
+
+class Kind(StrEnum):
+    """What is asked for."""
+
+    CUSTOMER = "customer"
+    CONVERSATION = "conversation"
+
+
+ASK = """
+-- A question already owed is not owed twice.
+INSERT INTO lookups (connection_id, kind, id, key, due_at)
+SELECT %s, kind, id, key, now() + make_interval(secs => delay)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[]) AS asked (kind, id, key, delay)
+ON CONFLICT (connection_id, kind, id) DO NOTHING
+"""
+
+DUE = """
+-- The oldest questions that may be asked now; a reading whose fact was told meanwhile is no longer needed.
+SELECT kind, id, tries, key IS NOT NULL AND EXISTS (
+    SELECT FROM deliveries WHERE deliveries.connection_id = lookups.connection_id AND deliveries.key = lookups.key
+) AS answered
+FROM lookups WHERE connection_id = %s AND due_at <= now() ORDER BY due_at LIMIT %s
+"""
+
+LATER = """
+-- No answer yet.
+UPDATE lookups SET tries = tries + 1, due_at = %s, note = %s WHERE connection_id = %s AND kind = %s AND id = %s
+"""
+
+ANSWERED = "DELETE FROM lookups WHERE connection_id = %s AND kind = %s AND id = %s"
+
+NEXT_DUE = "SELECT min(due_at) AS due_at FROM lookups WHERE connection_id = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something to ask Kustomer."""
+
+    kind: Kind
+    id: str
+    key: str | None = None
+    """The key of the fact that the answer is expected to bring."""
+    delay: float = 0.0
+    """Seconds to wait before asking, since the answer may come by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueQuestion:
+    """A question that may be asked now."""
+
+    kind: Kind
+    id: str
+    tries: int
+    answered: bool
+
+
+async def ask(connection: AsyncConnection[DictRow], connection_id: str, questions: Sequence[Question]) -> None:
+    """Owe questions."""
+    columns = ([q.kind for q in questions], [q.id for q in questions], [q.key for q in questions])
+    await connection.execute(ASK, (connection_id, *columns, [q.delay for q in questions]))
+
+
+async def due(database: Database, connection_id: str, limit: int) -> list[DueQuestion]:
+    """Return the questions that may be asked now."""
+    rows = await database.fetch(DUE, (connection_id, limit))
+    return [DueQuestion(Kind(row["kind"]), row["id"], row["tries"], row["answered"]) for row in rows]
+
+
+async def answered(connection: AsyncConnection[DictRow], connection_id: str, question: DueQuestion) -> None:
+    """Strike a question off."""
+    await connection.execute(ANSWERED, (connection_id, question.kind, question.id))
+
+
+async def later(database: Database, connection_id: str, question: DueQuestion, *, due_at: datetime, note: str) -> None:
+    """Ask again at the given time."""
+    await database.execute(LATER, (due_at, note, connection_id, question.kind, question.id))
+
+
+async def next_due(database: Database, connection_id: str) -> datetime | None:
+    """Return when the next question may be asked; None when none is owed."""
+    rows = await database.fetch(NEXT_DUE, (connection_id,))
+    due_at: datetime | None = rows[0]["due_at"]
+    return due_at
