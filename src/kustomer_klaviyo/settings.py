@@ -23,7 +23,8 @@ class Settings:
     database_url: str | None = field(default=None, repr=False)
     """A PostgreSQL 15 or newer of one's own; without it the embedded one is used."""
     secret_key: str | None = field(default=None, repr=False)
-    """Encrypts the stored secrets; several, parted by commas, while it is changed. Else a file in the data directory."""
+    """Encrypts the stored secrets; several, parted by commas, while it is changed. Else a file in the data
+    directory."""
     metrics_token: str | None = field(default=None, repr=False)
     """Who reads /metrics must show this as a bearer token; without it the page does not exist."""
     host: str = "127.0.0.1"

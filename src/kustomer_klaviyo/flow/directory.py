@@ -1,7 +1,9 @@
 """The connections at hand in this process, read again when one was saved."""
 
 import asyncio
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -12,6 +14,7 @@ from kustomer_klaviyo.store.connections import Connection, Connections
 from kustomer_klaviyo.store.database import UNREACHABLE
 
 LOOK_AGAIN_SECONDS = 1.0
+READ_AGAIN_SECONDS = 3600.0
 
 log = structlog.get_logger()
 
@@ -26,8 +29,12 @@ class Joined:
 
 
 def joined(connection: Connection) -> Joined:
-    """Read a connection's settings. Raises OptionsError."""
+    """Read a connection's settings. Raises OptionsError.
+
+    What is kept of the past bounds what may be told: a key that is forgotten could be told twice.
+    """
     options = read_options(connection.options)
+    horizon = max(connection.horizon, datetime.now(UTC) - timedelta(days=options.keep_deliveries_days - 1))
     express = ExpressOptions(
         org=connection.organisation,
         created_metric=options.created_metric,
@@ -35,7 +42,7 @@ def joined(connection: Connection) -> Joined:
         satisfaction_metric=options.satisfaction_metric,
         link_template=options.link_template,
     )
-    return Joined(connection, options, Rules(options, express, connection.horizon))
+    return Joined(connection, options, Rules(options, express, horizon))
 
 
 class Directory:
@@ -67,7 +74,7 @@ class Directory:
         seen: object = None
         while True:
             try:
-                mark = await self._connections.mark()
+                mark = (*await self._connections.mark(), time.monotonic() // READ_AGAIN_SECONDS)
                 if mark != seen or self._joined is None:
                     await self.read()
                     seen = mark

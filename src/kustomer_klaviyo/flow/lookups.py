@@ -75,9 +75,7 @@ class LookUp:
                 await keep_people(connection, self._joined, [gone])
             await lookups.answered(connection, self._id, question)
 
-    async def _ask_later(
-        self, question: DueQuestion, outcome: Outcome, *, chance: Chance, patience: Patience
-    ) -> None:
+    async def _ask_later(self, question: DueQuestion, outcome: Outcome, *, chance: Chance, patience: Patience) -> None:
         wait = jittered(patience.first_wait, patience.longest_wait, question.tries, chance)
         if isinstance(outcome, Throttled | Unreachable) and outcome.retry_after is not None:
             wait = max(wait, outcome.retry_after)

@@ -100,7 +100,7 @@ class Doorkeeper:
 
 def _marks(joined: Joined, statement: Statement) -> list[tuple[Pair, bool]]:
     """Return each key the event states within the horizon, and whether a setting holds it back."""
-    connection_id, horizon = joined.connection.id, joined.connection.horizon
+    connection_id, horizon = joined.connection.id, joined.rules.horizon
     return [
         ((connection_id, fact.key), held_by(fact, joined.options) is not None)
         for fact in statement.facts
@@ -111,6 +111,6 @@ def _marks(joined: Joined, statement: Statement) -> list[tuple[Pair, bool]]:
 def _hinted(joined: Joined, statement: Statement) -> list[Pair]:
     """Return the key a hint speaks of, and the mark that the hint itself is durable: either makes it no news."""
     hint = statement.hint
-    if hint is None or hint.at < joined.connection.horizon:
+    if hint is None or hint.at < joined.rules.horizon:
         return []
     return [(joined.connection.id, hint.key), (joined.connection.id, f"hinted:{hint.key}")]

@@ -55,4 +55,6 @@ def read_options(document: dict[str, Any]) -> ConnectionOptions:
         raise OptionsError(str(error)) from error
     if not 0 < options.kustomer_share <= 1:
         raise OptionsError("kustomer_share must be more than 0 and at most 1")
+    if min(options.keep_unidentified_days, options.keep_events_days) < 1 or options.keep_deliveries_days < 2:
+        raise OptionsError("keep_..._days must be at least 1, and keep_deliveries_days at least 2")
     return options

@@ -106,9 +106,7 @@ async def _owe(connection: AsyncConnection[DictRow], connection_id: str, telling
         await lookups.ask(connection, connection_id, list(telling.questions.values()))
 
 
-async def absorb_people(
-    connection: AsyncConnection[DictRow], joined: Joined, statements: Sequence[Statement]
-) -> None:
+async def absorb_people(connection: AsyncConnection[DictRow], joined: Joined, statements: Sequence[Statement]) -> None:
     """Keep who the customers are, and let go on what waited for an identifier of theirs."""
     seen = [statement.person for statement in statements if statement.person is not None]
     if seen:

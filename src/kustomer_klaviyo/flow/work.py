@@ -5,6 +5,7 @@ engine into a delay instead of a loss.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -99,10 +100,8 @@ class Work:
             return
         self._deferred_at[connection_id] = now
         name = f"work:{connection_id}"
-        try:
+        with contextlib.suppress(AlreadyEnqueued):
             await self._job.configure(lock=name, queueing_lock=name).defer_async(connection_id=connection_id)
-        except AlreadyEnqueued:
-            pass
 
     async def watch(self) -> None:
         """Find work with nobody at it, runs of connections saved meanwhile, and dead workers' jobs; until cancelled."""

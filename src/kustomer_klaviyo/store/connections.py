@@ -84,7 +84,9 @@ class Connections:
 
     async def mark(self) -> tuple[int, int]:
         """Return something that changes whenever a connection is saved."""
-        rows = await self._database.fetch("SELECT count(*) AS n, coalesce(sum(revision), 0) AS revisions FROM connections")
+        rows = await self._database.fetch(
+            "SELECT count(*) AS n, coalesce(sum(revision), 0) AS revisions FROM connections"
+        )
         return rows[0]["n"], rows[0]["revisions"]
 
     async def save(self, connection: Connection) -> None:

@@ -55,10 +55,18 @@ SELECT key, kind, subject, fact FROM deliveries
 WHERE connection_id = %s AND state = 'unidentified' AND subject = ANY(%s::text[]) ORDER BY seq FOR UPDATE
 """
 
+FAILED = """
+-- What was set aside and could be sent again: a conversation without a customer cannot.
+SELECT key, kind, subject, fact FROM deliveries
+WHERE connection_id = %s AND state = 'failed' AND subject <> '' AND (%s::text IS NULL OR key = %s)
+ORDER BY seq LIMIT %s FOR UPDATE
+"""
+
 RESTATE = """
 -- A delivery that waited for something goes on: identified, released, or set aside.
 UPDATE deliveries SET state = news.state, reason = news.reason, identifier = news.identifier,
     call = news.call, fact = coalesce(news.fact, deliveries.fact), due_at = now(),
+    attempts = 0, first_attempt_at = NULL,
     settled_at = CASE WHEN news.state IN ('failed', 'skipped') THEN now() END
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[])
      AS news (key, state, reason, identifier, call, fact)
@@ -215,6 +223,13 @@ async def unidentified_of(
 ) -> list[DictRow]:
     """Return key, kind, subject and fact of all that waits for an identifier of these customers."""
     return await (await connection.execute(UNIDENTIFIED_OF, (connection_id, list(subjects)))).fetchall()
+
+
+async def failed(
+    connection: AsyncConnection[DictRow], connection_id: str, key: str | None, limit: int
+) -> list[DictRow]:
+    """Return key, kind, subject and fact of what was set aside and can be sent again: one, or the oldest."""
+    return await (await connection.execute(FAILED, (connection_id, key, key, limit))).fetchall()
 
 
 async def restate(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[Restated]) -> None:

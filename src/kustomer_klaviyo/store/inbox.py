@@ -34,9 +34,11 @@ FROM unnest(%s::text[], %s::text[], %s::boolean[]) AS told (event_id, note, fail
 WHERE inbox.connection_id = %s AND inbox.event_id = told.event_id
 """
 
+REPLAY = "UPDATE inbox SET state = 'waiting', note = NULL WHERE connection_id = %s AND state = 'failed'"
+
 PURGE = """
 -- Understood events are kept for look-up only so long; what is waiting or failed stays.
-DELETE FROM inbox WHERE state = 'understood' AND received_at < now() - make_interval(days => %s)
+DELETE FROM inbox WHERE connection_id = %s AND state = 'understood' AND received_at < now() - make_interval(days => %s)
 """
 
 
@@ -100,6 +102,11 @@ async def mark_understood(
     await connection.execute(UNDERSTOOD, (*columns, connection_id))
 
 
-async def purge(database: Database, *, days: int) -> int:
+async def purge(database: Database, connection_id: str, *, days: int) -> int:
     """Forget events understood long ago; returns how many."""
-    return await database.execute(PURGE, (days,))
+    return await database.execute(PURGE, (connection_id, days))
+
+
+async def replay_failed(connection: AsyncConnection[DictRow], connection_id: str) -> int:
+    """Let events that could not be understood be read again; returns how many."""
+    return (await connection.execute(REPLAY, (connection_id,))).rowcount

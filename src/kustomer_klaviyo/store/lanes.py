@@ -1,7 +1,7 @@
 """How the delivery of each connection fares: running, waiting a while, or paused until someone acts."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -32,6 +32,9 @@ WHERE EXISTS (SELECT FROM inbox WHERE inbox.connection_id = lane.connection_id A
         WHERE d.connection_id = lane.connection_id AND d.state = 'waiting' AND d.due_at <= now()))
 """
 
+NOTED_AGAIN_AFTER = timedelta(seconds=1)
+"""An acceptance is written down this often at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -44,6 +47,22 @@ class Lane:
     failures: int
     """Failures in a row."""
     last_accepted_at: datetime | None
+    held_at: datetime | None = None
+    """When the lane was last told to wait; a request that began before says nothing new about it."""
+
+    def is_worth_noting(self, now: datetime) -> bool:
+        """Say whether an acceptance now is news: something was wrong, or the last one is a while ago."""
+        recent = self.last_accepted_at is not None and now - self.last_accepted_at < NOTED_AGAIN_AFTER
+        return self.failures > 0 or not recent
+
+    def after_acceptance(self, now: datetime) -> "Lane":
+        """Return the lane as it is once Klaviyo took something."""
+        last = now if self.is_worth_noting(now) else self.last_accepted_at
+        return Lane(paused=False, wait_until=None, reason=None, failures=0, last_accepted_at=last)
+
+    def after_hold(self, *, until: datetime, reason: str, paused: bool, now: datetime) -> "Lane":
+        """Return the lane as it is once it was told to wait."""
+        return Lane(paused, until, reason, self.failures + 1, self.last_accepted_at, now)
 
 
 async def get(database: Database, connection_id: str) -> Lane:

@@ -40,6 +40,9 @@ SELECT customer_id, email, phone, gone FROM people WHERE connection_id = %s AND 
 """
 
 
+FORGET_GONE = "DELETE FROM people WHERE connection_id = %s AND gone AND customer_id = ANY(%s::text[])"
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """A customer with the identifiers chosen for Klaviyo."""
@@ -105,3 +108,8 @@ async def identified(
     """Return the identifiers of those customers that are known."""
     rows = await (await connection.execute(IDENTIFIED, (connection_id, list(customer_ids)))).fetchall()
     return {row["customer_id"]: Identifiers(row["email"], row["phone"], row["gone"]) for row in rows}
+
+
+async def forget_gone(connection: AsyncConnection[DictRow], connection_id: str, customer_ids: Sequence[str]) -> None:
+    """Forget that customers were gone, so that they are asked for again."""
+    await connection.execute(FORGET_GONE, (connection_id, list(customer_ids)))

@@ -1,0 +1,5 @@
+"""Lets the program be run as ``python -m kustomer_klaviyo``."""
+
+from kustomer_klaviyo.cli import main
+
+main()

@@ -1,0 +1,37 @@
+"""The commands. Thin: they read what was asked, call the house, and print."""
+
+import sys
+
+import cyclopts
+
+from kustomer_klaviyo import __version__
+from kustomer_klaviyo.cli.connect import connect
+from kustomer_klaviyo.cli.demo import demo
+from kustomer_klaviyo.cli.failures import FAILURES, ExitCode, explain
+from kustomer_klaviyo.cli.lookup import events, retry, status
+from kustomer_klaviyo.cli.sandbox import sandbox
+from kustomer_klaviyo.cli.serve import serve, worker
+
+app = cyclopts.App(
+    name="kustomer-klaviyo",
+    version=__version__,
+    help="""Joins Kustomer to Klaviyo: support conversations become marketing events, none lost, none sent twice.
+
+    Exit codes: 0 done; 1 done, and something needs your attention; 2 wrong use or setting; 3 the database cannot be
+    used; 4 a vendor refused.
+    """,
+)
+for command in (serve, worker, connect, status, events, retry, sandbox, demo):
+    app.command(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        code = app()
+    except FAILURES as error:
+        sys.stderr.write(f"{explain(error)}\n")
+        sys.exit(ExitCode.of(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(int(code or 0))

@@ -1,0 +1,216 @@
+"""``connect``: joins a Kustomer organisation to a Klaviyo account without a browser, or changes such a connection."""
+
+import asyncio
+import getpass
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import aiohttp
+from cyclopts import Parameter
+
+from kustomer_klaviyo.cli.failures import ExitCode, UsageError
+from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.flow.options import read_options
+from kustomer_klaviyo.flow.setup import MOST_TOKENS, SetupError, answer_of, ensure_webhook, organisation_name, put_first
+from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.service import house
+from kustomer_klaviyo.settings import load_settings
+from kustomer_klaviyo.store.connections import Connection, Secrets
+
+KUSTOMER_KEY, KLAVIYO_KEY, WEBHOOK_TOKEN = "KUSTOMER_API_KEY", "KLAVIYO_PRIVATE_KEY", "KUSTOMER_WEBHOOK_TOKEN"
+"""The environment variables that hold the secrets; what is missing is asked for."""
+
+MOST_KEYS = 2
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line asked for; None keeps what the connection has."""
+
+    name: str
+    organisation: str | None
+    public_url: str | None
+    kustomer_url: str | None
+    klaviyo_url: str | None
+    since: datetime | None
+    options: dict[str, Any]
+    drop_old_key: bool
+
+
+def connect(
+    organisation: str | None = None,
+    *,
+    connection: str | None = None,
+    public_url: str | None = None,
+    kustomer_url: str | None = None,
+    klaviyo_url: str | None = None,
+    since: datetime | None = None,
+    option: Annotated[Sequence[str], Parameter(name="--option", negative="")] = (),
+    drop_old_key: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Join a Kustomer organisation to a Klaviyo account, or change the connection; run it again at any time.
+
+    Checks both keys, then creates the webhook in Kustomer (or finds it). The keys are read from KUSTOMER_API_KEY and
+    KLAVIYO_PRIVATE_KEY, else asked for; on a change, an empty answer keeps the key there is.
+
+    Example: kustomer-klaviyo connect acme --public-url https://hooks.acme.com
+    Example: kustomer-klaviyo connect acme --option closed_metric="Kustomer Conversation Close"
+
+    Parameters
+    ----------
+    organisation
+        The subdomain: acme for acme.kustomerapp.com.
+    connection
+        A name of its own for the connection; the organisation's by default.
+    public_url
+        Where Kustomer reaches this service.
+    kustomer_url
+        The Kustomer API, when it is not https://ORGANISATION.api.kustomerapp.com.
+    klaviyo_url
+        The Klaviyo API, when it is not https://a.klaviyo.com.
+    since
+        Tell nothing that happened earlier; the moment of connecting by default.
+    option
+        NAME=VALUE, several times: created_metric, closed_metric, satisfaction_metric, link_template, default_country,
+        spam, imported, keep_unidentified_days, kustomer_share, keep_events_days, keep_deliveries_days.
+    drop_old_key
+        Forget the former Klaviyo key instead of keeping it as a fallback.
+    json
+        Print JSON for a program.
+    """
+    name = connection or organisation
+    if name is None or not NAME.match(name):
+        raise UsageError("Name the Kustomer organisation (lower-case letters, digits, dashes): connect acme ...")
+    since = since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
+    wish = Wish(name, organisation, public_url, kustomer_url, klaviyo_url, since, _read_pairs(option), drop_old_key)
+    saved, found = asyncio.run(_connect(wish))
+    _report(saved, found=found, json=json)
+    return ExitCode.DONE
+
+
+def _read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
+    options = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise UsageError(f"--option wants NAME=VALUE, not {pair!r}")
+        options[name.strip()] = value
+    return options
+
+
+async def _connect(wish: Wish) -> tuple[Connection, bool]:
+    async with house(load_settings()) as home, aiohttp.ClientSession() as session:
+        before = await home.connections.get(wish.name)
+        draft = _draft(wish, before)
+        draft = replace(draft, klaviyo_account=await _klaviyo_account(session, draft, before))
+        kustomer = KustomerClient(session, base_url=draft.kustomer_url, key=draft.secrets.kustomer_key)
+        await _check_organisation(kustomer, draft)
+        connection, found = await _with_webhook(kustomer, draft)
+        await home.connections.save(connection)
+        return connection, found
+
+
+def _draft(wish: Wish, before: Connection | None) -> Connection:
+    """Put together what was asked for and what the connection had."""
+    organisation = wish.organisation or (before.organisation if before else wish.name)
+    options = (before.options if before else {}) | wish.options
+    read_options(options)
+    webhook_url = before.webhook_url if before else None
+    if wish.public_url is not None:
+        webhook_url = f"{wish.public_url.rstrip('/')}/webhooks/kustomer/{wish.name}"
+    if webhook_url is None:
+        raise UsageError("Say where Kustomer reaches this service: --public-url https://...")
+    return Connection(
+        id=wish.name,
+        organisation=organisation,
+        kustomer_url=wish.kustomer_url
+        or (before.kustomer_url if before else f"https://{organisation}.api.kustomerapp.com"),
+        klaviyo_url=wish.klaviyo_url or (before.klaviyo_url if before else "https://a.klaviyo.com"),
+        secrets=_secrets(before.secrets if before else None, drop_old_key=wish.drop_old_key),
+        horizon=wish.since or (before.horizon if before else datetime.now(UTC)),
+        options=options,
+        klaviyo_account=before.klaviyo_account if before else None,
+        webhook_id=before.webhook_id if before else None,
+        webhook_url=webhook_url,
+    )
+
+
+def _secrets(before: Secrets | None, *, drop_old_key: bool) -> Secrets:
+    kustomer_key = _secret(KUSTOMER_KEY, "Kustomer API key", before.kustomer_key if before else None)
+    former = before.klaviyo_keys if before else ()
+    klaviyo_key = _secret(KLAVIYO_KEY, "Klaviyo private key", former[0] if former else None)
+    keys = put_first(klaviyo_key, () if drop_old_key else former, most=MOST_KEYS)
+    return Secrets(kustomer_key, keys, before.webhook_tokens if before else ())
+
+
+def _secret(variable: str, title: str, before: str | None) -> str:
+    given = os.environ.get(variable, "").strip()
+    if not given and sys.stdin.isatty():
+        given = getpass.getpass(f"{title}{' (empty: as before)' if before else ''}: ").strip()
+    if not given and before is None:
+        raise UsageError(f"No {title}: set {variable}, or run the command in a terminal to be asked for it.")
+    return given or before or ""
+
+
+async def _klaviyo_account(session: aiohttp.ClientSession, draft: Connection, before: Connection | None) -> str:
+    """Return the account that the Klaviyo key belongs to; a change of key must not change it."""
+    client = KlaviyoClient(session, base_url=draft.klaviyo_url, key=draft.secrets.klaviyo_keys[0])
+    answer_of(await client.account(), asking="Checking the Klaviyo key")
+    account = client.account_id
+    if account is None:
+        raise SetupError(f"{draft.klaviyo_url} does not say which Klaviyo account it is. Is the address right?")
+    if before is not None and before.klaviyo_account not in (None, account):
+        raise SetupError(
+            f"The new Klaviyo key belongs to account {account}, this connection to {before.klaviyo_account}. "
+            "Make another connection for another account: --connection NAME"
+        )
+    return account
+
+
+async def _check_organisation(client: KustomerClient, draft: Connection) -> None:
+    name = await organisation_name(client)
+    if name is not None and name != draft.organisation:
+        raise SetupError(f"The Kustomer key belongs to organisation {name!r}, not {draft.organisation!r}.")
+
+
+async def _with_webhook(client: KustomerClient, draft: Connection) -> tuple[Connection, bool]:
+    """Return the connection with its webhook; with a token given by hand, the webhook is the admin's own affair."""
+    by_hand = os.environ.get(WEBHOOK_TOKEN, "").strip()
+    former = draft.secrets.webhook_tokens
+    if by_hand:
+        tokens = put_first(by_hand, former, most=MOST_TOKENS)
+        return replace(draft, secrets=replace(draft.secrets, webhook_tokens=tokens)), True
+    webhook = await ensure_webhook(client, draft.webhook_url or "")
+    tokens = put_first(webhook.token, former, most=MOST_TOKENS)
+    secrets = replace(draft.secrets, webhook_tokens=tokens)
+    return replace(draft, webhook_id=webhook.id, secrets=secrets), webhook.was_found
+
+
+def _report(connection: Connection, *, found: bool, json: bool) -> None:
+    if json:
+        print_json(
+            {
+                "connection": connection.id,
+                "organisation": connection.organisation,
+                "klaviyo_account": connection.klaviyo_account,
+                "webhook_id": connection.webhook_id,
+                "webhook_url": connection.webhook_url,
+                "webhook_was_found": found,
+                "since": connection.horizon,
+                "options": connection.options,
+            }
+        )
+        return
+    console.print(f"[bold]{connection.id}[/]: {connection.organisation} -> Klaviyo {connection.klaviyo_account}")
+    console.print(f"  webhook {'found' if found else 'created'}: {connection.webhook_url}")
+    console.print(
+        f"  events are sent from {connection.horizon:%Y-%m-%d %H:%M} UTC on. Look with: kustomer-klaviyo status"
+    )

@@ -1,0 +1,199 @@
+"""``status``, ``events`` and ``retry``: how things stand, what became of an event, and sending again."""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.table import Table
+
+from kustomer_klaviyo.cli.failures import ExitCode, UsageError
+from kustomer_klaviyo.cli.output import ago, console, print_json, received_body
+from kustomer_klaviyo.flow.again import SentAgain, send_again
+from kustomer_klaviyo.flow.directory import joined
+from kustomer_klaviyo.service import House, house
+from kustomer_klaviyo.settings import load_settings
+from kustomer_klaviyo.store import reports
+from kustomer_klaviyo.store.reports import Search
+
+StateName = Literal["waiting", "unidentified", "delivered", "failed", "skipped"]
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def status(*, json: Json = False) -> int:
+    """Show how each connection stands: delivering, waiting or paused, and what it owes.
+
+    Example: kustomer-klaviyo status
+
+    Exits 1 when a connection is paused or something was set aside as failed.
+
+    Parameters
+    ----------
+    json
+        Print JSON for a program.
+    """
+    rows = asyncio.run(_status())
+    documents = [_status_document(row) for row in rows]
+    if json:
+        print_json(documents)
+    elif not documents:
+        console.print("No connection yet. Make one with: kustomer-klaviyo connect --help")
+    else:
+        for document in documents:
+            _print_status(document)
+    needs_attention = any(row["paused"] or _count(row, "failed") or row["inbox_failed"] for row in rows)
+    return ExitCode.ATTENTION if needs_attention else ExitCode.DONE
+
+
+async def _status() -> list[dict[str, Any]]:
+    async with house(load_settings()) as home:
+        return await reports.status(home.database)
+
+
+def _count(row: dict[str, Any], state: str) -> int:
+    return int(row["deliveries"].get(state, 0))
+
+
+def _standing(row: dict[str, Any]) -> str:
+    if row["paused"]:
+        return "paused"
+    return "waiting" if row["failures"] else "delivering"
+
+
+def _status_document(row: dict[str, Any]) -> dict[str, Any]:
+    return {"connection": row["id"], "standing": _standing(row)} | {k: v for k, v in row.items() if k != "id"}
+
+
+def _print_status(row: dict[str, Any]) -> None:
+    tallies = row["tallies"]
+    console.print(f"[bold]{row['connection']}[/]: {row['organisation']} -> Klaviyo {row['klaviyo_account'] or '?'}")
+    console.print(f"  {row['standing']}" + (f": {row['reason']}" if row["reason"] else ""))
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(row["deliveries"].items())) or "none yet"
+    console.print(f"  deliveries: {counts}; last accepted by Klaviyo {ago(row['last_accepted_at'])}")
+    console.print(
+        f"  webhooks: {tallies.get('received', 0)} received, {tallies.get('nothing new', 0)} told nothing new, "
+        f"{tallies.get('bad signature', 0)} with a wrong signature; {row['inbox_waiting']} wait to be understood"
+    )
+    if row["oldest_waiting"]:
+        console.print(f"  the oldest waiting delivery was told {ago(row['oldest_waiting'])}")
+    if row["lookups"]:
+        console.print(
+            f"  questions to Kustomer: {row['lookups']}" + (f" ({row['lookup_note']})" if row["lookup_note"] else "")
+        )
+    if row["deliveries"].get("failed") or row["inbox_failed"]:
+        console.print("  set aside: look with `kustomer-klaviyo events --state failed`, send with `... retry`")
+
+
+def events(
+    *,
+    email: str | None = None,
+    customer: str | None = None,
+    conversation: str | None = None,
+    state: StateName | None = None,
+    connection: str | None = None,
+    limit: int = 50,
+    received: bool = False,
+    json: Json = False,
+) -> int:
+    """Look events up: what was received, what was sent, what Klaviyo answered, and why if it was not sent.
+
+    Example: kustomer-klaviyo events --email ada@lanternpost.example
+    Example: kustomer-klaviyo events --state failed --json
+
+    Parameters
+    ----------
+    email
+        The address the event was sent to, or of the customer.
+    customer
+        The Kustomer customer id.
+    conversation
+        The Kustomer conversation id.
+    state
+        waiting, unidentified (no email or phone yet), delivered, failed (set aside), skipped (by a setting).
+    connection
+        Only this connection's.
+    limit
+        At most so many, the newest first.
+    received
+        With --json: add the webhook as it was received. It may hold personal data.
+    json
+        Print JSON for a program.
+    """
+    search = Search(
+        connection=connection, email=email, customer=customer, conversation=conversation, state=state, limit=limit
+    )
+    found = [_event_document(row, received=received) for row in asyncio.run(_events(search))]
+    if json:
+        print_json(found)
+    elif not found:
+        console.print("Nothing found.")
+    else:
+        _print_events(found)
+    return ExitCode.DONE
+
+
+async def _events(search: Search) -> list[dict[str, Any]]:
+    async with house(load_settings()) as home:
+        deliveries = await reports.events(home.database, search)
+        return deliveries + await reports.not_understood(home.database, search)
+
+
+def _event_document(row: dict[str, Any], *, received: bool) -> dict[str, Any]:
+    document = {name: value for name, value in row.items() if name != "received"}
+    if received:
+        document["received"] = received_body(row["received"])
+    return document
+
+
+def _print_events(found: list[dict[str, Any]]) -> None:
+    table = Table("happened", "what", "to", "conversation", "state", "why / answer", box=None, pad_edge=False)
+    for row in found:
+        happened = row.get("occurred_at") or row["received_at"]
+        answer = f"{row['answer_status']} {row['answer_request_id'] or ''}" if row.get("answer_status") else ""
+        table.add_row(
+            f"{happened:%Y-%m-%d %H:%M:%S}",
+            row.get("kind") or row["event_name"],
+            row.get("identifier") or "-",
+            row["conversation_id"] or "-",
+            row["state"],
+            "; ".join(text for text in (row["reason"], answer.strip()) if text),
+        )
+    console.print(table)
+    console.print(f"{len(found)} shown. `--json` shows what was sent and answered in full, `--received` the webhook.")
+
+
+def retry(*, connection: str | None = None, key: str | None = None, json: Json = False) -> int:
+    """Send again what was set aside as failed.
+
+    Example: kustomer-klaviyo retry --connection acme
+
+    Parameters
+    ----------
+    connection
+        Only this connection's; without it, every connection's.
+    key
+        Only the delivery with this key (see `events --json`).
+    json
+        Print JSON for a program.
+    """
+    results = asyncio.run(_retry(connection, key))
+    if json:
+        print_json({name: {"deliveries": moved.deliveries, "events": moved.events} for name, moved in results.items()})
+    else:
+        for name, moved in results.items():
+            console.print(f"{name}: {moved.deliveries} deliveries and {moved.events} events go on their way again.")
+    return ExitCode.DONE
+
+
+async def _retry(connection_id: str | None, key: str | None) -> dict[str, SentAgain]:
+    async with house(load_settings()) as home:
+        chosen = await _chosen(home, connection_id)
+        return {connection.id: await send_again(home.database, joined(connection), key=key) for connection in chosen}
+
+
+async def _chosen(home: House, connection_id: str | None) -> list[Any]:
+    connections = await home.connections.all()
+    chosen = [one for one in connections if connection_id in (None, one.id)]
+    if not chosen and connection_id is not None:
+        names = ", ".join(one.id for one in connections) or "none"
+        raise UsageError(f"There is no connection {connection_id!r}. There are: {names}.")
+    return chosen

@@ -1,0 +1,124 @@
+"""``serve`` and ``worker``: the running program."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import aiohttp
+import structlog
+import uvicorn
+import uvloop
+from cyclopts import Parameter
+from prometheus_client import CollectorRegistry
+
+from kustomer_klaviyo.cli.failures import ExitCode
+from kustomer_klaviyo.service import Service, house
+from kustomer_klaviyo.settings import Settings, load_settings
+from kustomer_klaviyo.web.app import create_app
+
+log = structlog.get_logger()
+
+
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    work: Annotated[bool, Parameter(negative="--no-work")] = True,
+) -> int:
+    """Take webhooks and deliver their events, on an embedded PostgreSQL or the one that DATABASE_URL names.
+
+    Example: kustomer-klaviyo serve --port 8080
+
+    Parameters
+    ----------
+    host
+        The address to listen on (KUSTOMER_KLAVIYO_HOST, else 127.0.0.1).
+    port
+        The port to listen on (KUSTOMER_KLAVIYO_PORT, else 8080).
+    work
+        Also deliver. With --no-work only webhooks are taken, and `worker` processes deliver.
+    """
+    settings = load_settings()
+    start_logging(settings.log_level)
+    _run(_serve(settings, host or settings.host, settings.port if port is None else port, work=work))
+    return ExitCode.DONE
+
+
+def worker() -> int:
+    """Deliver events, beside other workers if wished, from the database that `serve` fills.
+
+    Example: DATABASE_URL=postgresql://... kustomer-klaviyo worker
+    """
+    settings = load_settings()
+    start_logging(settings.log_level)
+    _run(_work(settings))
+    return ExitCode.DONE
+
+
+def start_logging(level: str) -> None:
+    """Write the program's own log as JSON lines to standard error, and libraries' warnings beside it."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+async def _serve(settings: Settings, host: str, port: int, *, work: bool) -> None:
+    async with house(settings, owner=True) as home, aiohttp.ClientSession() as session:
+        service = Service(home, session)
+        app = create_app(
+            service.intake,
+            is_ready=service.is_ready,
+            registry=CollectorRegistry(),
+            metrics_token=settings.metrics_token,
+        )
+        config = uvicorn.Config(
+            app, host=host, port=port, log_config=None, access_log=False, server_header=False, http="httptools"
+        )
+        server = _Server(config)
+        loops = asyncio.create_task(service.run(door=True, work=work))
+        log.info("serve.started", host=host, port=port, work=work)
+        await server.serve()
+        service.stop()
+        await loops
+        log.info("serve.stopped")
+
+
+async def _work(settings: Settings) -> None:
+    async with house(settings) as home, aiohttp.ClientSession() as session:
+        service = Service(home, session)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, service.stop)
+        log.info("worker.started")
+        await service.run(door=False, work=True)
+        log.info("worker.stopped")
+
+
+class _Server(uvicorn.Server):
+    """A server that ends on a signal without raising it again: what stands below still wants to stop gently."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen for the signals that end the program."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield

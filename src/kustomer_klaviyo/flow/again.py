@@ -1,0 +1,53 @@
+"""Sends again what was set aside, because an admin says so."""
+
+from dataclasses import dataclass
+
+from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.telling import LOOKING_UP, standing, unpack
+from kustomer_klaviyo.store import deliveries, inbox, lookups, people
+from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.lookups import Kind, Question
+
+MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SentAgain:
+    """What goes on its way again."""
+
+    deliveries: int
+    events: int
+
+
+async def send_again(database: Database, joined: Joined, *, key: str | None = None) -> SentAgain:
+    """Put failed deliveries (one, or all) and events that were not understood back in the line."""
+    moved, batch = 0, 1
+    while batch:
+        batch = await _restate_some(database, joined, key=key)
+        moved += batch
+    async with database.transaction() as connection:
+        events = 0 if key is not None else await inbox.replay_failed(connection, joined.connection.id)
+        await connection.execute("SELECT pg_notify('work', %s)", (joined.connection.id,))
+    return SentAgain(moved, events)
+
+
+async def _restate_some(database: Database, joined: Joined, *, key: str | None) -> int:
+    """Judge failed deliveries anew, by what is known of their customers now; a vanished one is asked for again."""
+    connection_id = joined.connection.id
+    async with database.transaction() as connection:
+        rows = await deliveries.failed(connection, connection_id, key, MOST_AT_ONCE)
+        known = await people.identified(connection, connection_id, sorted({row["subject"] for row in rows}))
+        news, questions = [], {}
+        for row in rows:
+            person = known.get(row["subject"])
+            if person is not None and person.gone:
+                person = None
+            owed = standing(unpack(row["kind"], row["fact"]), person, joined.rules)
+            if owed.reason == LOOKING_UP:
+                questions[row["subject"]] = Question(Kind.CUSTOMER, row["subject"])
+            news.append(deliveries.Restated(row["key"], owed.state, owed.reason, owed.identifier, owed.call))
+        if news:
+            await deliveries.restate(connection, connection_id, news)
+            await people.forget_gone(connection, connection_id, sorted(questions))
+            await lookups.ask(connection, connection_id, list(questions.values()))
+    return sum(new.state != deliveries.State.FAILED for new in news)

@@ -1,0 +1,28 @@
+"""Sets aside what waited too long and forgets what is past its time."""
+
+import asyncio
+import random
+
+import structlog
+
+from kustomer_klaviyo.flow.directory import Directory
+from kustomer_klaviyo.store import deliveries, inbox
+from kustomer_klaviyo.store.database import Database
+
+ROUND_SECONDS = 3600.0
+
+log = structlog.get_logger()
+
+
+async def keep_house(database: Database, directory: Directory) -> None:
+    """Go round every hour or so; runs until cancelled."""
+    while True:
+        for joined in directory.all():
+            options, connection_id = joined.options, joined.connection.id
+            expired = await deliveries.expire_unidentified(database, connection_id, days=options.keep_unidentified_days)
+            forgotten = await deliveries.purge(database, connection_id, days=options.keep_deliveries_days)
+            events = await inbox.purge(database, connection_id, days=options.keep_events_days)
+            log.info(
+                "house.kept", connection=connection_id, expired=expired, forgotten=forgotten, events_forgotten=events
+            )
+        await asyncio.sleep(ROUND_SECONDS * (0.9 + 0.2 * random.random()))

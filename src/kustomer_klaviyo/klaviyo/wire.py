@@ -1,0 +1,113 @@
+"""The shapes of Klaviyo's requests and answers, and how values become bytes and back. Pure.
+
+API reference: developers.klaviyo.com/en/reference/api_overview
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from kustomer_klaviyo.klaviyo.express import EventCall
+from kustomer_klaviyo.throttle import Limits
+
+REVISION = "2026-07-15"
+"""The API revision we speak. All that we use is the same in 2026-10-15, the newest."""
+
+MEDIA_TYPE = "application/vnd.api+json"
+
+BULK_START = b'{"data":{"type":"event-bulk-create-job","attributes":{"events-bulk-create":{"data":['
+BULK_END = b"]}}}}"
+
+_POLICY = re.compile(r"(\d+)\s*;\s*w=(\d+)")
+_encoder = msgspec.json.Encoder()
+
+
+class Problem(msgspec.Struct):
+    """One entry of an error answer; every part may be missing."""
+
+    code: Any = None
+    title: Any = None
+    detail: Any = None
+    source: Any = None
+    id: Any = None
+
+
+class _Problems(msgspec.Struct):
+    errors: list[Problem] = []
+
+
+_problems = msgspec.json.Decoder(_Problems)
+
+
+def encode_event(call: EventCall) -> bytes:
+    """Return the body of ``POST /api/events``."""
+    attributes = _event(call) | {"profile": {"data": _profile(call)}}
+    return _encoder.encode({"data": {"type": "event", "attributes": attributes}})
+
+
+def encode_bulk_entry(call: EventCall) -> bytes:
+    """Return one entry of a bulk request: one profile with one event."""
+    attributes = {
+        "profile": {"data": _profile(call)},
+        "events": {"data": [{"type": "event", "attributes": _event(call)}]},
+    }
+    return _encoder.encode({"type": "event-bulk-create", "attributes": attributes})
+
+
+def join_bulk(entries: Sequence[bytes]) -> bytes:
+    """Return the body of ``POST /api/event-bulk-create-jobs`` made of encoded entries."""
+    return BULK_START + b",".join(entries) + BULK_END
+
+
+def _event(call: EventCall) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "metric": {"data": {"type": "metric", "attributes": {"name": call.metric}}},
+        "properties": call.properties,
+        "time": call.time,
+        "unique_id": call.unique_id,
+    }
+    return event | {"backfill": True} if call.backfill else event
+
+
+def _profile(call: EventCall) -> dict[str, Any]:
+    identifier = {"email": call.email} if call.email else {"phone_number": call.phone}
+    return {"type": "profile", "attributes": identifier}
+
+
+def decode_problems(body: bytes) -> list[Problem]:
+    """Return what an error answer says; nothing when it is no error document."""
+    try:
+        return _problems.decode(body).errors
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+
+
+def limits(headers: Mapping[str, str]) -> Limits | None:
+    """Read the policies of ``RateLimit-Limit: 350, 350;w=1, 3500;w=60``; None when they are not there."""
+    windows = {int(window): int(count) for count, window in _POLICY.findall(headers.get("RateLimit-Limit", ""))}
+    if 60 not in windows or windows[60] < 1:
+        return None
+    return Limits(windows.get(1), windows[60])
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
+    """Read ``Retry-After`` in seconds, whether given as a number or as a date; None when it is neither."""
+    text = headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _seconds_until(text, now)
+    return seconds if 0 <= seconds < 86_400 else None
+
+
+def _seconds_until(text: str, now: datetime) -> float:
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return -1.0
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return max(0.0, (at - now).total_seconds())

@@ -1,0 +1,164 @@
+"""Builds the house from its settings, runs its loops, and stops them gently."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+
+from kustomer_klaviyo.flow.delivery import Deliverer
+from kustomer_klaviyo.flow.directory import Directory, Joined
+from kustomer_klaviyo.flow.housekeeping import keep_house
+from kustomer_klaviyo.flow.intake import Intake
+from kustomer_klaviyo.flow.lookups import LookUp
+from kustomer_klaviyo.flow.options import KUSTOMER_LIMIT_PER_MINUTE
+from kustomer_klaviyo.flow.run import Run
+from kustomer_klaviyo.flow.sender import Sender
+from kustomer_klaviyo.flow.work import Work
+from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.settings import Settings
+from kustomer_klaviyo.store.connections import Connections
+from kustomer_klaviyo.store.database import UNREACHABLE, Database
+from kustomer_klaviyo.store.migrate import migrate
+from kustomer_klaviyo.store.sealing import load_sealer
+from kustomer_klaviyo.store.server import EmbeddedServer
+
+LOOP_AGAIN_SECONDS = 0.5
+MIGRATE_AGAIN_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every part of the program stands on."""
+
+    settings: Settings
+    database: Database
+    connections: Connections
+
+
+@asynccontextmanager
+async def house(settings: Settings, *, owner: bool = False) -> AsyncIterator[House]:
+    """Open the database, in the shape this version needs.
+
+    The owner (``serve``) starts and supervises an embedded server; anyone else joins the one that runs, or starts it
+    for as long as the block lasts.
+    """
+    async with AsyncExitStack() as stack:
+        url = await _open_server(settings, stack, owner=owner)
+        await _migrate(url)
+        sealer = load_sealer(settings.secret_key, settings.data_directory)
+        database = Database(url)
+        await database.open()
+        stack.push_async_callback(database.close)
+        yield House(settings, database, Connections(database, sealer))
+
+
+async def _open_server(settings: Settings, stack: AsyncExitStack, *, owner: bool) -> str:
+    if settings.database_url is not None:
+        return settings.database_url
+    if not owner and (running := EmbeddedServer.running_url(settings.data_directory)) is not None:
+        return running
+    server = EmbeddedServer(settings.data_directory)
+    url = await server.start()
+    stack.push_async_callback(server.stop)
+    supervision = asyncio.create_task(server.supervise())
+    stack.push_async_callback(_cancel, supervision)
+    return url
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _migrate(url: str) -> None:
+    """Bring the database to the shape needed, as soon as it answers."""
+    while True:
+        try:
+            await asyncio.to_thread(migrate, url)
+        except UNREACHABLE as error:
+            log.warning("database.away", error=str(error).strip().splitlines()[0])
+            await asyncio.sleep(MIGRATE_AGAIN_SECONDS)
+        else:
+            return
+
+
+class Service:
+    """The running program: the door, the work, or both."""
+
+    def __init__(self, home: House, session: aiohttp.ClientSession) -> None:
+        self._home = home
+        self._session = session
+        self.directory = Directory(home.connections)
+        self.intake = Intake(home.database, self.directory)
+        self._work = Work(home.database, self.directory, self._start_run)
+        self._stopped = asyncio.Event()
+
+    async def run(self, *, door: bool, work: bool) -> None:
+        """Run the chosen loops until ``stop``."""
+        loops: list[Callable[[], Awaitable[None]]] = [self.directory.keep_fresh]
+        if door:
+            loops += [self.intake.run, self.intake.keep_counting]
+        if work:
+            loops += [self._work.run_worker, self._work.listen, self._work.watch, self._keep_house]
+        tasks = [asyncio.create_task(keep(loop)) for loop in loops]
+        await self._stopped.wait()
+        if work:
+            await self._work.stop()
+        if door:
+            await self.intake.write_counts()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Finish what is in flight and end."""
+        self._stopped.set()
+
+    async def is_ready(self) -> bool:
+        """Say whether the database answers and the connections are read."""
+        try:
+            await self._home.database.fetch("SELECT 1")
+        except UNREACHABLE:
+            return False
+        return self.directory.is_known
+
+    async def _keep_house(self) -> None:
+        await keep_house(self._home.database, self.directory)
+
+    def _start_run(self, joined: Joined) -> Run:
+        connection, patience = joined.connection, self._home.settings.patience
+        clients = [
+            KlaviyoClient(self._session, base_url=connection.klaviyo_url, key=key)
+            for key in connection.secrets.klaviyo_keys
+        ]
+        kustomer = KustomerClient(
+            self._session,
+            base_url=connection.kustomer_url,
+            key=connection.secrets.kustomer_key,
+            requests_per_minute=max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share)),
+        )
+        return Run(
+            self._home.database,
+            joined,
+            deliverer=Deliverer(self._home.database, connection.id, Sender(clients), patience=patience),
+            look_up=LookUp(self._home.database, joined, kustomer),
+            patience=patience,
+        )
+
+
+async def keep(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop again whenever it fails: a database that is away, or a fault of ours, costs a moment, not more."""
+    while True:
+        try:
+            await loop()
+        except UNREACHABLE as error:
+            log.warning("loop.database_away", loop=loop.__qualname__, error=type(error).__name__)
+        except Exception:
+            log.exception("loop.failed", loop=loop.__qualname__)
+        await asyncio.sleep(LOOP_AGAIN_SECONDS)

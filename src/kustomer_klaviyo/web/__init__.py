@@ -1,0 +1,1 @@
+"""What the program shows to the network: the webhook, health, and (with a token) metrics. Thin."""

@@ -1,0 +1,30 @@
+"""Puts the endpoints together."""
+
+from collections.abc import Sequence
+
+from litestar import Litestar, asgi
+from litestar.types import ControllerRouterHandler, Receive, Scope, Send
+from prometheus_client import CollectorRegistry
+
+from kustomer_klaviyo.flow.intake import Intake
+from kustomer_klaviyo.web.health import IsReady, health_routes, metrics_route
+from kustomer_klaviyo.web.webhook import WebhookEndpoint
+
+
+def create_app(
+    intake: Intake,
+    *,
+    is_ready: IsReady,
+    registry: CollectorRegistry,
+    metrics_token: str | None,
+    more: Sequence[ControllerRouterHandler] = (),
+) -> Litestar:
+    """Make the web application; ``more`` are handlers beside the program's own."""
+    endpoint = WebhookEndpoint(intake)
+
+    @asgi("/webhooks/kustomer/{connection_id:str}", copy_scope=False)
+    async def webhook(scope: Scope, receive: Receive, send: Send) -> None:
+        await endpoint(scope, receive, send)
+
+    handlers = [webhook, *health_routes(is_ready), metrics_route(registry, metrics_token), *more]
+    return Litestar(handlers, openapi_config=None, logging_config=None)
