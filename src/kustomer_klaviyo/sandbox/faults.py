@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ThrottleAnswer = Callable[[float | None], web.Response]
@@ -103,7 +104,7 @@ class Faults:
             return fault
         return None
 
-    def _middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def _middleware(self) -> Middleware:
         @web.middleware
         async def misbehave(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path.startswith(CONTROL_PREFIX):

@@ -1,0 +1,65 @@
+"""The sandbox's own routes, beside the vendor's: what it holds, and how it is steered. No key is asked for."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
+from kustomer_klaviyo.sandbox.klaviyo.account import Event
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCESS, ACCOUNT, TRAFFIC
+
+
+def install_control(app: web.Application) -> None:
+    """Put the control routes into the application."""
+    app.router.add_get(f"{CONTROL_PREFIX}/state", _state)
+    app.router.add_get(f"{CONTROL_PREFIX}/events", _events)
+    app.router.add_put(f"{CONTROL_PREFIX}/keys", _put_keys)
+
+
+async def _state(request: web.Request) -> web.Response:
+    account, traffic = request.app[ACCOUNT], request.app[TRAFFIC]
+    return web.json_response(
+        {
+            "events": len(account.events),
+            "profiles": len(account.profiles),
+            "metrics": [metric.name for metric in account.metrics.values()],
+            "dropped_duplicates": account.counts["dropped_duplicates"],
+            "dropped_test_addresses": account.counts["dropped_test_addresses"],
+            "requests": {name: n for name, n in traffic.items() if not name.startswith("status ")},
+            "answers": {name.removeprefix("status "): n for name, n in traffic.items() if name.startswith("status ")},
+        }
+    )
+
+
+async def _events(request: web.Request) -> web.Response:
+    """Return the events stored after number ``since``, in the order of arrival."""
+    since = int(request.query.get("since", "0"))
+    found = request.app[ACCOUNT].events[since:]
+    return web.Response(body=msgspec.json.encode([_brief(event) for event in found]), content_type="application/json")
+
+
+def _brief(event: Event) -> dict[str, Any]:
+    return {
+        "n": event.n,
+        "metric": event.metric.name,
+        "unique_id": event.unique_id,
+        "email": event.profile.attributes.get("email"),
+        "phone_number": event.profile.attributes.get("phone_number"),
+        "profile_id": event.profile.id,
+        "properties": event.properties,
+        "datetime": event.time,
+        "backfill": event.backfill,
+        "received_at": event.received_at,
+        "request": event.request,
+    }
+
+
+async def _put_keys(request: web.Request) -> web.Response:
+    """Replace the accepted keys: ``{key: [scopes]}``; ``"*"`` stands for every scope."""
+    try:
+        wanted = msgspec.json.decode(await request.read(), type=dict[str, list[str]])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+    request.app[ACCESS].keys = {key: frozenset(scopes) for key, scopes in wanted.items()}
+    return web.Response(status=204)

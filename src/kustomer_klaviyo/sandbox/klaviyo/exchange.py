@@ -1,0 +1,119 @@
+"""One request and its answer: what surrounds every operation of the simulated API."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from kustomer_klaviyo.sandbox.klaviyo.access import Access, Operation
+from kustomer_klaviyo.sandbox.klaviyo.account import Account
+from kustomer_klaviyo.sandbox.klaviyo.envelope import MEDIA_TYPE, Refusal, invalid, new_request_id, refuse
+
+LARGEST_BODY = 5_000_000
+SCOPES = frozenset(
+    f"{name}:{level}"
+    for name in (
+        "accounts", "campaigns", "catalogs", "conversations", "coupon-codes", "coupons", "custom-objects",
+        "data-privacy", "events", "flows", "forms", "images", "lists", "metrics", "profiles", "push-tokens",
+        "reviews", "segments",
+        "subscriptions", "tags", "templates", "tracking-settings", "web-feeds", "webhooks",
+    )
+    for level in ("read", "write")
+)  # fmt: skip
+DEFAULT_KEY = "pk_sandbox_0123456789abcdef0123456789abcdef"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KlaviyoOptions:
+    """What the simulated account is like."""
+
+    keys: Mapping[str, frozenset[str]] = field(default_factory=lambda: {DEFAULT_KEY: SCOPES})
+    """The private keys and their scopes."""
+    site_id: str = "SbxKlv"
+    organization_name: str = "Sandbox Shop"
+    timezone: str = "US/Eastern"
+    rate_limits: bool = True
+    rate_scale: float = 1.0
+    """Multiplies what each window allows; the windows stay."""
+    latency: float = 0.0
+    """Seconds each request takes besides its work."""
+    clock: Callable[[], float] = time.time
+
+
+ACCOUNT = web.AppKey("account", Account)
+ACCESS = web.AppKey("access", Access)
+OPTIONS = web.AppKey("options", KlaviyoOptions)
+TRAFFIC = web.AppKey("traffic", Counter[str])
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+async def json_body(request: web.Request) -> Any:
+    """Return the request's JSON. Raises Refusal (400, 413, 415)."""
+    if request.content_type not in (MEDIA_TYPE, "application/json"):
+        detail = f"Unsupported media type '{request.content_type}' in request."
+        raise Refusal(415, "unsupported_media_type", "Unsupported media type.", detail)
+    raw = await request.read()
+    if len(raw) > LARGEST_BODY:
+        raise Refusal(413, "payload_too_large", "Payload too large.", "A request may have at most 5 MB.")
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid("The payload provided in the request is not valid JSON.", "/data") from error
+
+
+def operated(operation: Operation, handler: Handler) -> Handler:
+    """Put key, scopes, revision, limits and headers around an operation's handler."""
+
+    async def exchange(request: web.Request) -> web.Response:
+        app = request.app
+        options, access, traffic = app[OPTIONS], app[ACCESS], app[TRAFFIC]
+        request_id = new_request_id()
+        now = options.clock()
+        traffic[operation.name] += 1
+        shown: dict[str, str] = {"X-Klaviyo-Req-Id": request_id}
+        if options.latency:
+            await asyncio.sleep(options.latency)
+        try:
+            access.admit(request.headers.get("Authorization", ""), operation)
+            shown["Cid"] = options.site_id
+            _require_revision(request, shown)
+            access.take(operation, now)
+            shown |= access.meter(operation).headers(now)
+            response = await handler(request)
+        except Refusal as refusal:
+            response = refuse(refusal, request_id)
+        response.headers.update(shown)
+        traffic[f"status {response.status}"] += 1
+        return response
+
+    return exchange
+
+
+def _require_revision(request: web.Request, shown: dict[str, str]) -> None:
+    revision = request.headers.get("revision")
+    if not revision:
+        raise invalid("The revision header is required.", "/data/")
+    shown["X-Klaviyo-Api-Revision"] = revision
+
+
+@web.middleware
+async def in_the_vendors_form(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Say in Klaviyo's form what the router refuses: 404 and 405."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        refusal = Refusal(404, "not_found", "Not found.", f"No such path: {request.path}")
+    except web.HTTPMethodNotAllowed as error:
+        detail = f"Method '{error.method}' not allowed."
+        refusal = Refusal(405, "method_not_allowed", "Method not allowed.", detail)
+    except web.HTTPRequestEntityTooLarge:
+        refusal = Refusal(413, "payload_too_large", "Payload too large.", "A request may have at most 5 MB.")
+    return refuse(refusal, new_request_id())

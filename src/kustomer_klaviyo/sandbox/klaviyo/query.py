@@ -1,0 +1,83 @@
+"""Query parameters of lists: sparse fields, includes, sorting, cursors."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from kustomer_klaviyo.sandbox.klaviyo.envelope import invalid_parameter
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for."""
+
+    size: int
+    offset: int
+
+
+def page(request: web.Request, *, default: int, most: int) -> Page:
+    """Read ``page[size]`` and ``page[cursor]``. Raises Refusal."""
+    text = request.query.get("page[size]", str(default))
+    if not text.isdigit() or not 1 <= int(text) <= most:
+        raise invalid_parameter(f"Page size must be an integer between 1 and {most}.", "page[size]")
+    return Page(int(text), _offset(request.query.get("page[cursor]")))
+
+
+def _offset(cursor: str | None) -> int:
+    if not cursor:
+        return 0
+    try:
+        word, _, number = base64.urlsafe_b64decode(cursor.encode()).decode().partition("::")
+        offset = int(number) if word == "next" else -1
+    except ValueError:
+        offset = -1
+    if offset < 0:
+        raise invalid_parameter("Invalid page cursor value provided.", "page[cursor]")
+    return offset
+
+
+def included(request: web.Request, known: Sequence[str]) -> list[str]:
+    """Read ``include``. Raises Refusal for what cannot be included."""
+    names = [name for name in request.query.get("include", "").split(",") if name]
+    for name in names:
+        if name not in known:
+            raise invalid_parameter(f"'{name}' is not a valid include.", "include")
+    return names
+
+
+def sparse(request: web.Request, resource: dict[str, Any]) -> dict[str, Any]:
+    """Keep the attributes that ``fields[TYPE]`` asks for."""
+    wanted = request.query.get(f"fields[{resource['type']}]")
+    if wanted is None:
+        return resource
+    names = [name.partition(".")[0] for name in wanted.split(",")]
+    return resource | {"attributes": {name: value for name, value in resource["attributes"].items() if name in names}}
+
+
+def sort_order(request: web.Request, known: Sequence[str], default: str) -> tuple[str, bool]:
+    """Read ``sort``: the field, and whether the highest comes first. Raises Refusal."""
+    text = request.query.get("sort", default)
+    name = text.removeprefix("-")
+    if name not in known:
+        raise invalid_parameter(f"'{text}' is not a valid sort.", "sort")
+    return name, text.startswith("-")
+
+
+def listed(request: web.Request, items: Sequence[Item], at: Page) -> tuple[Sequence[Item], dict[str, str | None]]:
+    """Return the part asked for and the links to the others."""
+    part = items[at.offset : at.offset + at.size]
+    following = at.offset + at.size if at.offset + at.size < len(items) else None
+    before = max(0, at.offset - at.size) if at.offset else None
+    return part, {"self": str(request.url), "next": _link(request, following), "prev": _link(request, before)}
+
+
+def _link(request: web.Request, offset: int | None) -> str | None:
+    if offset is None:
+        return None
+    cursor = base64.urlsafe_b64encode(f"next::{offset}".encode()).decode()
+    return str(request.url.update_query({"page[cursor]": cursor}))

@@ -1,0 +1,159 @@
+"""Profiles: reading, creating, changing, importing; and the account itself."""
+
+from typing import Any
+
+from aiohttp import web
+
+from kustomer_klaviyo.sandbox.klaviyo.account import DuplicateProfile, Profile
+from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, document, invalid, not_found
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body
+from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, holds, holds_for_time, parse
+from kustomer_klaviyo.sandbox.klaviyo.query import listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
+from kustomer_klaviyo.sandbox.klaviyo.validate import ProfileIn, read_profile, require_identifier
+
+LARGEST_PROFILE = 100_000
+BY_ID = frozenset({"equals", "any"})
+PROFILE_FILTERS = {
+    "id": BY_ID,
+    "email": BY_ID,
+    "phone_number": BY_ID,
+    "external_id": BY_ID,
+    "created": frozenset({"greater-than", "less-than"}),
+    "updated": frozenset({"greater-than", "less-than"}),
+}
+
+
+async def list_accounts(request: web.Request) -> web.Response:
+    """``GET /api/accounts``: the one account the key belongs to."""
+    options = request.app[OPTIONS]
+    account = {
+        "type": "account",
+        "id": options.site_id,
+        "attributes": {
+            "test_account": True,
+            "contact_information": {
+                "default_sender_name": options.organization_name,
+                "default_sender_email": "hello@sandbox.example",
+                "website_url": "https://sandbox.example",
+                "organization_name": options.organization_name,
+                "street_address": {
+                    "address1": "1 Sandbox Way",
+                    "address2": None,
+                    "city": "Boston",
+                    "region": "MA",
+                    "country": "United States",
+                    "zip": "02110",
+                },
+            },
+            "industry": "Ecommerce, Other",
+            "timezone": options.timezone,
+            "preferred_currency": "USD",
+            "public_api_key": options.site_id,
+            "locale": "en-US",
+        },
+        "links": {"self": f"{request.url.origin()}/api/accounts/{options.site_id}/"},
+    }
+    return document({"data": [sparse(request, account)], "links": {"self": str(request.url)}})
+
+
+async def list_profiles(request: web.Request) -> web.Response:
+    """``GET /api/profiles``."""
+    conditions = parse(request.query["filter"], PROFILE_FILTERS) if request.query.get("filter") else []
+    profiles = request.app[ACCOUNT].profiles.values()
+    found = [profile for profile in profiles if all(_matches(profile, one) for one in conditions)]
+    name, is_descending = sort_order(request, ("created", "updated", "email", "id"), "created")
+    found.sort(key=lambda profile: _sort_key(profile, name), reverse=is_descending)
+    part, links = listed(request, found, page(request, default=20, most=100))
+    base = str(request.url.origin())
+    return document({"data": [sparse(request, profile_resource(one, base)) for one in part], "links": links})
+
+
+def _matches(profile: Profile, condition: Condition) -> bool:
+    if condition.field in ("created", "updated"):
+        return holds_for_time(condition, getattr(profile, condition.field))
+    if condition.field == "id":
+        return holds(condition, profile.id)
+    return holds(condition, profile.attributes.get(condition.field))
+
+
+def _sort_key(profile: Profile, name: str) -> tuple[bool, Any]:
+    value = getattr(profile, name) if name in ("created", "updated", "id") else profile.attributes.get(name)
+    return value is None, value or ""
+
+
+async def get_profile(request: web.Request) -> web.Response:
+    """``GET /api/profiles/{id}``."""
+    return _show(request, _profile(request))
+
+
+async def create_profile(request: web.Request) -> web.Response:
+    """``POST /api/profiles``: 409 when one of the identifiers is taken."""
+    wanted = await _read(request)
+    try:
+        profile = request.app[ACCOUNT].create_profile(wanted)
+    except DuplicateProfile as duplicate:
+        raise _conflict(duplicate) from duplicate
+    return _show(request, profile, wanted, status=201)
+
+
+async def update_profile(request: web.Request) -> web.Response:
+    """``PATCH /api/profiles/{id}``."""
+    profile = _profile(request)
+    wanted = await _read(request, needs_identifier=False)
+    if wanted.id != profile.id:
+        raise invalid("The id of the body must be that of the path.", "/data/id")
+    try:
+        request.app[ACCOUNT].import_profile(wanted)
+    except DuplicateProfile as duplicate:
+        raise _conflict(duplicate) from duplicate
+    return _show(request, profile, wanted)
+
+
+async def import_profile(request: web.Request) -> web.Response:
+    """``POST /api/profile-import``: create or update, in one call."""
+    wanted = await _read(request)
+    try:
+        profile, is_new = request.app[ACCOUNT].import_profile(wanted)
+    except DuplicateProfile as duplicate:
+        raise _conflict(duplicate) from duplicate
+    return _show(request, profile, wanted, status=201 if is_new else 200)
+
+
+async def _read(request: web.Request, *, needs_identifier: bool = True) -> ProfileIn:
+    body = await json_body(request)
+    if len(await request.read()) > LARGEST_PROFILE:
+        raise Refusal(413, "payload_too_large", "Payload too large.", "A profile may have at most 100 KB.")
+    profile = read_profile(body.get("data") if isinstance(body, dict) else None, "/data", extra=frozenset({"meta"}))
+    if needs_identifier:
+        require_identifier(profile, "/data/attributes")
+    return profile
+
+
+def _conflict(duplicate: DuplicateProfile) -> Refusal:
+    return Refusal(
+        409,
+        "duplicate_profile",
+        "Conflict.",
+        "A profile already exists with one of these identifiers.",
+        pointer="/data/attributes",
+        meta={"duplicate_profile_id": duplicate.profile_id},
+    )
+
+
+def _show(
+    request: web.Request, profile: Profile, wanted: ProfileIn | None = None, *, status: int = 200
+) -> web.Response:
+    partly = wanted is not None and wanted.without_phone
+    content = {
+        "data": sparse(request, profile_resource(profile, str(request.url.origin()))),
+        "links": {"self": str(request.url)},
+    }
+    return document(content, status=status, headers={"X-Klaviyo-Partial-Failure": "phone_number"} if partly else None)
+
+
+def _profile(request: web.Request) -> Profile:
+    profile = request.app[ACCOUNT].profiles.get(request.match_info["id"])
+    if profile is None:
+        raise not_found(f"A profile with id {request.match_info['id']} does not exist.")
+    return profile

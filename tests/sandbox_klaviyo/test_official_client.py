@@ -1,0 +1,124 @@
+"""The simulated Klaviyo judged by Klaviyo's own client, which knows nothing of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from klaviyo_api import KlaviyoAPI
+from openapi_client.api_arg_options import USE_DICTIONARY_FOR_RESPONSE_DATA
+from openapi_client.exceptions import ApiException
+
+from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY, KlaviyoOptions, create_app
+from kustomer_klaviyo.sandbox.serving import serving
+
+READER = "pk_reader"
+
+
+@pytest.fixture
+async def base() -> AsyncIterator[str]:
+    keys = {DEFAULT_KEY: KlaviyoOptions().keys[DEFAULT_KEY], READER: frozenset({"events:read"})}
+    async with serving(create_app(KlaviyoOptions(keys=keys))) as url:
+        yield url
+
+
+def client(base: str, key: str = DEFAULT_KEY) -> Any:
+    return KlaviyoAPI(
+        key, max_delay=1, max_retries=1, test_host=base, options={USE_DICTIONARY_FOR_RESPONSE_DATA: True}
+    )
+
+
+def event(unique_id: str, *, email: str = "ada@lanternpost.example", metric: str = "Placed") -> dict[str, Any]:
+    profile = {"data": {"type": "profile", "attributes": {"email": email}}}
+    return {
+        "data": {
+            "type": "event",
+            "attributes": {
+                "properties": {"colour": "green", "zero": 0},
+                "metric": {"data": {"type": "metric", "attributes": {"name": metric}}},
+                "profile": profile,
+                "unique_id": unique_id,
+                "time": "2026-11-01T10:00:00+00:00",
+            },
+        }
+    }
+
+
+async def test_an_event_created_with_it_is_read_back_with_its_metric_and_profile(base: str) -> None:
+    api = client(base)
+    await asyncio.to_thread(api.Events.create_event, event("one"))
+    await asyncio.to_thread(api.Events.create_event, event("one"))
+    found = await asyncio.to_thread(lambda: api.Events.get_events(include=["metric", "profile"], sort="-datetime"))
+    assert [one["attributes"]["event_properties"]["colour"] for one in found["data"]] == ["green"]
+    assert "zero" not in found["data"][0]["attributes"]["event_properties"]
+    assert {one["type"] for one in found["included"]} == {"metric", "profile"}
+    assert found["links"]["next"] is None
+
+
+async def test_events_are_filtered_and_paged_by_cursor(base: str) -> None:
+    api = client(base)
+    for number in range(5):
+        await asyncio.to_thread(api.Events.create_event, event(f"e{number}", metric=f"M{number % 2}"))
+    metrics = (await asyncio.to_thread(api.Metrics.get_metrics))["data"]
+    even = next(metric["id"] for metric in metrics if metric["attributes"]["name"] == "M0")
+    wanted = f'equals(metric_id,"{even}"),greater-or-equal(datetime,2026-01-01T00:00:00Z)'
+    first = await asyncio.to_thread(lambda: api.Events.get_events(filter=wanted, page_size=2))
+    cursor = parse_qs(urlsplit(first["links"]["next"]).query)["page[cursor]"][0]
+    rest = await asyncio.to_thread(
+        lambda: api.Events.get_events(filter=wanted, page_size=2, page_cursor=cursor)
+    )
+    assert (len(first["data"]), len(rest["data"])) == (2, 1)
+    assert rest["links"]["next"] is None
+
+
+async def test_many_events_are_created_in_one_request(base: str) -> None:
+    api = client(base)
+    entries = []
+    for number in range(3):
+        attributes = event(f"b{number}")["data"]["attributes"]
+        profile = attributes.pop("profile")
+        entries.append(
+            {
+                "type": "event-bulk-create",
+                "attributes": {"profile": profile, "events": {"data": [{"type": "event", "attributes": attributes}]}},
+            }
+        )
+    body = {"data": {"type": "event-bulk-create-job", "attributes": {"events-bulk-create": {"data": entries}}}}
+    await asyncio.to_thread(api.Events.bulk_create_events, body)
+    found = await asyncio.to_thread(api.Events.get_events)
+    assert len(found["data"]) == 3
+
+
+async def test_a_profile_is_created_once_and_the_second_time_named_as_the_duplicate(base: str) -> None:
+    api = client(base)
+    body = {"data": {"type": "profile", "attributes": {"email": "bo@lanternpost.example", "first_name": "Bo"}}}
+    made = await asyncio.to_thread(api.Profiles.create_profile, body)
+    with pytest.raises(ApiException) as caught:
+        await asyncio.to_thread(api.Profiles.create_profile, body)
+    assert caught.value.status == 409
+    assert made["data"]["id"] in str(caught.value.body)
+    same = await asyncio.to_thread(api.Profiles.create_or_update_profile, body)
+    assert same["data"]["id"] == made["data"]["id"]
+
+
+async def test_the_account_is_named_by_its_site_id(base: str) -> None:
+    found = await asyncio.to_thread(client(base).Accounts.get_accounts)
+    assert found["data"][0]["id"] == found["data"][0]["attributes"]["public_api_key"] == "SbxKlv"
+
+
+@pytest.mark.parametrize(("key", "status"), [("pk_unknown", 401), (READER, 403)])
+async def test_a_key_that_is_unknown_or_lacks_a_scope_is_refused(base: str, key: str, status: int) -> None:
+    with pytest.raises(ApiException) as caught:
+        await asyncio.to_thread(client(base, key).Events.create_event, event("x"))
+    assert caught.value.status == status
+
+
+async def test_beyond_the_limit_it_is_told_to_come_again() -> None:
+    async with serving(create_app(KlaviyoOptions(clock=lambda: 1_800_000_000.0))) as base:
+        api = client(base)
+        await asyncio.to_thread(api.Accounts.get_accounts)
+        with pytest.raises(ApiException) as caught:
+            await asyncio.to_thread(api.Accounts.get_accounts)
+    assert caught.value.status == 429
+    assert "throttled" in str(caught.value.body)
