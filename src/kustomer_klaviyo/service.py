@@ -105,7 +105,7 @@ class Service:
         if door:
             loops += [self.intake.run, self.intake.keep_counting]
         if work:
-            loops += [self._work.run_worker, self._work.listen, self._work.watch, self._keep_house]
+            loops += [self._work.run, self._keep_house]
         tasks = [asyncio.create_task(keep(loop)) for loop in loops]
         await self._stopped.wait()
         if work:

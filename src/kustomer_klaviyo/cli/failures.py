@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
         """Return the code for a failure."""
         if isinstance(error, SetupError):
             return cls.VENDOR
-        if isinstance(error, ServerError | SealError | UNREACHABLE):
+        if isinstance(error, (ServerError, SealError, *UNREACHABLE)):
             return cls.DATABASE
         return cls.USAGE
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import procrastinate
 import structlog
-from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
 from kustomer_klaviyo.flow.directory import Directory, Joined
@@ -64,22 +64,29 @@ class Work:
         finally:
             del self._runs[connection_id]
 
-    async def run_worker(self) -> None:
-        """Take jobs until ``stop`` or cancelled."""
-        async with self._engine.open_async():
-            await self._engine.run_worker_async(
-                queues=["work"],
-                concurrency=AT_ONCE,
-                fetch_job_polling_interval=POLL_SECONDS,
-                delete_jobs="always",
-                install_signal_handlers=False,
-                update_heartbeat_interval=HEARTBEAT_SECONDS,
-                stalled_worker_timeout=STALLED_SECONDS,
-                shutdown_graceful_timeout=10.0,
-            )
+    async def run(self) -> None:
+        """Take jobs, and see that none is missing, until cancelled."""
+        try:
+            async with self._engine.open_async(), asyncio.TaskGroup() as group:
+                for loop in (self._take_jobs, self._listen, self._watch):
+                    group.create_task(loop())
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from failures
 
-    async def listen(self) -> None:
-        """Hear of landed events and saved connections; runs until cancelled."""
+    async def _take_jobs(self) -> None:
+        await self._engine.run_worker_async(
+            queues=["work"],
+            concurrency=AT_ONCE,
+            fetch_job_polling_interval=POLL_SECONDS,
+            delete_jobs="always",
+            install_signal_handlers=False,
+            update_heartbeat_interval=HEARTBEAT_SECONDS,
+            stalled_worker_timeout=STALLED_SECONDS,
+            shutdown_graceful_timeout=10.0,
+        )
+
+    async def _listen(self) -> None:
+        """Hear of landed events and saved connections."""
         lane = await self._database.lane()
         async with lane:
             await lane.execute(f"LISTEN {CHANNEL}")
@@ -103,16 +110,15 @@ class Work:
         with contextlib.suppress(AlreadyEnqueued):
             await self._job.configure(lock=name, queueing_lock=name).defer_async(connection_id=connection_id)
 
-    async def watch(self) -> None:
-        """Find work with nobody at it, runs of connections saved meanwhile, and dead workers' jobs; until cancelled."""
-        async with self._engine.open_async():
-            while True:
-                for connection_id in await lanes.with_work(self._database):
-                    if connection_id not in self._runs:
-                        await self._defer(connection_id)
-                self._end_outdated()
-                await self._bury_stalled()
-                await asyncio.sleep(WATCH_SECONDS)
+    async def _watch(self) -> None:
+        """Find work with nobody at it, runs of connections saved meanwhile, and dead workers' jobs."""
+        while True:
+            for connection_id in await lanes.with_work(self._database):
+                if connection_id not in self._runs:
+                    await self._defer(connection_id)
+            self._end_outdated()
+            await self._bury_stalled()
+            await asyncio.sleep(WATCH_SECONDS)
 
     def _end_outdated(self) -> None:
         for connection_id, run in self._runs.items():
@@ -135,3 +141,11 @@ class Work:
         deadline = time.monotonic() + 10
         while self._runs and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return one failure of a group; the engine's word for a database that is away becomes everybody's."""
+    failure = failures.exceptions[0]
+    if isinstance(failure, BaseExceptionGroup):
+        return _first(failure)
+    return ConnectionError(str(failure)) if isinstance(failure, ConnectorException) else failure

@@ -3,7 +3,6 @@
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import LiteralString, cast
 from urllib.parse import urlencode
 
 import psycopg
@@ -57,16 +56,15 @@ def _migrate_engine(connection: psycopg.Connection[TupleRow]) -> None:
         )
 
 
-def _engine_scripts(installed: str | None) -> list[LiteralString]:
+def _engine_scripts(installed: str | None) -> list[bytes]:
     if installed is None:
-        return [SchemaManager.get_schema()]
+        return [SchemaManager.get_schema().encode()]
     newer = [
         script
         for script in sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
         if _number(script.name.split("_", 1)[0]) > _number(installed)
     ]
-    # The engine's own scripts, shipped with the installed package, are as trustworthy as its code.
-    return [cast("LiteralString", script.read_text(encoding="utf-8")) for script in newer]
+    return [script.read_bytes() for script in newer]
 
 
 def _number(text: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psycopg
 import structlog
@@ -23,7 +23,6 @@ from kustomer_klaviyo.store.server_files import (
     MAJOR,
     CannotStart,
     DataDirectoryInUse,
-    Places,
     ServerError,
     WrongMajorVersion,
     places,
@@ -91,7 +90,7 @@ class EmbeddedServer:
                     await self._launch()
                     break
                 except ServerError as error:
-                    log.error("postgres.restart_failed", error=str(error))
+                    log.warning("postgres.restart_failed", error=str(error))
             log.info("postgres.restarted")
 
     async def stop(self) -> None:
@@ -168,7 +167,7 @@ class EmbeddedServer:
                 **self._identity(),
             )
 
-    def _identity(self) -> dict[str, object]:
+    def _identity(self) -> dict[str, Any]:
         account = self._places.account
         if account is None:
             return {}

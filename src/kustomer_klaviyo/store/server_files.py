@@ -1,7 +1,7 @@
 """Where the embedded PostgreSQL's programs, data and socket live, and under which account it runs.
 
-PostgreSQL refuses to run as root. Then the existing account ``nobody`` runs it: no account is made, and root alone enters
-its files. What ``nobody`` cannot reach (programs below a private home directory) is copied to where it can.
+PostgreSQL refuses to run as root. Then the existing account ``nobody`` runs it: no account is made, and root alone
+enters its files. What ``nobody`` cannot reach (programs below a private home directory) is copied to where it can.
 """
 
 import hashlib

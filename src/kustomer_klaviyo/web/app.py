@@ -22,7 +22,7 @@ def create_app(
     """Make the web application; ``more`` are handlers beside the program's own."""
     endpoint = WebhookEndpoint(intake)
 
-    @asgi("/webhooks/kustomer/{connection_id:str}", copy_scope=False)
+    @asgi("/webhooks/kustomer", is_mount=True, copy_scope=False)
     async def webhook(scope: Scope, receive: Receive, send: Send) -> None:
         await endpoint(scope, receive, send)
 

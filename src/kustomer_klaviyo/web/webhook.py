@@ -1,5 +1,6 @@
 """The webhook endpoint as a plain ASGI application: nothing stands between the socket and the door."""
 
+from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from kustomer_klaviyo.flow.intake import LARGEST_BODY, TOO_LARGE, Answer, Intake
@@ -20,7 +21,7 @@ class WebhookEndpoint:
         await _send(send, await self._answer(scope, receive))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "POST":
             return NOT_POST
         headers = dict(scope["headers"])
         if _announced(headers) > LARGEST_BODY:
@@ -28,7 +29,7 @@ class WebhookEndpoint:
         body = await _read(receive)
         if body is None:
             return TOO_LARGE
-        connection_id = scope["path_params"]["connection_id"]
+        connection_id = scope["path"].strip("/").rsplit("/", 1)[-1]
         return await self._intake.receive(connection_id, headers.get(SIGNATURE, b"").decode("latin-1"), body)
 
 
@@ -39,7 +40,8 @@ def _announced(headers: dict[bytes, bytes]) -> int:
 
 async def _read(receive: Receive) -> bytes | None:
     """Return the body; None once it is larger than we take, whatever length was announced."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":

@@ -1,0 +1,171 @@
+"""``demo``: the whole product with both vendors simulated, live in the terminal, or once with a comparison."""
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+import aiohttp
+from cyclopts import Parameter
+from rich.live import Live
+from rich.table import Table
+
+from kustomer_klaviyo.cli.comparison import Comparison, compare
+from kustomer_klaviyo.cli.failures import ExitCode
+from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.cli.theatre import Theatre, theatre
+from kustomer_klaviyo.store import reports
+from kustomer_klaviyo.store.database import UNREACHABLE
+
+LOOK_SECONDS = 0.5
+STUCK_SECONDS = 90.0
+"""Without any progress for this long, ``--once`` gives up waiting and compares what there is."""
+
+ENDLESS = 1_000_000
+
+
+def demo(
+    *,
+    once: Annotated[bool, Parameter(negative="")] = False,
+    customers: int = 40,
+    conversations: int = 120,
+    rate: float = 20.0,
+    seed: int = 1,
+    disorder: float = 0.1,
+    port: int = 0,
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Start the service with both vendors simulated, connect them, and play a support team's traffic.
+
+    Nothing is left behind: the data live in a temporary directory.
+
+    Example: kustomer-klaviyo demo
+    Example: kustomer-klaviyo demo --once --conversations 500 --rate 0 --json
+
+    Exits 1 when, with --once, Klaviyo does not hold exactly what happened in Kustomer.
+
+    Parameters
+    ----------
+    once
+        Play a fixed amount, wait until it is delivered, compare both sides, print the comparison and end.
+    customers
+        How many customers there are.
+    conversations
+        How many conversations they begin (with --once; else they go on).
+    rate
+        What people do, in actions per second; 0 is as fast as possible.
+    seed
+        Another seed is another day.
+    disorder
+        The part of webhooks that arrive late or twice, 0 to 1.
+    port
+        The port of the service; 0 takes any free one.
+    json
+        With --once: print the comparison as JSON.
+    """
+    script = {
+        "customers": customers,
+        "conversations": conversations if once else ENDLESS,
+        "rate": rate,
+        "seed": seed,
+    }
+    comparison = asyncio.run(_demo(script, once=once, disorder=disorder, port=port, quiet=json))
+    if comparison is None:
+        return ExitCode.DONE
+    if json:
+        print_json(comparison.document())
+    else:
+        _print_comparison(comparison)
+    return ExitCode.DONE if comparison.is_good else ExitCode.ATTENTION
+
+
+async def _demo(script: dict[str, Any], *, once: bool, disorder: float, port: int, quiet: bool) -> Comparison | None:
+    async with theatre(disorder=disorder, port=port) as stage:
+        if not quiet:
+            console.print(f"The simulated Klaviyo, to watch events arrive:  [bold]{stage.klaviyo}/[/]")
+            console.print(f"The service: {stage.service}  The simulated Kustomer: {stage.kustomer}")
+        await stage.post(f"{stage.kustomer}/sandbox/play", script)
+        with Live(console=console, refresh_per_second=4, transient=quiet) as live:
+            if quiet:
+                live.stop()
+            await _watch(stage, live, once=once)
+        if not once:
+            return None
+        happened = await stage.get(f"{stage.kustomer}/sandbox/expected")
+        arrived = await stage.get(f"{stage.klaviyo}/sandbox/events")
+        return compare(happened, arrived, stage.link_template)
+
+
+async def _watch(stage: Theatre, live: Live, *, once: bool) -> None:
+    """Show how things stand until everything is delivered (with ``once``), or for ever."""
+    last, changed_at = None, time.monotonic()
+    while True:
+        try:
+            standing = await _standing(stage)
+        except (aiohttp.ClientError, *UNREACHABLE):
+            standing = None
+        if standing is not None:
+            live.update(_table(standing))
+            if standing != last:
+                last, changed_at = standing, time.monotonic()
+            is_quiet = standing["owed"] == 0 and not standing["playing"]
+            if once and (is_quiet or time.monotonic() - changed_at > STUCK_SECONDS):
+                return
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _standing(stage: Theatre) -> dict[str, Any]:
+    play = await stage.get(f"{stage.kustomer}/sandbox/play")
+    kustomer = await stage.get(f"{stage.kustomer}/sandbox/state")
+    status = (await reports.status(stage.database))[0]
+    klaviyo = await stage.get(f"{stage.klaviyo}/sandbox/state")
+    deliveries, tallies = status["deliveries"], status["tallies"]
+    pending = kustomer["deliveries"].get("pending", 0)
+    looking_up = status["lookups_now"]
+    return {
+        "playing": play["running"],
+        "played": play["done"],
+        "sent_by_kustomer": kustomer["deliveries"].get("sent", 0),
+        "received": tallies.get("received", 0),
+        "nothing_new": tallies.get("nothing new", 0),
+        "told": sum(deliveries.values()),
+        "delivered": deliveries.get("delivered", 0),
+        "waiting": deliveries.get("waiting", 0),
+        "unidentified": deliveries.get("unidentified", 0),
+        "skipped": deliveries.get("skipped", 0),
+        "failed": deliveries.get("failed", 0),
+        "confirmed": klaviyo["events"],
+        "owed": pending + status["inbox_waiting"] + deliveries.get("waiting", 0) + looking_up,
+    }
+
+
+def _table(standing: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("played", f"{standing['played']} customers and conversations")
+    table.add_row(
+        "received",
+        f"{standing['received']} webhooks, of which {standing['nothing_new']} told nothing new (no row written)",
+    )
+    table.add_row("told", f"{standing['told']} events: created, done, CSAT submitted")
+    table.add_row(
+        "sent",
+        f"{standing['delivered']} delivered, {standing['waiting']} waiting, "
+        f"{standing['unidentified']} without email or phone yet, {standing['skipped']} skipped as spam, "
+        f"{standing['failed']} failed",
+    )
+    table.add_row("confirmed", f"[bold]{standing['confirmed']}[/] held by Klaviyo")
+    return table
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    table = Table(
+        "what happened in Kustomer", "expected", "found", "missing", "wrong", "doubled", box=None, pad_edge=False
+    )
+    for kind, line in comparison.by_kind.items():
+        table.add_row(kind, *(str(line[name]) for name in ("expected", "found", "missing", "wrong", "doubled")))
+    console.print(table)
+    for problem in comparison.problems[:20]:
+        console.print(f"  {problem}")
+    verdict = (
+        "[green]Klaviyo holds every expected event exactly once.[/]" if comparison.is_good else "[red]Not equal.[/]"
+    )
+    console.print(f"{verdict} {comparison.left_out} left out as spam or without any email or phone.")

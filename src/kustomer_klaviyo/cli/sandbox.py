@@ -1,0 +1,81 @@
+"""``sandbox``: one simulated vendor alone."""
+
+import asyncio
+from typing import Annotated, Literal
+
+import uvloop
+from aiohttp import web
+from cyclopts import Parameter
+
+from kustomer_klaviyo.cli.failures import ExitCode
+from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.sandbox import klaviyo, kustomer
+from kustomer_klaviyo.sandbox.serving import serving
+
+
+def sandbox(
+    vendor: Literal["kustomer", "klaviyo"],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    retry_scale: float = 1.0,
+    noise: int = 3,
+    duplicates: float = 0.0,
+    disorder: float = 0.0,
+    rate_scale: float = 1.0,
+    latency: float = 0.0,
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Run one simulated vendor until Ctrl-C; what it holds is kept in memory only.
+
+    Example: kustomer-klaviyo sandbox klaviyo --port 9002
+
+    Parameters
+    ----------
+    vendor
+        Which one.
+    host
+        The address to listen on.
+    port
+        The port to listen on; 0 takes any free one and prints it.
+    retry_scale
+        Kustomer: multiplies the waits between webhook retries; 0.001 makes minutes tens of milliseconds.
+    noise
+        Kustomer: about how many updates that tell nothing new each action brings.
+    duplicates
+        Kustomer: the part of webhooks that are sent twice, 0 to 1.
+    disorder
+        Kustomer: the part of webhooks that arrive late, 0 to 1.
+    rate_scale
+        Klaviyo: multiplies the rate limits; 0 switches them off.
+    latency
+        Klaviyo: seconds that each request takes besides its work.
+    json
+        Print where it listens as JSON.
+    """
+    if vendor == "kustomer":
+        app = kustomer.create_app(
+            kustomer.KustomerOptions(
+                retry_scale=retry_scale,
+                noise=noise,
+                duplicate_probability=duplicates,
+                reorder_probability=disorder,
+            )
+        )
+        key = kustomer.DEFAULT_KEY
+    else:
+        options = klaviyo.KlaviyoOptions(rate_limits=rate_scale > 0, rate_scale=rate_scale or 1.0, latency=latency)
+        app, key = klaviyo.create_app(options), klaviyo.DEFAULT_KEY
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(app, vendor, host, port, key, json=json))
+    return ExitCode.DONE
+
+
+async def _run(app: web.Application, vendor: str, host: str, port: int, key: str, *, json: bool) -> None:
+    async with serving(app, host=host, port=port) as url:
+        if json:
+            print_json({"vendor": vendor, "url": url, "key": key})
+        else:
+            console.print(f"The simulated {vendor.title()} listens on {url}; its key is {key}")
+            console.print(f"Play it with {url}/sandbox/... (see docs/sandbox.md). Ctrl-C ends it.")
+        await asyncio.Event().wait()
