@@ -53,19 +53,34 @@ def compare(happened: Sequence[Row], arrived: Sequence[Row], link_template: str)
         if _may_be_left_out(fact):
             continue
         line, mark = by_kind[fact["kind"]], _mark(fact)
+        differences = _match(fact, found[mark], link_template)
         line["expected"] += 1
-        events = found.pop(mark, [])
-        line["found"] += bool(events)
-        line["missing"] += not events
-        line["doubled"] += len(events) > 1
-        wrong = _differences(fact, events[0], link_template) if events else []
-        line["wrong"] += bool(wrong)
-        problems += [f"{' '.join(map(str, mark))}: missing"] * (not events)
-        problems += [f"{' '.join(map(str, mark))}: {len(events)} times"] * (len(events) > 1)
-        problems += [f"{' '.join(map(str, mark))}: {one}" for one in wrong]
-    allowed = {_mark(fact) for fact in optional}
-    problems += [f"{' '.join(map(str, mark))}: not expected" for mark in found if mark not in allowed]
+        line["found"] += differences is not None
+        line["missing"] += differences is None
+        line["wrong"] += bool(differences)
+        problems += [_say(mark, one) for one in (["missing"] if differences is None else differences)]
+    for fact in optional:
+        _match(fact, found[_mark(fact)], link_template)
+    for mark, surplus in found.items():
+        if mark[0] in by_kind:
+            by_kind[mark[0]]["doubled"] += len(surplus)
+        problems += [_say(mark, "once too often")] * len(surplus)
     return Comparison(by_kind, problems, len(optional))
+
+
+def _match(fact: Row, candidates: list[Row], link_template: str) -> list[str] | None:
+    """Take the event that tells of the fact out of the candidates; returns how it differs, None when there is none."""
+    if not candidates:
+        return None
+    differing = [(_differences(fact, event, link_template), index) for index, event in enumerate(candidates)]
+    differences, index = min(differing, key=lambda pair: len(pair[0]))
+    del candidates[index]
+    return differences
+
+
+def _say(mark: Mark, text: str) -> str:
+    kind, conversation, second = mark
+    return f"{kind} of {conversation} at {second:%Y-%m-%d %H:%M:%S}: {text}"
 
 
 def _may_be_left_out(fact: Row) -> bool:

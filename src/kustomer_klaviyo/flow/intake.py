@@ -168,10 +168,9 @@ class Intake:
 
     async def _store(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
         await self._ask(lane, group)
-        news = [arrival for arrival in group if self._doorkeeper.is_news(arrival.joined, arrival.statement)]
+        news, noise = self._part(group)
         if news:
             await land(lane, [arrival.event for arrival in news])
-        noise = [arrival for arrival in group if not self._doorkeeper.is_news(arrival.joined, arrival.statement)]
         advances = {self._doorkeeper.advances(arrival.joined, arrival.statement) for arrival in noise} - {None}
         if advances:
             await people.advance(lane, [advance for advance in advances if advance is not None])
@@ -181,6 +180,16 @@ class Intake:
             self._count(arrival.joined, "nothing new")
         _answer(news, RECEIVED)
         _answer(noise, NOTHING_NEW)
+
+    def _part(self, group: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
+        """Part news from noise; what an earlier event of the same commit tells is no news in a later one."""
+        draft = self._doorkeeper.draft()
+        news: list[Arrival] = []
+        noise: list[Arrival] = []
+        for arrival in group:
+            (news if draft.is_news(arrival.joined, arrival.statement) else noise).append(arrival)
+            draft.landed(arrival.joined, arrival.statement)
+        return news, noise
 
     async def _ask(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
         unknown = [self._doorkeeper.unknown(arrival.joined, arrival.statement) for arrival in group]

@@ -10,10 +10,11 @@ Value = TypeVar("Value")
 
 
 class Memory(Generic[Value]):
-    """The most recently used entries, up to a bound."""
+    """The most recently used entries, up to a bound; what it does not hold it looks for in the one below."""
 
-    def __init__(self, size: int = REMEMBERED) -> None:
+    def __init__(self, size: int = REMEMBERED, *, below: "Memory[Value] | None" = None) -> None:
         self._size = size
+        self._below = below
         self._entries: OrderedDict[tuple[str, str], Value] = OrderedDict()
 
     def get(self, key: tuple[str, str]) -> Value | None:
@@ -21,6 +22,8 @@ class Memory(Generic[Value]):
         value = self._entries.get(key)
         if value is not None:
             self._entries.move_to_end(key)
+        elif self._below is not None:
+            return self._below.get(key)
         return value
 
     def put(self, key: tuple[str, str], value: Value) -> None:

@@ -31,9 +31,13 @@ class Unknown:
 class Doorkeeper:
     """Remembers which keys are durable and which identity each customer was last seen with."""
 
-    def __init__(self) -> None:
-        self._keys: Memory[str] = Memory()
-        self._people: Memory[tuple[int, str]] = Memory()
+    def __init__(self, keys: Memory[str] | None = None, people: Memory[tuple[int, str]] | None = None) -> None:
+        self._keys = Memory[str]() if keys is None else keys
+        self._people = Memory[tuple[int, str]]() if people is None else people
+
+    def draft(self) -> "Doorkeeper":
+        """Return one that knows the same and may learn what is not durable yet, to be thrown away afterwards."""
+        return Doorkeeper(Memory(below=self._keys), Memory(below=self._people))
 
     def unknown(self, joined: Joined, statement: Statement) -> Unknown:
         """Return what must be asked of the database before it is clear whether the event is news."""
