@@ -18,11 +18,17 @@ settings.register_profile("house", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("house")
 
 
-@pytest.fixture
-def data_directory() -> Iterator[Path]:
-    """A directory that the account which runs PostgreSQL can enter."""
+def _new_directory() -> Path:
+    """Make a directory that the account which runs PostgreSQL can enter."""
     path = Path(tempfile.mkdtemp(prefix="kk-test-"))
     path.chmod(0o711)
+    return path
+
+
+@pytest.fixture
+def data_directory() -> Iterator[Path]:
+    """A directory for a server of the test's own."""
+    path = _new_directory()
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -30,8 +36,7 @@ def data_directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 async def postgres_url() -> AsyncIterator[str]:
     """A server for the whole session."""
-    path = Path(tempfile.mkdtemp(prefix="kk-test-"))
-    path.chmod(0o711)
+    path = _new_directory()
     server = EmbeddedServer(path)
     yield await server.start()
     await server.stop()

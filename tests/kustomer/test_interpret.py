@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from documents import CONVERSATION, CUSTOMER, conversation, customer, email, event, phone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from documents import CONVERSATION, CUSTOMER, conversation, customer, email, event, phone
 from kustomer_klaviyo.facts import ConversationClosed, ConversationOpened, Fact, SatisfactionAnswered
 from kustomer_klaviyo.kustomer.interpret import NOTHING, Statement, interpret
 from kustomer_klaviyo.kustomer.wire import MalformedJSON, decode_webhook
@@ -200,7 +200,9 @@ WEIRD = st.recursive(
 
 
 @given(
-    st.sampled_from(sorted(conversation()["attributes"]) + ["emails", "spam", "importedAt", "channels", "firstMessageIn"]),
+    st.sampled_from(
+        [*sorted(conversation()["attributes"]), "emails", "spam", "importedAt", "channels", "firstMessageIn"]
+    ),
     WEIRD,
 )
 def test_a_field_of_any_shape_costs_no_more_than_itself(name: str, value: Any) -> None:

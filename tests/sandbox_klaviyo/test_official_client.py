@@ -24,9 +24,7 @@ async def base() -> AsyncIterator[str]:
 
 
 def client(base: str, key: str = DEFAULT_KEY) -> Any:
-    return KlaviyoAPI(
-        key, max_delay=1, max_retries=1, test_host=base, options={USE_DICTIONARY_FOR_RESPONSE_DATA: True}
-    )
+    return KlaviyoAPI(key, max_delay=1, max_retries=1, test_host=base, options={USE_DICTIONARY_FOR_RESPONSE_DATA: True})
 
 
 def event(unique_id: str, *, email: str = "ada@lanternpost.example", metric: str = "Placed") -> dict[str, Any]:
@@ -65,9 +63,7 @@ async def test_events_are_filtered_and_paged_by_cursor(base: str) -> None:
     wanted = f'equals(metric_id,"{even}"),greater-or-equal(datetime,2026-01-01T00:00:00Z)'
     first = await asyncio.to_thread(lambda: api.Events.get_events(filter=wanted, page_size=2))
     cursor = parse_qs(urlsplit(first["links"]["next"]).query)["page[cursor]"][0]
-    rest = await asyncio.to_thread(
-        lambda: api.Events.get_events(filter=wanted, page_size=2, page_cursor=cursor)
-    )
+    rest = await asyncio.to_thread(lambda: api.Events.get_events(filter=wanted, page_size=2, page_cursor=cursor))
     assert (len(first["data"]), len(rest["data"])) == (2, 1)
     assert rest["links"]["next"] is None
 

@@ -65,8 +65,10 @@ class Deliverer:
         wait = await self._seconds_held()
         if wait > 0:
             return wait
+        # As of before the query: what is settled while it runs would still look due in its answer.
+        busy = set(self.in_flight)
         due = await deliveries.due(self._database, self._connection_id, MOST_DUE)
-        owed = [_read(delivery) for delivery in due if delivery.subject not in self.in_flight]
+        owed = [_read(delivery) for delivery in due if delivery.subject not in busy]
         many, lone = _share_out(owed)
         if many:
             await self._send_many(compose([one.call for one in many]), {one.call.unique_id: one for one in many})

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from kustomer_klaviyo.klaviyo.express import ExpressOptions, validate_template
+from kustomer_klaviyo.klaviyo.express import ExpressOptions, validate_metric, validate_template
 
 KUSTOMER_LIMIT_PER_MINUTE = 1000
 """The smallest current plan's limit for a whole organisation (developer.kustomer.com/docs/concepts/rate-limits)."""
@@ -51,6 +51,8 @@ def read_options(document: dict[str, Any]) -> ConnectionOptions:
     try:
         options = msgspec.convert(document, ConnectionOptions, strict=False)
         validate_template(options.link_template)
+        for metric in (options.created_metric, options.closed_metric, options.satisfaction_metric):
+            validate_metric(metric)
     except (msgspec.ValidationError, ValueError) as error:
         raise OptionsError(str(error)) from error
     if not 0 < options.kustomer_share <= 1:

@@ -2,8 +2,9 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -31,10 +32,10 @@ def metrics_route(registry: CollectorRegistry, token: str | None) -> HTTPRouteHa
     """Make ``/metrics``, which does not exist without a token."""
 
     @get("/metrics")
-    async def metrics(headers: dict[str, str]) -> Response[bytes]:
+    async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         if token is None:
             raise NotFoundException
-        shown = headers.get("authorization", "").removeprefix("Bearer ")
+        shown = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(shown.encode(), token.encode()):
             raise NotAuthorizedException
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

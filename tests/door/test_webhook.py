@@ -1,0 +1,168 @@
+"""The webhook endpoint: what is let in, what is turned away, and what becomes durable."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from documents import conversation, customer, email, event
+from doorway import Door, opened
+from kustomer_klaviyo.kustomer.signature import sign
+
+OTHER = "67dd47dfbc632c1804db1bf2"
+
+
+@pytest.fixture
+async def door(database_url: str, data_directory: Path) -> AsyncIterator[Door]:
+    async with opened(database_url, data_directory) as ready:
+        yield ready
+
+
+async def test_a_signed_event_is_durable_before_it_is_acknowledged(door: Door) -> None:
+    status, _, _ = await door.knock(event(conversation()))
+    [row] = await door.rows()
+    assert status == 200
+    assert (row["state"], row["conversation_id"]) == ("waiting", conversation()["id"])
+    assert msgspec.json.decode(row["body"]) == event(conversation())
+
+
+async def test_each_of_several_tokens_is_accepted(door: Door) -> None:
+    assert (await door.knock(event(conversation()), token="former-token"))[0] == 200
+
+
+@pytest.mark.parametrize("signature", ["", "00", "x" * 5000, "ÿþ"])
+async def test_a_wrong_signature_is_401_and_changes_nothing(door: Door, signature: str) -> None:
+    assert (await door.knock(event(conversation()), signature=signature))[0] == 401
+    assert await door.rows() == []
+
+
+async def test_a_signature_of_another_body_is_401(door: Door) -> None:
+    raw = msgspec.json.encode(event(conversation()))
+    assert (await door.knock(raw + b" ", signature=sign("current-token", raw)))[0] == 401
+
+
+async def test_an_unknown_connection_is_404_in_the_same_words_as_a_wrong_signature(door: Door) -> None:
+    unknown = await door.knock(event(conversation()), connection="nobody")
+    wrong = await door.knock(event(conversation()), signature="00")
+    assert (unknown[0], wrong[0]) == (404, 401)
+    assert unknown[1] == wrong[1]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"\xff\xfe", b"[" * 200_000])
+async def test_what_is_no_json_object_is_400_and_changes_nothing(door: Door, body: bytes) -> None:
+    assert (await door.knock(body))[0] == 400
+    assert await door.rows() == []
+
+
+async def test_a_body_over_one_megabyte_is_413_whether_announced_or_not(door: Door) -> None:
+    large = b'{"x":"' + b"y" * 1_000_000 + b'"}'
+
+    async def in_pieces() -> Any:
+        for start in range(0, len(large), 65536):
+            yield large[start : start + 65536]
+
+    assert (await door.knock(large))[0] == 413
+    async with door.session.post(f"{door.url}/webhooks/kustomer/acme", data=in_pieces()) as response:
+        assert response.status == 413
+    assert await door.rows() == []
+
+
+async def test_only_post_is_answered(door: Door) -> None:
+    async with door.session.get(f"{door.url}/webhooks/kustomer/acme") as response:
+        assert response.status == 405
+
+
+async def test_the_same_event_twice_is_one_row(door: Door) -> None:
+    statuses = await asyncio.gather(*(door.knock(event(conversation())) for _ in range(20)))
+    assert {status for status, _, _ in statuses} == {200}
+    assert len(await door.rows()) == 1
+
+
+async def test_an_update_that_tells_nothing_new_takes_no_row(door: Door) -> None:
+    await door.knock(event(conversation(), "create"))
+    for rev in range(2, 12):
+        status, text, _ = await door.knock(event(conversation(rev=rev, tags=["x"]), id=f"67dd47dfbc632c1804db1e{rev}"))
+        assert (status, text) == (200, "nothing new")
+    assert len(await door.rows()) == 1
+
+
+async def test_a_lost_event_is_healed_by_a_later_update(door: Door) -> None:
+    await door.knock(event(conversation(), "create"))
+    closing = {"createdAt": "2026-03-20T19:00:00.000Z"}
+    _, text, _ = await door.knock(event(conversation(rev=9, status="open", lastDone=closing), id=OTHER))
+    assert text == "received"
+    assert len(await door.rows()) == 2
+
+
+async def test_a_customer_seen_again_with_the_same_contacts_is_noise_and_a_new_email_is_not(door: Door) -> None:
+    answers = []
+    for rev, address in ((1, "a@x.example"), (2, "a@x.example"), (3, "b@x.example"), (2, "c@x.example")):
+        body = event(customer(rev=rev, emails=[email(address)]), id=f"67dd47dfbc632c1804db1e{rev}{address[0]}")
+        answers.append((await door.knock(body))[1])
+    assert answers == ["received", "nothing new", "received", "nothing new"]
+
+
+async def test_what_happened_before_the_horizon_takes_no_row(door: Door) -> None:
+    _, text, _ = await door.knock(event(conversation(createdAt="2025-12-31T23:59:59.999Z")))
+    assert text == "nothing new"
+
+
+async def test_unknown_events_are_accepted_and_ignored(door: Door) -> None:
+    for body in ({"name": "kustomer.team.update"}, {}, {"name": 7, "data": []}, event({"type": "tag", "id": OTHER})):
+        assert (await door.knock(body))[0] == 200
+    assert await door.rows() == []
+
+
+async def test_what_the_door_counts_is_written_down(door: Door) -> None:
+    await door.knock(event(conversation()))
+    await door.knock(event(conversation()))
+    await door.knock(b"{}", signature="00")
+    await asyncio.sleep(1.3)
+    rows = await door.home.database.fetch("SELECT name, count FROM tallies")
+    assert {row["name"]: row["count"] for row in rows} == {"received": 2, "nothing new": 1, "bad signature": 1}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(garbage=st.binary(max_size=300) | JSON.map(msgspec.json.encode))
+@settings(max_examples=200)
+async def test_garbage_is_never_a_500_and_never_a_row(door: Door, garbage: bytes) -> None:
+    status, _, _ = await door.knock(garbage)
+    assert status in (200, 400)
+    assert await door.rows() == []
+
+
+@given(st.data())
+@settings(max_examples=200)
+async def test_an_event_with_any_field_of_any_shape_is_never_a_500(door: Door, data: st.DataObject) -> None:
+    document = event(conversation())
+    attributes = document["data"]["attributes"]
+    place = data.draw(st.sampled_from([document, document["data"], attributes, document["data"]["relationships"]]))
+    name = data.draw(st.sampled_from(sorted(place)))
+    place[name] = data.draw(JSON)
+    status, _, _ = await door.knock(document)
+    assert status == 200
+
+
+async def test_health_and_readiness_need_no_credentials_and_metrics_do(door: Door) -> None:
+    for path, headers, expected in (
+        ("/health", {}, 200),
+        ("/ready", {}, 200),
+        ("/metrics", {}, 401),
+        ("/metrics", {"Authorization": "Bearer wrong"}, 401),
+        ("/metrics", {"Authorization": "Bearer metrics"}, 200),
+        ("/", {}, 404),
+        ("/schema", {}, 404),
+    ):
+        async with door.session.get(f"{door.url}{path}", headers=headers) as response:
+            assert (path, response.status) == (path, expected)

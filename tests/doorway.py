@@ -1,0 +1,88 @@
+"""The door, served over a real socket on a real database, with one connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from kustomer_klaviyo.kustomer.signature import sign
+from kustomer_klaviyo.service import House, Service, house
+from kustomer_klaviyo.settings import Settings
+from kustomer_klaviyo.store.connections import Connection, Secrets
+from kustomer_klaviyo.web.app import create_app
+from stage import free_port
+
+TOKENS = ("current-token", "former-token")
+
+
+@dataclass
+class Door:
+    """How tests knock."""
+
+    url: str
+    session: aiohttp.ClientSession
+    home: House
+
+    async def knock(
+        self, body: Any, *, signature: str | None = None, token: str = TOKENS[0], connection: str = "acme"
+    ) -> tuple[int, str, dict[str, str]]:
+        """Bring a body (bytes, or a document) with the right signature unless told otherwise."""
+        raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"X-Kustomer-Webhook-Signature": sign(token, raw) if signature is None else signature}
+        url = f"{self.url}/webhooks/kustomer/{connection}"
+        async with self.session.post(url, data=raw, headers=headers) as response:
+            return response.status, await response.text(), dict(response.headers)
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """Return what is in the inbox."""
+        return await self.home.database.fetch("SELECT * FROM inbox ORDER BY seq")
+
+
+def new_connection() -> Connection:
+    """A connection to nowhere: only its door is used."""
+    return Connection(
+        id="acme",
+        organisation="acme",
+        kustomer_url="http://127.0.0.1:9",
+        klaviyo_url="http://127.0.0.1:9",
+        secrets=Secrets("k", ("pk",), TOKENS),
+        horizon=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+@asynccontextmanager
+async def serving(service: Service) -> AsyncIterator[str]:
+    """Serve the door."""
+    app = create_app(service.intake, is_ready=service.is_ready, registry=CollectorRegistry(), metrics_token="metrics")
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, http="httptools"))
+    task = asyncio.create_task(server._serve())  # noqa: SLF001 - without its signal handlers, which belong to pytest
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await task
+
+
+@asynccontextmanager
+async def opened(database_url: str, data_directory: Path) -> AsyncIterator[Door]:
+    """Open the door on a database."""
+    settings = Settings(data_directory=data_directory, database_url=database_url)
+    async with house(settings) as home, aiohttp.ClientSession() as session:
+        await home.connections.save(new_connection())
+        service = Service(home, session)
+        running = asyncio.create_task(service.run(door=True, work=False))
+        while not service.directory.is_known:
+            await asyncio.sleep(0.01)
+        async with serving(service) as url:
+            yield Door(url, session, home)
+        service.stop()
+        await running

@@ -1,0 +1,99 @@
+"""What Klaviyo's answers mean."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from multidict import CIMultiDict
+
+from kustomer_klaviyo.klaviyo.answers import blamed_entry, classify
+from kustomer_klaviyo.klaviyo.wire import limits
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
+from kustomer_klaviyo.throttle import Limits
+
+BULK_POINTER = "/data/attributes/events-bulk-create/data/3/attributes/email"
+
+
+def answered(status: int, error: dict[str, Any] | bytes | None = None, **headers: str) -> Outcome:
+    body = error if isinstance(error, bytes) else b"" if error is None else msgspec.json.encode({"errors": [error]})
+    return classify(status, CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()}), body)
+
+
+def test_2xx_is_accepted_with_the_request_id() -> None:
+    assert answered(202, X_Klaviyo_Req_Id="r1") == Accepted(202, "r1")
+
+
+def test_a_partial_failure_is_accepted_with_a_note() -> None:
+    outcome = answered(202, x_klaviyo_partial_failure="phone_number")
+    assert isinstance(outcome, Accepted)
+    assert outcome.note is not None
+    assert "phone_number" in outcome.note
+
+
+def test_400_is_refused_with_the_vendors_words_pointer_and_request_id() -> None:
+    error = {"id": "r2", "code": "invalid", "title": "Invalid input.", "detail": "Invalid email address"}
+    outcome = answered(400, error | {"source": {"pointer": BULK_POINTER}})
+    assert outcome == Refused(400, "Invalid email address", "r2", BULK_POINTER)
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 415, 422])
+def test_what_will_be_wrong_again_is_refused_even_without_a_readable_body(status: int) -> None:
+    assert answered(status, b"<html>") == Refused(status, f"status {status}")
+
+
+def test_a_missing_scope_and_a_bad_key_lock_us_out() -> None:
+    assert isinstance(answered(401, {"code": "not_authenticated", "detail": "Missing key."}), LockedOut)
+    assert isinstance(answered(403, {"code": "permission_denied", "detail": "No permission."}), LockedOut)
+
+
+def test_a_challenge_page_is_not_klaviyos_word() -> None:
+    assert isinstance(answered(403, b"<html>Just a moment</html>", Content_Type="text/html"), Unreachable)
+
+
+@pytest.mark.parametrize("status", [404, 405, 410])
+def test_a_wrong_address_or_a_retired_revision_locks_us_out(status: int) -> None:
+    outcome = answered(status, {"detail": "Gone."})
+    assert isinstance(outcome, LockedOut)
+    assert "revision" in outcome.detail
+
+
+@pytest.mark.parametrize("status", [302, 408, 425, 500, 502, 503, 504, 524])
+def test_what_says_nothing_of_the_request_is_unreachable(status: int) -> None:
+    assert isinstance(answered(status, b"upstream"), Unreachable)
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail", "seconds"),
+    [
+        ({"Retry_After": "7"}, "", 7.0),
+        ({"Retry_After": "1.5"}, "", 1.5),
+        ({"Retry_After": "soon"}, "", None),
+        ({"Retry_After": "-3"}, "", None),
+        ({}, "Request was throttled. Expected available in 4 seconds.", 4.0),
+        ({}, "Request was throttled.", None),
+    ],
+)
+def test_429_is_throttled_for_as_long_as_the_header_else_the_words_say(
+    headers: dict[str, str], detail: str, seconds: float | None
+) -> None:
+    outcome = answered(429, {"code": "throttled", "detail": detail}, **headers)
+    assert isinstance(outcome, Throttled)
+    assert outcome.retry_after == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    outcome = answered(503, Retry_After="Fri, 01 Jan 2016 00:00:00 GMT")
+    assert isinstance(outcome, Unreachable)
+    assert outcome.retry_after == 0.0
+
+
+def test_a_pointer_blames_an_entry_of_a_bulk_request() -> None:
+    assert blamed_entry(BULK_POINTER) == 3
+    assert blamed_entry("/data/attributes/events-bulk-create/data") is None
+    assert blamed_entry(None) is None
+
+
+def test_limits_are_read_from_the_policies_not_from_the_first_number() -> None:
+    assert limits({"RateLimit-Limit": "350, 350;w=1, 3500;w=60"}) == Limits(350, 3500)
+    assert limits({"RateLimit-Limit": "350"}) is None
+    assert limits({}) is None

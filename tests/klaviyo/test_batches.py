@@ -1,0 +1,52 @@
+"""Many events in few requests."""
+
+from datetime import UTC, datetime
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kustomer_klaviyo.klaviyo.batches import MOST_BYTES, MOST_EVENTS, compose, halves, without
+from kustomer_klaviyo.klaviyo.express import EventCall
+
+AT = datetime(2026, 3, 20, tzinfo=UTC)
+
+
+def call(unique_id: str, size: int = 10) -> EventCall:
+    return EventCall("M", unique_id, AT, {"text": "x" * size}, email="a@b.example")
+
+
+@given(st.lists(st.integers(0, 30), max_size=60))
+def test_every_event_is_in_one_batch_in_order_and_no_batch_repeats_a_unique_id(numbers: list[int]) -> None:
+    calls = [call(str(number)) for number in numbers]
+    batches = compose(calls)
+    assert [one for batch in batches for one in batch.calls] == calls
+    for batch in batches:
+        assert len({one.unique_id for one in batch.calls}) == len(batch.calls)
+
+
+def test_a_batch_holds_at_most_a_thousand_events() -> None:
+    assert [len(batch.calls) for batch in compose([call(str(n)) for n in range(2100)])] == [
+        MOST_EVENTS,
+        MOST_EVENTS,
+        100,
+    ]
+
+
+def test_a_batch_is_never_larger_than_the_vendor_takes() -> None:
+    batches = compose([call(str(n), size=90_000) for n in range(120)])
+    assert len(batches) == 3
+    assert all(len(batch.body()) <= MOST_BYTES for batch in batches)
+
+
+def test_the_body_is_the_vendors_shape() -> None:
+    [batch] = compose([call("1"), call("2")])
+    attributes = msgspec.json.decode(batch.body())["data"]["attributes"]
+    entries = attributes["events-bulk-create"]["data"]
+    assert [entry["attributes"]["events"]["data"][0]["attributes"]["unique_id"] for entry in entries] == ["1", "2"]
+
+
+def test_a_refused_batch_is_narrowed_down() -> None:
+    [batch] = compose([call(str(n)) for n in range(5)])
+    assert [one.unique_id for one in without(batch, 2).calls] == ["0", "1", "3", "4"]
+    assert [[one.unique_id for one in half.calls] for half in halves(batch)] == [["0", "1"], ["2", "3", "4"]]
