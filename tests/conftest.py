@@ -1,7 +1,6 @@
 """What every test may stand on: a real PostgreSQL, and an empty database in it for each test."""
 
 import shutil
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,22 +12,16 @@ from psycopg import sql
 
 from kustomer_klaviyo.store.migrate import migrate
 from kustomer_klaviyo.store.server import EmbeddedServer
+from stage import new_directory
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("house")
 
 
-def _new_directory() -> Path:
-    """Make a directory that the account which runs PostgreSQL can enter."""
-    path = Path(tempfile.mkdtemp(prefix="kk-test-"))
-    path.chmod(0o711)
-    return path
-
-
 @pytest.fixture
 def data_directory() -> Iterator[Path]:
     """A directory for a server of the test's own."""
-    path = _new_directory()
+    path = new_directory()
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -36,7 +29,7 @@ def data_directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 async def postgres_url() -> AsyncIterator[str]:
     """A server for the whole session."""
-    path = _new_directory()
+    path = new_directory()
     server = EmbeddedServer(path)
     yield await server.start()
     await server.stop()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -163,6 +164,13 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill without warning."""
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def new_directory() -> Path:
+    """Make a directory that the account which runs PostgreSQL can enter."""
+    path = Path(tempfile.mkdtemp(prefix="kk-test-"))
+    path.chmod(0o711)
+    return path
 
 
 def free_port() -> int:

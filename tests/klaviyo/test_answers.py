@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from kustomer_klaviyo.klaviyo.answers import blamed_entry, classify
@@ -48,6 +50,22 @@ def test_a_missing_scope_and_a_bad_key_lock_us_out() -> None:
 
 def test_a_challenge_page_is_not_klaviyos_word() -> None:
     assert isinstance(answered(403, b"<html>Just a moment</html>", Content_Type="text/html"), Unreachable)
+    assert isinstance(answered(403, {"detail": "Just a moment"}, cf_mitigated="challenge"), Unreachable)
+
+
+def test_a_proxys_page_is_no_acceptance() -> None:
+    assert isinstance(answered(200, b"\n<!DOCTYPE html><p>Sign in to the guest network"), Unreachable)
+
+
+def test_all_that_the_vendor_says_is_kept_once_and_unreadable_entries_are_passed_over() -> None:
+    errors = [{"detail": "No metric."}, "?", {"title": "Invalid."}, {"detail": "No metric."}, {}]
+    outcome = classify(400, {}, msgspec.json.encode({"errors": errors}))
+    assert outcome == Refused(400, "No metric.; Invalid.")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"errors":null}', b'{"errors":["x", 1]}', b"\xff"])
+def test_an_error_without_an_error_document_is_told_by_its_status(body: bytes) -> None:
+    assert classify(422, {}, body) == Refused(422, "status 422")
 
 
 @pytest.mark.parametrize("status", [404, 405, 410])
@@ -81,15 +99,39 @@ def test_429_is_throttled_for_as_long_as_the_header_else_the_words_say(
     assert outcome.retry_after == seconds
 
 
-def test_retry_after_may_be_a_date() -> None:
-    outcome = answered(503, Retry_After="Fri, 01 Jan 2016 00:00:00 GMT")
+DATE = "Fri, 01 Jan 2016 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry_After": "Fri, 01 Jan 2016 00:00:30 GMT", "Date": DATE}, 30.0),
+        ({"Retry_After": "Thu, 31 Dec 2015 00:00:00 GMT", "Date": DATE}, 0.0),
+        ({"Retry_After": DATE}, None),
+        ({"Retry_After": "Fri, 01 Jan 2038 00:00:00 GMT", "Date": DATE}, None),
+        ({"Retry_After": "Fri, 01 Jan 2016 00:00:00 +99999999999999999999", "Date": DATE}, None),
+    ],
+)
+def test_retry_after_may_be_a_date_and_counts_from_the_answers_own(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    outcome = answered(503, **headers)
     assert isinstance(outcome, Unreachable)
-    assert outcome.retry_after == 0.0
+    assert outcome.retry_after == seconds
+
+
+@given(st.integers(100, 599), st.binary(max_size=200), st.text(max_size=60), st.text(max_size=60))
+def test_no_answer_however_senseless_is_an_exception(status: int, body: bytes, asked: str, date: str) -> None:
+    outcome = classify(status, {"Retry-After": asked, "Date": date, "X-Klaviyo-Partial-Failure": asked}, body)
+    assert outcome.status == status
+    assert not isinstance(outcome, Throttled | Unreachable) or outcome.retry_after is None or outcome.retry_after >= 0
 
 
 def test_a_pointer_blames_an_entry_of_a_bulk_request() -> None:
     assert blamed_entry(BULK_POINTER) == 3
     assert blamed_entry("/data/attributes/events-bulk-create/data") is None
+    assert blamed_entry("/data/attributes/events-bulk-create/data/3x") is None
+    assert blamed_entry("/data/attributes/events-bulk-create/data/" + "9" * 5000) is None
     assert blamed_entry(None) is None
 
 

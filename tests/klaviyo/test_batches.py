@@ -39,6 +39,20 @@ def test_a_batch_is_never_larger_than_the_vendor_takes() -> None:
     assert all(len(batch.body()) <= MOST_BYTES for batch in batches)
 
 
+def test_an_event_that_is_too_large_goes_alone_and_keeps_its_place() -> None:
+    batches = compose([call("1"), call("2", size=MOST_BYTES), call("3"), call("4")])
+    assert [[one.unique_id for one in batch.calls] for batch in batches] == [["1"], ["2"], ["3", "4"]]
+
+
+def test_the_size_is_measured_in_bytes_and_filled_to_the_brim() -> None:
+    [lone] = compose([call("100", size=0)])
+    room = (MOST_BYTES - len(lone.body())) // 2 // 2
+    exact = [EventCall("M", f"10{n}", AT, {"text": "é" * (room - 200)}, email="a@b.example") for n in range(2)]
+    more = [EventCall("M", f"10{n}", AT, {"text": "é" * (room + 200)}, email="a@b.example") for n in range(2)]
+    assert [len(batch.calls) for batch in compose(exact)] == [2]
+    assert [len(batch.calls) for batch in compose(more)] == [1, 1]
+
+
 def test_the_body_is_the_vendors_shape() -> None:
     [batch] = compose([call("1"), call("2")])
     attributes = msgspec.json.decode(batch.body())["data"]["attributes"]
@@ -50,3 +64,10 @@ def test_a_refused_batch_is_narrowed_down() -> None:
     [batch] = compose([call(str(n)) for n in range(5)])
     assert [one.unique_id for one in without(batch, 2).calls] == ["0", "1", "3", "4"]
     assert [[one.unique_id for one in half.calls] for half in halves(batch)] == [["0", "1"], ["2", "3", "4"]]
+
+
+def test_what_is_left_of_a_batch_is_still_a_whole_request() -> None:
+    batch = without(compose([call(str(n)) for n in range(3)])[0], 0)
+    entries = msgspec.json.decode(batch.body())["data"]["attributes"]["events-bulk-create"]["data"]
+    assert [entry["attributes"]["events"]["data"][0]["attributes"]["unique_id"] for entry in entries] == ["1", "2"]
+    assert compose([]) == []

@@ -1,5 +1,6 @@
 """What facts become in Klaviyo's terms."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from kustomer_klaviyo.klaviyo.wire import encode_event
 AT = datetime(2026, 3, 20, 18, 50, 55, 976000, tzinfo=UTC)
 ABOUT = Conversation("c1", "k1", subject="Where is my order?", channel="email")
 OPTIONS = ExpressOptions(org="acme")
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 LINK = "https://acme.kustomerapp.com/app/customers/k1/event/c1"
 
 
@@ -107,7 +109,25 @@ def test_addresses_whose_events_klaviyo_drops_are_known() -> None:
     assert not is_dropped(None)
 
 
-@given(st.text(min_size=1, max_size=600))
+@pytest.mark.parametrize(("rating", "score"), [(0.0, 0), (float("nan"), 1), (float("inf"), 1)])
+def test_a_rating_that_klaviyo_would_drop_is_left_out(rating: float, score: int) -> None:
+    properties = said(SatisfactionAnswered(ABOUT, AT, "r1", rating, 1)).properties
+    assert "rating" not in properties
+    assert properties["score"] == score
+
+
+def test_a_long_subject_is_cut() -> None:
+    call = said(ConversationOpened(Conversation("c1", "k1", subject="é" * 1001), AT))
+    assert call.properties["subject"] == "é" * 1000
+
+
+def test_a_value_is_never_read_as_a_template() -> None:
+    call = said(ConversationOpened(Conversation("{org}", "{conversationId}"), AT))
+    expected = "https://acme.kustomerapp.com/app/customers/%7BconversationId%7D/event/%7Borg%7D"
+    assert call.properties["conversationLink"] == expected
+
+
+@given(st.text(max_size=600))
 def test_a_unique_id_is_at_most_255_characters_and_always_the_same(key: str) -> None:
     assert 1 <= len(unique_id(key)) <= 255
     assert unique_id(key) == unique_id(key)
@@ -117,7 +137,9 @@ def test_long_keys_that_differ_at_their_end_have_different_unique_ids() -> None:
     assert unique_id("x" * 300 + "a") != unique_id("x" * 300 + "b")
 
 
-TEXT = st.none() | st.text(min_size=1, max_size=30)
+TEXT = st.none() | st.text(max_size=30)
+EMAILS, PHONES = st.just("ada@lanternpost.example"), st.just("+447911123456")
+IDENTIFIERS = st.tuples(EMAILS, st.none() | PHONES) | st.tuples(st.none(), PHONES)
 CONVERSATIONS = st.builds(Conversation, st.text("abc012", min_size=1, max_size=64), st.just("k1"), TEXT, TEXT)
 TIMES = st.datetimes(datetime(1991, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds of a zoned strategy
 FACTS = st.one_of(
@@ -128,20 +150,28 @@ FACTS = st.one_of(
         CONVERSATIONS,
         TIMES,
         st.text("abc012", min_size=1, max_size=64),
-        st.none() | st.floats(-1, 10),
-        st.sampled_from([0, 1]),
+        st.none() | st.floats(),
+        st.none() | st.sampled_from([0, 1]),
     ),
 )
 
 
-@given(FACTS)
-def test_any_fact_becomes_a_body_that_klaviyo_takes(fact: Fact) -> None:
-    body = msgspec.json.decode(encode_event(said(fact)))
-    attributes = body["data"]["attributes"]
+@given(FACTS, IDENTIFIERS, st.booleans())
+def test_any_fact_becomes_a_body_that_klaviyo_takes(
+    fact: Fact, identifiers: tuple[str | None, str | None], backfill: bool
+) -> None:
+    email, phone = identifiers
+    call = express(fact, email=email, phone=phone, options=OPTIONS, backfill=backfill)
+    attributes = msgspec.json.decode(encode_event(call))["data"]["attributes"]
     assert 1 <= len(attributes["unique_id"]) <= 255
+    assert RFC_3339.fullmatch(attributes["time"])
     assert datetime.fromisoformat(attributes["time"]) == fact.at
-    assert all(value not in (None, "") for value in attributes["properties"].values())
-    assert list(attributes["profile"]["data"]["attributes"]) == ["email"]
+    assert attributes.get("backfill", False) == backfill
+    properties = attributes["properties"]
+    assert all(value not in (None, "") for value in properties.values())
+    assert all(value != 0 for name, value in properties.items() if name != "score")
+    expected = {"email": email} if email else {"phone_number": phone}
+    assert attributes["profile"]["data"]["attributes"] == expected
 
 
 @given(FACTS)

@@ -103,6 +103,15 @@ def test_an_answered_survey_is_one_fact_whether_rated_or_commented(status: str) 
     assert (fact.rating, fact.score, fact.at.isoformat()) == (4.0, 1, "2026-03-22T08:00:00+00:00")
 
 
+def test_a_comment_whose_webhook_comes_first_still_tells_when_it_was_rated() -> None:
+    rated = SURVEY | {"status": "rated", "rating": 4}
+    commented = rated | {"status": "commented", "updatedAt": "2026-03-22T09:00:00.000Z"}
+    change = {"op": "replace", "before": rated, "after": commented}
+    body = event(conversation(satisfactionLevel=commented), changes={"attributes": {"satisfactionLevel": change}})
+    [fact] = facts_of(body, SatisfactionAnswered)
+    assert fact.at.isoformat() == "2026-03-22T08:00:00+00:00"
+
+
 @pytest.mark.parametrize("status", ["scheduled", "offered", "unresponded", "canceled"])
 def test_a_survey_without_an_answer_is_no_fact(status: str) -> None:
     level = SURVEY | {"status": status}

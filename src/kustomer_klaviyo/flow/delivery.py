@@ -17,7 +17,7 @@ from kustomer_klaviyo.flow.retry import Again, Delivered, History, Patience, Set
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.klaviyo.answers import blamed_entry
 from kustomer_klaviyo.klaviyo.batches import Batch, compose, halves, without
-from kustomer_klaviyo.klaviyo.express import EventCall
+from kustomer_klaviyo.klaviyo.express import EventCall, is_dropped
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled
 from kustomer_klaviyo.store import deliveries, lanes
 from kustomer_klaviyo.store.database import Database
@@ -35,6 +35,8 @@ AT_ONCE = 16
 
 LONE_AFTER = 2
 """After this many failures a delivery goes alone, so that it cannot fail its neighbours."""
+
+DROPPED = "accepted, but Klaviyo is known to drop events for addresses at example.com and test.com without a word"
 
 log = structlog.get_logger()
 
@@ -207,6 +209,7 @@ def _settled(one: Owed, verdict: Verdict, outcome: Outcome) -> Settled:
     key = one.delivery.key
     match verdict:
         case Delivered(note=note):
+            note = DROPPED if note is None and is_dropped(one.call.email) else note
             return Settled(key, State.DELIVERED, note, status=outcome.status, request_id=request_id, detail=note)
         case Again(at=at, reason=reason):
             return Settled(key, State.WAITING, reason, at, outcome.status, request_id, _detail(outcome))

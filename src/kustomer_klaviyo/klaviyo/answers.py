@@ -5,7 +5,6 @@ Statuses and errors: developers.klaviyo.com/en/docs/rate_limits_and_error_handli
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from kustomer_klaviyo.klaviyo.wire import Problem, decode_problems, retry_after
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
@@ -14,24 +13,27 @@ LONGEST_DETAIL = 1000
 PASSING = (408, 425)
 ADDRESS_OR_REVISION = (404, 405, 410)
 
-_EXPECTED = re.compile(r"available in (\d+) second")
-_ENTRY = re.compile(r"/data/attributes/events-bulk-create/data/(\d+)(/|\Z)")
+_EXPECTED = re.compile(r"available in ([0-9]{1,5}) second")
+_ENTRY = re.compile(r"/data/attributes/events-bulk-create/data/([0-9]{1,6})(/|\Z)")
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
     """Say what an answer to a request of ours means. ``headers`` must ignore case."""
     request_id = headers.get("X-Klaviyo-Req-Id")
+    if 200 <= status < 300 and body.lstrip().startswith(b"<"):
+        # A proxy's page: Klaviyo's own acceptance is empty or JSON. Taken for one, an event would be lost unseen.
+        return Unreachable(f"a web page instead of Klaviyo's answer ({status})", status, request_id)
     if 200 <= status < 300:
         return Accepted(status, request_id, body, _note(headers))
     problems = decode_problems(body)
     request_id = request_id or next((problem.id for problem in problems if isinstance(problem.id, str)), None)
     detail = _detail(status, problems)
-    asked = retry_after(headers, now=datetime.now(UTC))
+    asked = retry_after(headers)
     if status == 429:
         return Throttled(asked if asked is not None else _expected(detail), detail, request_id)
     if status in PASSING or status >= 500 or status < 400:
         return Unreachable(detail, status, request_id, asked)
-    if status == 403 and not problems:
+    if status == 403 and (not problems or "cf-mitigated" in headers):
         # A bot challenge of the network in front of Klaviyo, not Klaviyo's own word.
         return Unreachable("a challenge page instead of Klaviyo's answer (403)", status, request_id, asked)
     if status in (401, 403):

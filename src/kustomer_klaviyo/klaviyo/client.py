@@ -14,6 +14,10 @@ from kustomer_klaviyo.throttle import Limits, Windows
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)
 LARGEST_ANSWER = 1_000_000
+"""Bytes of an answer that are read."""
+
+LONGEST_HOLD = 60.0
+"""Seconds an endpoint is held for a 429: its longest window. A longer wish is the delivery loop's to weigh."""
 
 TIER_M, TIER_XL = Limits(10, 150), Limits(350, 3500)
 """Limits of the endpoints we use, until an answer's headers tell others."""
@@ -69,15 +73,18 @@ class KlaviyoClient:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                answer = await response.content.read(LARGEST_ANSWER)
+                answer = await _read(response.content)
                 self.account_id = response.headers.get("Cid", self.account_id)
                 outcome = classify(response.status, response.headers, answer)
                 self._learn(response, outcome, windows)
                 return outcome
+        except aiohttp.ConnectionTimeoutError:
+            return Unreachable("no connection to Klaviyo in time")
         except TimeoutError:
             return Unreachable("Klaviyo did not answer in time")
         except (aiohttp.ClientError, OSError) as error:
-            return Unreachable(f"{type(error).__name__} on the way to Klaviyo")
+            # Only the kind of error: its text may repeat what was sent.
+            return Unreachable(f"the way to Klaviyo is broken ({type(error).__name__})")
 
     @staticmethod
     def _learn(response: aiohttp.ClientResponse, outcome: Outcome, windows: Windows | None) -> None:
@@ -87,4 +94,14 @@ class KlaviyoClient:
         if told is not None:
             windows.learn(told)
         if isinstance(outcome, Throttled) and outcome.retry_after is not None:
-            windows.hold(time.monotonic() + outcome.retry_after)
+            windows.hold(time.monotonic() + min(outcome.retry_after, LONGEST_HOLD))
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """Read an answer to its end or to the bound, however many pieces it comes in."""
+    answer = bytearray()
+    async for piece in content.iter_any():
+        answer += piece
+        if len(answer) >= LARGEST_ANSWER:
+            break
+    return bytes(answer[:LARGEST_ANSWER])

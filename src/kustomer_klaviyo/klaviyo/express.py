@@ -4,6 +4,7 @@ Rules of the event API: developers.klaviyo.com/en/reference/events_api_overview
 """
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from kustomer_klaviyo.facts import Conversation, ConversationClosed, Conversatio
 LONGEST_UNIQUE_ID = 255
 LONGEST_METRIC = 127
 LONGEST_SUBJECT = 1000
+"""Characters of a subject that are sent; Klaviyo takes 100 kB, but nobody segments on an essay."""
 GOOD_RATING = 4
 PLACEHOLDERS = ("{org}", "{customerId}", "{conversationId}")
 DROPPED_DOMAINS = ("example.com", "test.com")
@@ -90,18 +92,19 @@ def _channel(conversation: Conversation) -> dict[str, Property]:
 def _verdict(answer: SatisfactionAnswered) -> dict[str, Property]:
     """Return rating and score; ``scoreText`` besides, because Klaviyo drops the number 0 from event properties."""
     verdict: dict[str, Property] = {}
-    score = answer.score
-    if answer.rating is not None:
-        verdict["rating"] = int(answer.rating) if answer.rating.is_integer() else answer.rating
-        score = int(answer.rating >= GOOD_RATING)
+    score, rating = answer.score, answer.rating
+    if rating is not None and math.isfinite(rating):
+        score = int(rating >= GOOD_RATING)
+        if rating:
+            verdict["rating"] = int(rating) if rating.is_integer() else rating
     if score is not None:
         verdict |= {"score": score, "scoreText": str(score)}
     return verdict
 
 
 def unique_id(key: str) -> str:
-    """Return the text by which Klaviyo tells a repeated event: the key itself, or a digest of one too long."""
-    if len(key) <= LONGEST_UNIQUE_ID:
+    """Return the text by which Klaviyo tells a repeated event: the key itself, or a digest of one it would not take."""
+    if 0 < len(key) <= LONGEST_UNIQUE_ID:
         return key
     return f"{key[:180]}:{hashlib.sha256(key.encode()).hexdigest()}"
 

@@ -5,7 +5,7 @@ API reference: developers.klaviyo.com/en/reference/api_overview
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -22,7 +22,10 @@ MEDIA_TYPE = "application/vnd.api+json"
 BULK_START = b'{"data":{"type":"event-bulk-create-job","attributes":{"events-bulk-create":{"data":['
 BULK_END = b"]}}}}"
 
-_POLICY = re.compile(r"(\d+)\s*;\s*w=(\d+)")
+LONGEST_RETRY_AFTER = 86_400.0
+"""Seconds; a longer wish is taken for a mistake."""
+
+_POLICY = re.compile(r"\b([0-9]{1,9})\s*;\s*w=([0-9]{1,9})\b")
 _encoder = msgspec.json.Encoder()
 
 
@@ -37,7 +40,7 @@ class Problem(msgspec.Struct):
 
 
 class _Problems(msgspec.Struct):
-    errors: list[Problem] = []
+    errors: Any = None
 
 
 _problems = msgspec.json.Decoder(_Problems)
@@ -79,11 +82,13 @@ def _profile(call: EventCall) -> dict[str, Any]:
 
 
 def decode_problems(body: bytes) -> list[Problem]:
-    """Return what an error answer says; nothing when it is no error document."""
+    """Return what an error answer says; nothing when it is no error document. Unreadable entries are passed over."""
     try:
-        return _problems.decode(body).errors
+        errors = _problems.decode(body).errors
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
+    entries = errors if isinstance(errors, list) else [errors]
+    return [msgspec.convert(entry, Problem) for entry in entries if isinstance(entry, dict)]
 
 
 def limits(headers: Mapping[str, str]) -> Limits | None:
@@ -94,20 +99,26 @@ def limits(headers: Mapping[str, str]) -> Limits | None:
     return Limits(windows.get(1), windows[60])
 
 
-def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Read ``Retry-After`` in seconds, whether given as a number or as a date; None when it is neither."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After`` in seconds; None when it is neither a number nor a date, or senseless.
+
+    A date counts from the answer's own ``Date``, so that the clocks of both sides need not agree.
+    """
     text = headers.get("Retry-After", "").strip()
     try:
         seconds = float(text)
     except ValueError:
-        seconds = _seconds_until(text, now)
-    return seconds if 0 <= seconds < 86_400 else None
+        begins, ends = _epoch(headers.get("Date", "")), _epoch(text)
+        if begins is None or ends is None:
+            return None
+        seconds = max(0.0, ends - begins)
+    return seconds if 0 <= seconds <= LONGEST_RETRY_AFTER else None
 
 
-def _seconds_until(text: str, now: datetime) -> float:
+def _epoch(text: str) -> float | None:
+    """Return the epoch seconds of an HTTP date; None when it is none."""
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
-        return -1.0
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-    return max(0.0, (at - now).total_seconds())
+        return (at.replace(tzinfo=UTC) if at.tzinfo is None else at).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -30,7 +30,7 @@ from kustomer_klaviyo.kustomer.wire import (
     as_rev,
     as_text,
     as_time,
-    changed_to,
+    changed,
     related_id,
 )
 
@@ -76,7 +76,7 @@ def interpret(event: Envelope, *, received_at: datetime) -> Statement:
     if resource_id is None:
         return NOTHING
     if kind == "conversation":
-        return state_conversation(resource, resource_id, seen_at=seen_at, became_done=_became_done(event))
+        return _state_conversation(resource, resource_id, event, seen_at)
     if kind == "customer":
         return state_customer(resource, resource_id, seen_at=seen_at)
     return NOTHING
@@ -89,19 +89,13 @@ def _kind(event: Envelope, resource: Resource) -> str | None:
     return resource.type if event.name is None and isinstance(resource.type, str) else None
 
 
-def _became_done(event: Envelope) -> bool:
-    if event.name == "kustomer.conversation.create":
-        return True
-    return bool(changed_to(event.changes, "status") == "done")
-
-
-def state_conversation(resource: Resource, conversation_id: str, *, seen_at: datetime, became_done: bool) -> Statement:
+def _state_conversation(resource: Resource, conversation_id: str, event: Envelope, seen_at: datetime) -> Statement:
     """State every fact an observation of a conversation shows, the oldest first."""
     attributes = resource.attributes or Attributes()
     conversation = _conversation(attributes, resource.relationships, conversation_id)
     facts: list[Fact] = [ConversationOpened(conversation, as_time(attributes.created_at) or seen_at)]
-    facts += _closings(attributes, conversation, seen_at=seen_at, became_done=became_done)
-    answer = _answer(attributes.satisfaction_level, conversation, seen_at)
+    facts += _closings(attributes, conversation, event, seen_at)
+    answer = _answer(attributes.satisfaction_level, conversation, event, seen_at)
     if answer is not None:
         facts.append(answer)
     return Statement(
@@ -136,7 +130,7 @@ def _channel(attributes: Attributes) -> str | None:
 
 
 def _closings(
-    attributes: Attributes, conversation: Conversation, *, seen_at: datetime, became_done: bool
+    attributes: Attributes, conversation: Conversation, event: Envelope, seen_at: datetime
 ) -> Iterator[ConversationClosed]:
     """State the closings shown: the first, the last, and one that only the status shows yet.
 
@@ -152,13 +146,19 @@ def _closings(
     if attributes.status != "done":
         return
     since = as_time(as_object(attributes.modification_history).get("statusAt"))
-    if since is None and became_done:
+    if since is None and _became_done(event):
         since = as_time(attributes.updated_at) or seen_at
     if since is not None and (last is None or since - last > SAME_CLOSING):
         yield ConversationClosed(conversation, since, approximate=True)
 
 
-def _answer(level: Any, conversation: Conversation, seen_at: datetime) -> SatisfactionAnswered | None:
+def _became_done(event: Envelope) -> bool:
+    if event.name == "kustomer.conversation.create":
+        return True
+    return bool(changed(event.changes, "status").get("after") == "done")
+
+
+def _answer(level: Any, conversation: Conversation, event: Envelope, seen_at: datetime) -> SatisfactionAnswered | None:
     survey = as_object(level)
     if survey.get("status") not in (*ANSWERED, None):
         return None
@@ -167,11 +167,20 @@ def _answer(level: Any, conversation: Conversation, seen_at: datetime) -> Satisf
         return None
     return SatisfactionAnswered(
         conversation,
-        at=as_time(survey.get("updatedAt")) or seen_at,
+        at=as_time(_first_answer(survey, event).get("updatedAt")) or seen_at,
         response=_response(survey),
         rating=rating,
         score=None if score is None else int(score > 0),
     )
+
+
+def _first_answer(survey: dict[str, Any], event: Envelope) -> dict[str, Any]:
+    """Return the survey as it was when it was answered: a comment's webhook may come first, and tells of before."""
+    if survey.get("status") != "commented":
+        return survey
+    before = as_object(changed(event.changes, "satisfactionLevel").get("before"))
+    was_answered = before.get("status") in ANSWERED and _response(before) == _response(survey)
+    return before if was_answered else survey
 
 
 def _response(survey: dict[str, Any]) -> str:

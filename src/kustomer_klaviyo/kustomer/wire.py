@@ -150,12 +150,12 @@ def _lenient_resource(document: Any) -> Resource:
     )
 
 
-def changed_to(changes: msgspec.Raw, attribute: str) -> Any:
-    """Return what the webhook says the attribute changed to; None when it says nothing of it."""
+def changed(changes: msgspec.Raw, attribute: str) -> dict[str, Any]:
+    """Return what the webhook says of an attribute's change, ``before`` and ``after``; empty when it says nothing."""
     if not bytes(changes):
-        return None
+        return {}
     attributes = as_object(as_object(_parse(bytes(changes))).get("attributes"))
-    return as_object(attributes.get(attribute)).get("after")
+    return as_object(attributes.get(attribute))
 
 
 def as_object(value: Any) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""Sends prepared requests over keep-alive connections as fast as they are answered, at little cost of its own."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+from urllib.parse import urlsplit
+
+
+class _Sender(asyncio.Protocol):
+    """One connection: sends a request, waits for its answer, takes the next."""
+
+    def __init__(self, queue: list[bytes], latencies: list[float], done: asyncio.Future[None]) -> None:
+        self._queue, self._latencies, self._done = queue, latencies, done
+        self._transport: asyncio.Transport | None = None
+        self._sent_at = 0.0
+        self._buffer = b""
+        self.refused = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._next()
+
+    def _next(self) -> None:
+        if self._transport is None:
+            return
+        if not self._queue:
+            self._transport.close()
+            return
+        self._sent_at = time.perf_counter()
+        self._transport.write(self._queue.pop())
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        start = head.lower().find(b"content-length:")
+        length = int(head[start + 15 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
+        if len(rest) < length:
+            return
+        self._buffer = b""
+        self._latencies.append(time.perf_counter() - self._sent_at)
+        self.refused += not head.startswith(b"HTTP/1.1 2")
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if not self._done.done():
+            self._done.set_result(None)
+
+
+def _same(sender: _Sender) -> _Sender:
+    return sender
+
+
+async def send(url: str, requests: Sequence[bytes], *, at_once: int = 64) -> tuple[float, list[float]]:
+    """Send all requests; returns the seconds it took and each one's latency in seconds."""
+    loop = asyncio.get_running_loop()
+    place = urlsplit(url)
+    queue = list(reversed(requests))
+    latencies: list[float] = []
+    ends = [loop.create_future() for _ in range(at_once)]
+    start = time.perf_counter()
+    senders = [_Sender(queue, latencies, end) for end in ends]
+    for sender in senders:
+        await loop.create_connection(partial(_same, sender), place.hostname or "", place.port or 80)
+    await asyncio.gather(*ends)
+    seconds = time.perf_counter() - start
+    refused = sum(sender.refused for sender in senders)
+    if refused or len(latencies) != len(requests):
+        raise RuntimeError(f"{refused} refused, {len(requests) - len(latencies)} unanswered of {len(requests)}")
+    return seconds, latencies
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """Return the value below which the given part of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]

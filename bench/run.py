@@ -1,0 +1,242 @@
+"""Measures speed and memory, each figure beside its yardstick in the same run. ``make bench``."""
+
+import asyncio
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import psycopg
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from kustomer_klaviyo.store.server import EmbeddedServer
+from load import quantile, send
+from traffic import conversations, customers
+
+HERE = Path(__file__).parent
+HOOK, NOOP, NAIVE = "/webhooks/kustomer/bench", "/noop", "/naive"
+ROUNDS = 3
+REQUESTS = 6000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table."""
+
+    name: str
+    value: float
+    unit: str
+    yardstick: float | None
+    ratio: float | None
+    target: str
+    met: bool
+
+
+def _port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL)
+
+
+@dataclass
+class Bench:
+    """The processes being measured."""
+
+    session: aiohttp.ClientSession
+    database_url: str
+    data: Path
+
+    async def get(self, url: str) -> Any:
+        """Read JSON."""
+        async with self.session.get(url) as response:
+            return await response.json()
+
+    async def ready(self, url: str) -> None:
+        """Wait until an address answers."""
+        while True:
+            try:
+                async with self.session.get(url) as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+    @asynccontextmanager
+    async def process(self, arguments: list[str], url: str) -> AsyncIterator[None]:
+        """Run a process while the block lasts."""
+        environment = os.environ | {"DATABASE_URL": self.database_url, "BENCH_DATA": str(self.data)}
+        process = _start(arguments, environment)
+        try:
+            await self.ready(url)
+            yield
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait)
+
+    @asynccontextmanager
+    async def house(self, kind: str) -> AsyncIterator[tuple[str, str]]:
+        """Run a house of a kind and a Klaviyo beside it, both empty; yields their addresses."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        house, klaviyo = (f"http://127.0.0.1:{_port()}" for _ in range(2))
+        vendor = [
+            "-m",
+            "kustomer_klaviyo",
+            "sandbox",
+            "klaviyo",
+            "--rate-scale",
+            "0",
+            "--port",
+            klaviyo.rsplit(":", 1)[1],
+        ]
+        ours = [str(HERE / "house.py"), kind, house.rsplit(":", 1)[1], klaviyo]
+        async with (
+            self.process(vendor, f"{klaviyo}/sandbox/state"),
+            self.process(ours, f"{house}/ready"),
+        ):
+            yield house, klaviyo
+
+
+async def _door(bench: Bench) -> list[Figure]:
+    """Webhooks made durable per second, against doing nothing on the same server."""
+    rates: dict[str, list[float]] = {"noop": [], "mixed": [], "news": []}
+    latencies: list[float] = []
+    async with bench.house("door") as (house, _):
+        await send(house, customers(HOOK))
+        await send(house, conversations(2000, HOOK, noise=0.9))
+        for _ in range(ROUNDS):
+            for name, path, noise in (("noop", NOOP, 0.9), ("mixed", HOOK, 0.9), ("news", HOOK, 0.0)):
+                requests = conversations(REQUESTS, path, noise=noise)
+                seconds, found = await send(house, requests)
+                rates[name].append(REQUESTS / seconds)
+                latencies += found if name == "news" else []
+    noop, mixed, news = (statistics.median(rates[name]) for name in ("noop", "mixed", "news"))
+    p50, p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
+    return [
+        Figure("webhooks durable, 90% noise", mixed, "/s", noop, mixed / noop, "at least 0.6", mixed / noop >= 0.6),
+        Figure("webhooks durable, no noise", news, "/s", noop, news / noop, "at least 0.4", news / noop >= 0.4),
+        Figure("webhook to 2xx at 64 at once, p50", p50 * 1e3, "ms", None, None, "-", met=True),
+        Figure("webhook to 2xx at 64 at once, p99", p99 * 1e3, "ms", p50 * 1e3, p99 / p50, "under 5", p99 < 5 * p50),
+    ]
+
+
+async def _cpu_per_event(bench: Bench, kind: str, path: str, count: int) -> float:
+    """Return the events that one second of the process's CPU takes from the webhook to Klaviyo's answer."""
+    async with bench.house(kind) as (house, klaviyo):
+        await send(house, customers(path))
+        before = (await bench.get(f"{house}/gauge"))["cpu"]
+        await send(house, conversations(count, path, noise=0.0))
+        while (await bench.get(f"{klaviyo}/sandbox/state"))["events"] < count:
+            await asyncio.sleep(0.1)
+        return float(count / ((await bench.get(f"{house}/gauge"))["cpu"] - before))
+
+
+async def _delivery(bench: Bench) -> list[Figure]:
+    ours = await _cpu_per_event(bench, "ours", HOOK, 10_000)
+    naive = await _cpu_per_event(bench, "naive", NAIVE, 1500)
+    ratio = ours / naive
+    return [Figure("events delivered per second of CPU", ours, "/s", naive, ratio, "at least 5", ratio >= 5)]
+
+
+async def _light(bench: Bench) -> list[Figure]:
+    """From the webhook to the arrival at Klaviyo, one event every 50 ms."""
+    async with bench.house("ours") as (house, klaviyo):
+        await send(house, customers(HOOK))
+        yardstick = await _round_trips(bench, house, klaviyo)
+        sent = []
+        for request in conversations(200, HOOK, noise=0.0):
+            sent.append(time.time())
+            await send(house, [request], at_once=1)
+            await asyncio.sleep(0.05)
+        while len(arrived := await bench.get(f"{klaviyo}/sandbox/events")) < len(sent):
+            await asyncio.sleep(0.05)
+    took = [event["received_at"] - at for event, at in zip(arrived, sent, strict=True)]
+    p50, p95, p99 = (quantile(took, part) * 1e3 for part in (0.5, 0.95, 0.99))
+    return [
+        Figure("webhook to Klaviyo, p50", p50, "ms", yardstick, p50 / yardstick, "+25 ms", p50 - yardstick <= 25),
+        Figure("webhook to Klaviyo, p95", p95, "ms", yardstick, p95 / yardstick, "-", met=True),
+        Figure("webhook to Klaviyo, p99", p99, "ms", yardstick, p99 / yardstick, "+250 ms", p99 - yardstick <= 250),
+    ]
+
+
+async def _round_trips(bench: Bench, house: str, klaviyo: str) -> float:
+    """Return the milliseconds of one round trip to the service and one to Klaviyo."""
+    _, to_us = await send(house, conversations(100, NOOP, noise=0.0), at_once=1)
+    to_klaviyo = []
+    for _ in range(100):
+        start = time.perf_counter()
+        await bench.get(f"{klaviyo}/sandbox/state")
+        to_klaviyo.append(time.perf_counter() - start)
+    return (quantile(to_us, 0.5) + quantile(to_klaviyo, 0.5)) * 1e3
+
+
+async def _memory(bench: Bench) -> list[Figure]:
+    """Memory after 100,000 events against after 1,000."""
+    async with bench.house("ours") as (house, klaviyo):
+        await send(house, customers(HOOK))
+        await send(house, conversations(1000, HOOK, noise=0.5))
+        await asyncio.sleep(3)
+        early = (await bench.get(f"{house}/gauge"))["memory"]
+        for _ in range(20):
+            await send(house, conversations(4950, HOOK, noise=0.5))
+        while (await bench.get(f"{klaviyo}/sandbox/state"))["events"] < 16_000:
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(3)
+        late = (await bench.get(f"{house}/gauge"))["memory"]
+    return [Figure("memory after 100,000 events", late, "MB", early, late / early, "flat (1.15)", late / early <= 1.15)]
+
+
+async def _measure() -> list[Figure]:
+    data = Path(tempfile.mkdtemp(prefix="kk-bench-"))
+    data.chmod(0o711)  # noqa: ASYNC240 - the same
+    server = EmbeddedServer(data)
+    try:
+        url = await server.start()
+        async with aiohttp.ClientSession() as session:
+            bench = Bench(session, url, data)
+            figures = []
+            for part in (_door, _delivery, _light, _memory):
+                figures += await part(bench)
+            return figures
+    finally:
+        await server.stop()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def main() -> int:
+    """Measure, print, write."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        figures = runner.run(_measure())
+    table = Table("what", "value", "yardstick", "ratio", "target", "met")
+    for figure in figures:
+        shown = [f"{number:,.2f}" if number is not None else "-" for number in (figure.yardstick, figure.ratio)]
+        table.add_row(
+            figure.name, f"{figure.value:,.2f} {figure.unit}", *shown, figure.target, "yes" if figure.met else "NO"
+        )
+    Console().print(table)
+    Path("bench-results.json").write_bytes(msgspec.json.format(msgspec.json.encode([asdict(one) for one in figures])))
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
