@@ -26,7 +26,7 @@ from kustomer_klaviyo.store.server import EmbeddedServer
 from load import quantile, send
 from traffic import conversations, customers
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 HOOK, NOOP, NAIVE = "/webhooks/kustomer/bench", "/noop", "/naive"
 ROUNDS = 3
 REQUESTS = 6000

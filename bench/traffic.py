@@ -3,6 +3,7 @@
 import copy
 import hmac
 import itertools
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,9 @@ from kustomer_klaviyo.sandbox.kustomer.documents import moment, new_conversation
 
 TOKEN = "bench-token"
 CUSTOMERS = 200
+LATER = 50
+"""Conversations that begin before an earlier one is updated."""
+
 _numbers = itertools.count(1)
 
 
@@ -57,9 +61,13 @@ def _customer(number: int, now: str) -> dict[str, Any]:
 
 
 def conversations(count: int, path: str, *, noise: float) -> list[bytes]:
-    """Return webhooks of which the given part tells nothing new: updates of conversations and customers seen before."""
+    """Return webhooks of which the given part tells nothing new: later updates of conversations and customers.
+
+    Such an update comes a while after the conversation began, as in life, and not in the same instant.
+    """
     requests: list[bytes] = []
-    per_conversation = max(0, round(noise * 10))
+    began: deque[tuple[dict[str, Any], int]] = deque(maxlen=LATER)
+    updates = round(noise / (1 - noise))
     while len(requests) < count:
         number = next(_numbers)
         at = datetime.now(UTC) + timedelta(milliseconds=number)
@@ -67,7 +75,9 @@ def conversations(count: int, path: str, *, noise: float) -> list[bytes]:
             _id(0xA, number), _id(0, 0), _id(0xC, number % CUSTOMERS), moment(at.timestamp()), {"name": "Where is it?"}
         )
         requests.append(_signed(_envelope(_filled(conversation), "create"), path))
-        requests += [_signed(_noise(conversation, number, rev), path) for rev in range(per_conversation)]
+        began.append((conversation, number))
+        if len(began) == LATER:
+            requests += [_signed(_noise(*began[0], rev), path) for rev in range(updates)]
     return requests[:count]
 
 

@@ -103,7 +103,7 @@ class Service:
         """Run the chosen loops until ``stop``."""
         loops: list[Callable[[], Awaitable[None]]] = [self.directory.keep_fresh]
         if door:
-            loops += [self.intake.run, self.intake.keep_counting]
+            loops += [self.intake.run, self.intake.keep_notes]
         if work:
             loops += [self._work.run, self._keep_house]
         tasks = [asyncio.create_task(keep(loop)) for loop in loops]
@@ -111,7 +111,7 @@ class Service:
         if work:
             await self._work.stop()
         if door:
-            await self.intake.write_counts()
+            await self.intake.write_notes()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

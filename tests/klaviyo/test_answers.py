@@ -115,7 +115,7 @@ DATE = "Fri, 01 Jan 2016 00:00:00 GMT"
 def test_retry_after_may_be_a_date_and_counts_from_the_answers_own(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    outcome = answered(503, **headers)
+    outcome = answered(503, None, **headers)
     assert isinstance(outcome, Unreachable)
     assert outcome.retry_after == seconds
 

@@ -156,9 +156,9 @@ FACTS = st.one_of(
 )
 
 
-@given(FACTS, IDENTIFIERS, st.booleans())
+@given(fact=FACTS, identifiers=IDENTIFIERS, backfill=st.booleans())
 def test_any_fact_becomes_a_body_that_klaviyo_takes(
-    fact: Fact, identifiers: tuple[str | None, str | None], backfill: bool
+    *, fact: Fact, identifiers: tuple[str | None, str | None], backfill: bool
 ) -> None:
     email, phone = identifiers
     call = express(fact, email=email, phone=phone, options=OPTIONS, backfill=backfill)

@@ -18,7 +18,7 @@ BY_PHONE = EventCall("M", "u2", datetime(2026, 3, 20, 19, tzinfo=UTC), PROPERTIE
 
 def as_understood(model: Any, body: dict[str, Any]) -> Any:
     """Return the body as the model gives it back; it drops what it does not know."""
-    return msgspec.json.decode(model.from_dict(body).to_json())
+    return msgspec.json.decode(msgspec.json.encode(model.from_dict(body).to_dict()))
 
 
 def differences(sent: Any, understood: Any) -> list[str]:

@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Directory, Joined
-from kustomer_klaviyo.flow.news import Doorkeeper
+from kustomer_klaviyo.flow.news import Doorkeeper, Pair, Sighting, Told, told_by
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.signature import is_signed
 from kustomer_klaviyo.kustomer.wire import Envelope, MalformedJSON, as_id, decode_webhook
@@ -62,9 +62,8 @@ BUSY = Answer(503, "too many events wait to be stored; send it again", retry_aft
 class Arrival:
     """An event at the door, waiting to become durable."""
 
-    joined: Joined
-    statement: Statement
     event: NewEvent
+    told: Told
     answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -79,7 +78,8 @@ class Intake:
         self._arrived = asyncio.Event()
         self._lane: AsyncConnection[DictRow] | None = None
         self._away_until = 0.0
-        self._tallies: Counter[tuple[str, str]] = Counter()
+        self._tallies: Counter[Pair] = Counter()
+        self._advances: dict[Pair, Sighting] = {}
 
     async def receive(self, connection_id: str, signature: str, body: bytes) -> Answer:
         """Answer one webhook; 2xx only when nothing of it can be lost any more."""
@@ -100,25 +100,33 @@ class Intake:
             self._count(joined, "malformed")
             return BAD_JSON
         statement = interpret(envelope, received_at=now)
+        told = told_by(joined, statement)
         self._count(joined, "received")
-        return await self._admit(joined, statement, _new_event(joined, envelope, statement, body, now))
-
-    async def _admit(self, joined: Joined, statement: Statement, event: NewEvent) -> Answer:
-        is_certain = not self._doorkeeper.unknown(joined, statement)
-        if is_certain and not self._needs_lane(joined, statement):
+        if self._is_noise(told):
             self._count(joined, "nothing new")
             return NOTHING_NEW
+        return await self._admit(Arrival(_new_event(joined, envelope, statement, body, now), told))
+
+    async def _admit(self, arrival: Arrival) -> Answer:
         if asyncio.get_running_loop().time() < self._away_until:
             return AWAY
         if len(self._waiting) >= MOST_WAITING:
             return BUSY
-        arrival = Arrival(joined, statement, event)
         self._waiting.append(arrival)
         self._arrived.set()
         return await arrival.answer
 
-    def _needs_lane(self, joined: Joined, statement: Statement) -> bool:
-        return self._doorkeeper.is_news(joined, statement) or self._doorkeeper.advances(joined, statement) is not None
+    def _is_noise(self, told: Told) -> bool:
+        """Say whether all that an event tells is known to be durable; a customer seen unchanged is taken note of."""
+        if self._doorkeeper.is_news(told):
+            return False
+        self._take_note(told.sighting)
+        return True
+
+    def _take_note(self, sighting: Sighting | None) -> None:
+        if sighting is not None and self._doorkeeper.is_advance(sighting):
+            self._doorkeeper.saw(sighting)
+            self._advances[sighting.pair] = sighting
 
     def _count(self, joined: Joined, name: str) -> None:
         self._tallies[joined.connection.id, name] += 1
@@ -136,21 +144,30 @@ class Intake:
             _answer(self._waiting, AWAY)
             await self._close_lane()
 
-    async def keep_counting(self, *, seconds: float = 1.0) -> None:
-        """Write the counters down now and then; runs until cancelled."""
+    async def keep_notes(self, *, seconds: float = 1.0) -> None:
+        """Write the notes on noise down now and then; runs until cancelled."""
         while True:
             await asyncio.sleep(seconds)
-            await self.write_counts()
+            await self.write_notes()
 
-    async def write_counts(self) -> None:
-        """Write the counters down; those of a database that is away are kept for the next time."""
+    async def write_notes(self) -> None:
+        """Write down what noise taught: how much of it there was, and customers' newer revisions.
+
+        Those of a database that is away are kept for the next time.
+        """
         counts, self._tallies = self._tallies, Counter()
-        if not counts:
-            return
+        advances, self._advances = self._advances, {}
         try:
-            await tallies.add(self._database, counts)
+            if counts:
+                await tallies.add(self._database, counts)
+                counts.clear()
+            if advances:
+                await people.advance(
+                    self._database, [(*one.pair, one.rev, one.fingerprint) for one in advances.values()]
+                )
         except UNREACHABLE:
             self._tallies.update(counts)
+            self._advances = advances | self._advances
 
     async def _commit(self, group: list[Arrival]) -> None:
         try:
@@ -171,13 +188,10 @@ class Intake:
         news, noise = self._part(group)
         if news:
             await land(lane, [arrival.event for arrival in news])
-        advances = {self._doorkeeper.advances(arrival.joined, arrival.statement) for arrival in noise} - {None}
-        if advances:
-            await people.advance(lane, [advance for advance in advances if advance is not None])
-        for arrival in group:
-            self._doorkeeper.landed(arrival.joined, arrival.statement)
+        self._doorkeeper.landed(arrival.told for arrival in news)
         for arrival in noise:
-            self._count(arrival.joined, "nothing new")
+            self._take_note(arrival.told.sighting)
+            self._tallies[arrival.event.connection_id, "nothing new"] += 1
         _answer(news, RECEIVED)
         _answer(noise, NOTHING_NEW)
 
@@ -187,14 +201,16 @@ class Intake:
         news: list[Arrival] = []
         noise: list[Arrival] = []
         for arrival in group:
-            (news if draft.is_news(arrival.joined, arrival.statement) else noise).append(arrival)
-            draft.landed(arrival.joined, arrival.statement)
+            if draft.is_news(arrival.told):
+                news.append(arrival)
+                draft.landed([arrival.told])
+            else:
+                noise.append(arrival)
         return news, noise
 
     async def _ask(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
-        unknown = [self._doorkeeper.unknown(arrival.joined, arrival.statement) for arrival in group]
-        keys = {pair for one in unknown for pair in one.keys}
-        customers = {pair for one in unknown for pair in one.customers}
+        keys = {pair for arrival in group for pair in self._doorkeeper.unknown_keys(arrival.told)}
+        customers = {pair for arrival in group for pair in self._doorkeeper.unknown_customers(arrival.told)}
         told = await deliveries.told(lane, list(keys)) if keys else {}
         known = await people.known(lane, list(customers)) if customers else {}
         self._doorkeeper.learn(told, known)

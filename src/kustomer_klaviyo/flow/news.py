@@ -1,9 +1,8 @@
 """What of an arriving event is news to us: decided at the door, before anything is written. Pure but for its memory."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kustomer_klaviyo.facts import PersonSeen
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.identity import fingerprint
 from kustomer_klaviyo.flow.known import Memory
@@ -18,14 +17,48 @@ TOLD, HELD = "told", "held"
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """What only the database can tell about an event."""
+class Mark:
+    """A key that an event states, within the horizon."""
 
-    keys: tuple[Pair, ...] = ()
-    customers: tuple[Pair, ...] = ()
+    pair: Pair
+    standing: str
+    """``TOLD``, or ``HELD`` when a setting would hold it back."""
+    instead: Pair | None = None
+    """Another key that says the same just as well."""
 
-    def __bool__(self) -> bool:
-        return bool(self.keys or self.customers)
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A customer as an event shows them."""
+
+    pair: Pair
+    rev: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that decides whether an event is news."""
+
+    marks: tuple[Mark, ...]
+    sighting: Sighting | None
+
+
+def told_by(joined: Joined, statement: Statement) -> Told:
+    """Return what an event tells, in the door's terms."""
+    connection_id, rules = joined.connection.id, joined.rules
+    marks = [
+        Mark((connection_id, fact.key), HELD if held_by(fact, rules.options) else TOLD)
+        for fact in statement.facts
+        if fact.at >= rules.horizon
+    ]
+    hint, person = statement.hint, statement.person
+    if hint is not None and hint.at >= rules.horizon:
+        # The hint itself is durable under a key of its own: the fact it speaks of is still to be told.
+        marks.append(Mark((connection_id, f"hinted:{hint.key}"), TOLD, instead=(connection_id, hint.key)))
+    if person is None:
+        return Told(tuple(marks), None)
+    return Told(tuple(marks), Sighting((connection_id, person.customer_id), person.rev, fingerprint(person)))
 
 
 class Doorkeeper:
@@ -39,14 +72,23 @@ class Doorkeeper:
         """Return one that knows the same and may learn what is not durable yet, to be thrown away afterwards."""
         return Doorkeeper(Memory(below=self._keys), Memory(below=self._people))
 
-    def unknown(self, joined: Joined, statement: Statement) -> Unknown:
-        """Return what must be asked of the database before it is clear whether the event is news."""
-        connection_id = joined.connection.id
-        pairs = [pair for pair, _ in _marks(joined, statement)] + _hinted(joined, statement)[:1]
-        keys = tuple(pair for pair in pairs if self._keys.get(pair) is None)
-        person = statement.person
-        asked = person is not None and self._people.get((connection_id, person.customer_id)) is None
-        return Unknown(keys, ((connection_id, person.customer_id),) if person is not None and asked else ())
+    def is_news(self, told: Told) -> bool:
+        """Say whether an event tells anything that is not durable yet, by what is remembered."""
+        return any(map(self._is_untold, told.marks)) or self._is_new_identity(told.sighting)
+
+    def is_advance(self, sighting: Sighting) -> bool:
+        """Say whether a customer was seen unchanged at a newer revision."""
+        known = self._people.get(sighting.pair)
+        return known is not None and known[0] < sighting.rev and known[1] == sighting.fingerprint
+
+    def unknown_keys(self, told: Told) -> list[Pair]:
+        """Return the keys of which only the database can say whether they are told."""
+        return [mark.instead or mark.pair for mark in told.marks if self._is_untold(mark)]
+
+    def unknown_customers(self, told: Told) -> list[Pair]:
+        """Return the customers of whom nothing is remembered."""
+        sighting = told.sighting
+        return [sighting.pair] if sighting is not None and self._people.get(sighting.pair) is None else []
 
     def learn(self, keys: Mapping[Pair, bool], people: Mapping[Pair, tuple[int, str]]) -> None:
         """Remember what the database told: keys with whether they are held, customers with revision and identity."""
@@ -55,66 +97,29 @@ class Doorkeeper:
         for pair, known in people.items():
             self._people.put(pair, known)
 
-    def is_news(self, joined: Joined, statement: Statement) -> bool:
-        """Say whether the event tells anything that is not durable yet, by what is remembered."""
-        hinted = _hinted(joined, statement)
-        return (
-            any(self._is_untold(pair, held=held) for pair, held in _marks(joined, statement))
-            or (bool(hinted) and all(self._keys.get(pair) is None for pair in hinted))
-            or self._is_new_identity(joined, statement)
-        )
+    def landed(self, events: Iterable[Told]) -> None:
+        """Remember that all that the events tell is durable now."""
+        for told in events:
+            for mark in told.marks:
+                if self._is_untold(mark):
+                    self._keys.put(mark.pair, mark.standing)
+            if told.sighting is not None:
+                self.saw(told.sighting)
 
-    def advances(self, joined: Joined, statement: Statement) -> tuple[str, str, int, str] | None:
-        """Return the revision to raise when a customer was seen unchanged: (connection, customer, rev, identity)."""
-        person = statement.person
-        if person is None:
-            return None
-        known = self._people.get((joined.connection.id, person.customer_id))
-        if known is None or known[0] >= person.rev:
-            return None
-        return joined.connection.id, person.customer_id, person.rev, fingerprint(person)
+    def saw(self, sighting: Sighting) -> None:
+        """Remember a customer, unless a newer revision is remembered."""
+        known = self._people.get(sighting.pair)
+        if known is None or known[0] <= sighting.rev:
+            self._people.put(sighting.pair, (sighting.rev, sighting.fingerprint))
 
-    def landed(self, joined: Joined, statement: Statement) -> None:
-        """Remember that all the event tells is durable now."""
-        for pair, held in _marks(joined, statement):
-            if self._is_untold(pair, held=held):
-                self._keys.put(pair, HELD if held else TOLD)
-        for pair in _hinted(joined, statement)[1:]:
-            self._keys.put(pair, TOLD)
-        person = statement.person
-        if person is not None:
-            self._saw(joined.connection.id, person)
+    def _is_untold(self, mark: Mark) -> bool:
+        remembered = self._keys.get(mark.pair)
+        if remembered is None:
+            return mark.instead is None or self._keys.get(mark.instead) is None
+        return remembered == HELD and mark.standing == TOLD
 
-    def _saw(self, connection_id: str, person: PersonSeen) -> None:
-        known = self._people.get((connection_id, person.customer_id))
-        if known is None or known[0] <= person.rev:
-            self._people.put((connection_id, person.customer_id), (person.rev, fingerprint(person)))
-
-    def _is_untold(self, pair: Pair, *, held: bool) -> bool:
-        remembered = self._keys.get(pair)
-        return remembered is None or (remembered == HELD and not held)
-
-    def _is_new_identity(self, joined: Joined, statement: Statement) -> bool:
-        person = statement.person
-        if person is None:
+    def _is_new_identity(self, sighting: Sighting | None) -> bool:
+        if sighting is None:
             return False
-        known = self._people.get((joined.connection.id, person.customer_id))
-        return known is None or (person.rev >= known[0] and fingerprint(person) != known[1])
-
-
-def _marks(joined: Joined, statement: Statement) -> list[tuple[Pair, bool]]:
-    """Return each key the event states within the horizon, and whether a setting holds it back."""
-    connection_id, horizon = joined.connection.id, joined.rules.horizon
-    return [
-        ((connection_id, fact.key), held_by(fact, joined.options) is not None)
-        for fact in statement.facts
-        if fact.at >= horizon
-    ]
-
-
-def _hinted(joined: Joined, statement: Statement) -> list[Pair]:
-    """Return the key a hint speaks of, and the mark that the hint itself is durable: either makes it no news."""
-    hint = statement.hint
-    if hint is None or hint.at < joined.rules.horizon:
-        return []
-    return [(joined.connection.id, hint.key), (joined.connection.id, f"hinted:{hint.key}")]
+        known = self._people.get(sighting.pair)
+        return known is None or (sighting.rev >= known[0] and sighting.fingerprint != known[1])

@@ -177,7 +177,8 @@ def as_text(value: Any) -> str | None:
     """Return readable text, shortened and without control characters; None when empty, masked or no text."""
     if not isinstance(value, str) or value == MASK:
         return None
-    return _CONTROL.sub(" ", value[:LONGEST_TEXT]).strip() or None
+    text = value[:LONGEST_TEXT]
+    return (text if text.isprintable() else _CONTROL.sub(" ", text)).strip() or None
 
 
 def as_time(value: Any) -> datetime | None:

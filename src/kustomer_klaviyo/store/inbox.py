@@ -12,9 +12,10 @@ from kustomer_klaviyo.store.database import Database
 
 LAND = """
 -- All events of one group in one statement, which is one commit; a known event is not an error.
+-- Sent in binary (%%b): as text, each body would be written out in hexadecimal and quoted.
 WITH landed AS (
     INSERT INTO inbox (connection_id, event_id, name, conversation_id, customer_id, body, received_at)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::timestamptz[])
+    SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::timestamptz[])
     ON CONFLICT (connection_id, event_id) DO NOTHING
     RETURNING connection_id
 )

@@ -8,6 +8,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from kustomer_klaviyo.store.database import Database
+
 SAVE = """
 -- An older revision never overrides a newer one; an equal one says the same again.
 INSERT INTO people (connection_id, customer_id, rev, fingerprint, contacts, email, phone, gone)
@@ -88,9 +90,9 @@ async def save(connection: AsyncConnection[DictRow], connection_id: str, people:
     return {row["customer_id"] for row in saved}
 
 
-async def advance(connection: AsyncConnection[DictRow], news: Sequence[tuple[str, str, int, str]]) -> None:
+async def advance(database: Database, news: Sequence[tuple[str, str, int, str]]) -> None:
     """Raise revisions of customers of whom nothing else changed: (connection, customer, revision, fingerprint)."""
-    await connection.execute(ADVANCE, tuple(map(list, zip(*sorted(news), strict=True))))
+    await database.execute(ADVANCE, tuple(map(list, zip(*sorted(news), strict=True))))
 
 
 async def known(

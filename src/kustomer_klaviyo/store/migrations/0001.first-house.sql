@@ -41,9 +41,8 @@ CREATE TABLE inbox (
     PRIMARY KEY (connection_id, event_id)
 );
 CREATE INDEX inbox_waiting ON inbox (connection_id, seq) WHERE state = 'waiting';
-CREATE INDEX inbox_conversation ON inbox (connection_id, conversation_id);
-CREATE INDEX inbox_customer ON inbox (connection_id, customer_id);
-CREATE INDEX inbox_received ON inbox (connection_id, received_at);
+CREATE INDEX inbox_failed ON inbox (connection_id, seq) WHERE state = 'failed';
+CREATE INDEX inbox_received ON inbox USING brin (received_at);
 
 -- Landing two, the outbox: each fact told, and the call to Klaviyo that we owe for it.
 CREATE TABLE deliveries (
