@@ -27,6 +27,7 @@ from prometheus_client import CollectorRegistry
 
 from kustomer_klaviyo.cli.serve import start_logging
 from kustomer_klaviyo.flow.identity import identify
+from kustomer_klaviyo.flow.intake import RECEIVED
 from kustomer_klaviyo.klaviyo.express import ExpressOptions, express
 from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event
 from kustomer_klaviyo.kustomer.interpret import interpret
@@ -36,24 +37,19 @@ from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store.connections import Connection, Secrets
 from kustomer_klaviyo.web.app import create_app
+from kustomer_klaviyo.web.webhook import answer_with
 from traffic import TOKEN
-
-OK = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 
 
 async def _read(receive: Receive) -> bytes:
     body = b""
     while True:
-        message: dict[str, Any] = dict(await receive())
-        body += message.get("body", b"")
+        message = await receive()
+        if message["type"] != "http.request":
+            return body
+        body += message["body"]
         if not message.get("more_body"):
             return body
-
-
-async def _answer(send: Send) -> None:
-    start: Any = OK
-    await send(start)
-    await send({"type": "http.response.body", "body": b"ok", "more_body": False})
 
 
 @asgi("/noop", is_mount=True, copy_scope=False)
@@ -61,7 +57,7 @@ async def noop(scope: Scope, receive: Receive, send: Send) -> None:
     """Read the body and do nothing."""
     del scope
     await _read(receive)
-    await _answer(send)
+    await answer_with(send, RECEIVED)
 
 
 @get("/gauge", sync_to_thread=False)
@@ -121,7 +117,7 @@ class Naive:
             await _save_person(self._home, statement.person)
         else:
             await self._job.defer_async(body=body.decode())
-        await _answer(send)
+        await answer_with(send, RECEIVED)
 
 
 async def _save_person(home: House, seen: Any) -> None:

@@ -3,12 +3,12 @@
 The narrow waist of the house: Kustomer events become facts, facts become Klaviyo calls. Knows neither vendor.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+
+class Conversation(msgspec.Struct, frozen=True):
     """What every fact about one conversation carries along."""
 
     id: str
@@ -23,8 +23,7 @@ class Conversation:
     imported: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationOpened:
+class ConversationOpened(msgspec.Struct, frozen=True):
     """A conversation began at ``at``."""
 
     conversation: Conversation
@@ -36,8 +35,7 @@ class ConversationOpened:
         return f"opened:{self.conversation.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationClosed:
+class ConversationClosed(msgspec.Struct, frozen=True):
     """A conversation was marked done at ``at``; a conversation may be closed many times."""
 
     conversation: Conversation
@@ -51,8 +49,7 @@ class ConversationClosed:
         return f"closed:{self.conversation.id}:{'~' if self.approximate else ''}{milliseconds(self.at)}"
 
 
-@dataclass(frozen=True, slots=True)
-class SatisfactionAnswered:
+class SatisfactionAnswered(msgspec.Struct, frozen=True):
     """The customer answered the satisfaction survey ``response`` at ``at``."""
 
     conversation: Conversation
@@ -70,16 +67,14 @@ class SatisfactionAnswered:
         return f"satisfaction:{self.conversation.id}:{self.response}"
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(msgspec.Struct, frozen=True):
     """An email address or phone number as the vendor holds it."""
 
     value: str
     verified: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PersonSeen:
+class PersonSeen(msgspec.Struct, frozen=True):
     """A customer as one observation shows them; contacts shared between customers are left out."""
 
     customer_id: str
@@ -88,8 +83,7 @@ class PersonSeen:
     phones: tuple[Contact, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationHinted:
+class ConversationHinted(msgspec.Struct, frozen=True):
     """Something seen elsewhere says that this conversation has news worth reading it for."""
 
     conversation_id: str

@@ -1,7 +1,8 @@
 """What of an arriving event is news to us: decided at the door, before anything is written. Pure but for its memory."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.identity import fingerprint
@@ -16,8 +17,7 @@ TOLD, HELD = "told", "held"
 """A key that is told for good, and one that a setting holds back until a newer observation releases it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """A key that an event states, within the horizon."""
 
     pair: Pair
@@ -27,8 +27,7 @@ class Mark:
     """Another key that says the same just as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True):
     """A customer as an event shows them."""
 
     pair: Pair
@@ -36,8 +35,7 @@ class Sighting:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """All that decides whether an event is news."""
 
     marks: tuple[Mark, ...]

@@ -4,9 +4,10 @@ Facts are stated, not detected: each observation of a conversation states all it
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from kustomer_klaviyo.facts import (
     Contact,
@@ -50,8 +51,7 @@ WANTED_EVENTS = (
 """The events we subscribe to; any other one is accepted and means nothing here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """All that one event tells."""
 
     facts: tuple[Fact, ...] = ()

@@ -189,8 +189,9 @@ def as_time(value: Any) -> datetime | None:
         at = datetime.fromisoformat(value)
     except ValueError:
         return None
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-    return at.astimezone(UTC) if EARLIEST_YEAR < at.year < LATEST_YEAR else None
+    if at.tzinfo is not UTC:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return at if EARLIEST_YEAR < at.year < LATEST_YEAR else None
 
 
 def as_number(value: Any) -> float | None:

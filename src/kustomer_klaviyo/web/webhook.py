@@ -18,7 +18,7 @@ class WebhookEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        await _send(send, await self._answer(scope, receive))
+        await answer_with(send, await self._answer(scope, receive))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         if scope["type"] != ScopeType.HTTP or scope["method"] != "POST":
@@ -54,7 +54,8 @@ async def _read(receive: Receive) -> bytes | None:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _send(send: Send, answer: Answer) -> None:
+async def answer_with(send: Send, answer: Answer) -> None:
+    """Send an answer."""
     body = answer.text.encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     if answer.retry_after is not None:
