@@ -148,7 +148,8 @@ async def _cpu_per_event(bench: Bench, kind: str, path: str, count: int) -> floa
         await send(house, conversations(count, path, noise=0.0))
         while (await bench.get(f"{klaviyo}/sandbox/state"))["events"] < count:
             await asyncio.sleep(0.1)
-        return float(count / ((await bench.get(f"{house}/gauge"))["cpu"] - before))
+        used = float((await bench.get(f"{house}/gauge"))["cpu"]) - float(before)
+        return count / used
 
 
 async def _delivery(bench: Bench) -> list[Figure]:

@@ -10,23 +10,20 @@ from kustomer_klaviyo.cli.demo import demo
 from kustomer_klaviyo.cli.failures import FAILURES, ExitCode, explain
 from kustomer_klaviyo.cli.lookup import events, retry, status
 from kustomer_klaviyo.cli.sandbox import sandbox
-from kustomer_klaviyo.cli.serve import serve, worker
+from kustomer_klaviyo.cli.serve import ServeWeb, serve_command, worker
 
-app = cyclopts.App(
-    name="kustomer-klaviyo",
-    version=__version__,
-    help="""Joins Kustomer to Klaviyo: support conversations become marketing events, none lost, none sent twice.
+HELP = """Joins Kustomer to Klaviyo: support conversations become marketing events, none lost, none sent twice.
 
-    Exit codes: 0 done; 1 done, and something needs your attention; 2 wrong use or setting; 3 the database cannot be
-    used; 4 a vendor refused.
-    """,
-)
-for command in (serve, worker, connect, status, events, retry, sandbox, demo):
-    app.command(command)
+Exit codes: 0 done; 1 done, and something needs your attention; 2 wrong use or setting; 3 the database cannot be
+used; 4 a vendor refused.
+"""
 
 
-def main() -> None:
-    """Run the command line."""
+def run(serve_web: ServeWeb) -> None:
+    """Run the command line; ``serve_web`` is what the ``serve`` command serves with."""
+    app = cyclopts.App(name="kustomer-klaviyo", version=__version__, help=HELP)
+    for command in (serve_command(serve_web), worker, connect, status, events, retry, sandbox, demo):
+        app.command(command)
     try:
         code = app()
     except FAILURES as error:

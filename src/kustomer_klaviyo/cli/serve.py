@@ -4,48 +4,57 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Protocol
 
 import aiohttp
 import structlog
-import uvicorn
 import uvloop
 from cyclopts import Parameter
-from prometheus_client import CollectorRegistry
 
 from kustomer_klaviyo.cli.failures import ExitCode
 from kustomer_klaviyo.service import Service, house
 from kustomer_klaviyo.settings import Settings, load_settings
-from kustomer_klaviyo.web.app import create_app
 
 log = structlog.get_logger()
 
 
-def serve(
-    *,
-    host: str | None = None,
-    port: int | None = None,
-    work: Annotated[bool, Parameter(negative="--no-work")] = True,
-) -> int:
-    """Take webhooks and deliver their events, on an embedded PostgreSQL or the one that DATABASE_URL names.
+class ServeWeb(Protocol):
+    """Serves a service's endpoints until a signal ends it."""
 
-    Example: kustomer-klaviyo serve --port 8080
+    async def __call__(self, service: Service, *, host: str, port: int, metrics_token: str | None) -> None:
+        """Serve."""
 
-    Parameters
-    ----------
-    host
-        The address to listen on (KUSTOMER_KLAVIYO_HOST, else 127.0.0.1).
-    port
-        The port to listen on (KUSTOMER_KLAVIYO_PORT, else 8080).
-    work
-        Also deliver. With --no-work only webhooks are taken, and `worker` processes deliver.
-    """
-    settings = load_settings()
-    start_logging(settings.log_level)
-    _run(_serve(settings, host or settings.host, settings.port if port is None else port, work=work))
-    return ExitCode.DONE
+
+def serve_command(serve_web: ServeWeb) -> Callable[..., int]:
+    """Make the ``serve`` command around whatever serves the web."""
+
+    def serve(
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        work: Annotated[bool, Parameter(negative="--no-work")] = True,
+    ) -> int:
+        """Take webhooks and deliver their events, on an embedded PostgreSQL or the one that DATABASE_URL names.
+
+        Example: kustomer-klaviyo serve --port 8080
+
+        Parameters
+        ----------
+        host
+            The address to listen on (KUSTOMER_KLAVIYO_HOST, else 127.0.0.1).
+        port
+            The port to listen on (KUSTOMER_KLAVIYO_PORT, else 8080).
+        work
+            Also deliver. With --no-work only webhooks are taken, and `worker` processes deliver.
+        """
+        settings = load_settings()
+        start_logging(settings.log_level)
+        place = (host or settings.host, settings.port if port is None else port)
+        _run(_serve(serve_web, settings, place, work=work))
+        return ExitCode.DONE
+
+    return serve
 
 
 def worker() -> int:
@@ -81,22 +90,13 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
-async def _serve(settings: Settings, host: str, port: int, *, work: bool) -> None:
+async def _serve(serve_web: ServeWeb, settings: Settings, place: tuple[str, int], *, work: bool) -> None:
+    host, port = place
     async with house(settings, owner=True) as home, aiohttp.ClientSession() as session:
         service = Service(home, session)
-        app = create_app(
-            service.intake,
-            is_ready=service.is_ready,
-            registry=CollectorRegistry(),
-            metrics_token=settings.metrics_token,
-        )
-        config = uvicorn.Config(
-            app, host=host, port=port, log_config=None, access_log=False, server_header=False, http="httptools"
-        )
-        server = _Server(config)
         loops = asyncio.create_task(service.run(door=True, work=work))
         log.info("serve.started", host=host, port=port, work=work)
-        await server.serve()
+        await serve_web(service, host=host, port=port, metrics_token=settings.metrics_token)
         service.stop()
         await loops
         log.info("serve.stopped")
@@ -110,15 +110,3 @@ async def _work(settings: Settings) -> None:
         log.info("worker.started")
         await service.run(door=False, work=True)
         log.info("worker.stopped")
-
-
-class _Server(uvicorn.Server):
-    """A server that ends on a signal without raising it again: what stands below still wants to stop gently."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Listen for the signals that end the program."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield

@@ -5,24 +5,23 @@ For trying, tests and one small machine. Its programs come from a wheel; how the
 
 import asyncio
 import fcntl
-import os
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import psycopg
 import structlog
 from psycopg import sql
 
+from kustomer_klaviyo.store.server_cluster import ROLE, end_leftover, ensure_cluster, identity
 from kustomer_klaviyo.store.server_files import (
-    MAJOR,
+    PORT,
     CannotStart,
     DataDirectoryInUse,
+    Places,
     ServerError,
     WrongMajorVersion,
     places,
@@ -32,18 +31,33 @@ from kustomer_klaviyo.store.server_files import (
 
 __all__ = ["CannotStart", "DataDirectoryInUse", "EmbeddedServer", "ServerError", "WrongMajorVersion"]
 
-NAME = "kustomer_klaviyo"
 START_SECONDS = 60.0
+"""How long a server that dies again and again is started again."""
+RECOVER_SECONDS = 600.0
+"""How long one that lives may take to answer: after a hard end it first reads again what it had written ahead."""
 STOP_SECONDS = 30.0
-RESTART_SECONDS = 0.2
+LOCK_SECONDS = 1.0
+"""A killed predecessor holds its lock until it is fully gone, and one who only looks holds it for a moment."""
+WATCH_SECONDS = 0.1
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
+LOG_BYTES = 16_000_000
 
 CONFIGURATION = {
     "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
     "max_connections": "80",
     "shared_buffers": "128MB",
+    "wal_compression": "on",
+    # One query, one process: a small machine gains nothing, and containers have little of the memory processes share.
+    "max_parallel_workers_per_gather": "0",
+    "max_parallel_maintenance_workers": "0",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] ",
+    "log_checkpoints": "off",
     "fsync": "on",
+    "synchronous_commit": "on",
 }
 
 log = structlog.get_logger()
@@ -56,6 +70,7 @@ class EmbeddedServer:
         self._places = places(data_directory)
         self._lock: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = False
 
     @staticmethod
     def running_url(data_directory: Path) -> str | None:
@@ -72,160 +87,139 @@ class EmbeddedServer:
 
     async def start(self) -> str:
         """Start the server and return how to connect, once it answers. Raises ServerError."""
-        await asyncio.to_thread(self._prepare)
-        await self._launch()
+        if self._wanted:
+            return self._places.url
+        self._wanted = True
+        try:
+            await asyncio.to_thread(self._prepare)
+            await self._launch()
+        except BaseException:
+            await self.stop()
+            raise
         return self._places.url
 
     async def supervise(self) -> None:
-        """Start the server again whenever it dies; runs until cancelled."""
-        while True:
-            process = self._process
-            if process is None:
-                return
-            code = await asyncio.to_thread(process.wait)
-            log.warning("postgres.died", code=code)
-            while True:
-                await asyncio.sleep(RESTART_SECONDS)
-                try:
-                    await self._launch()
-                    break
-                except ServerError as error:
-                    log.warning("postgres.restart_failed", error=str(error))
-            log.info("postgres.restarted")
+        """Start the server again whenever it dies; runs until cancelled or the server is stopped."""
+        while (process := self._process) is not None:
+            if process.poll() is None:
+                await asyncio.sleep(WATCH_SECONDS)
+                continue
+            log.warning("postgres.died", code=process.returncode)
+            await self._launch_again()
 
     async def stop(self) -> None:
         """Stop the server, letting it write everything down first."""
+        self._wanted = False
         process, self._process = self._process, None
-        if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                await asyncio.to_thread(process.wait, STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGQUIT)
-                await asyncio.to_thread(process.wait)
+        if process is not None:
+            await asyncio.to_thread(_end, process)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def _prepare(self) -> None:
-        where = self._places
-        prepare(where)
-        self._lock = where.lock.open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            self._lock = None
-            raise DataDirectoryInUse(
-                f"Another service runs on {where.home.parent}. Stop it, or set KUSTOMER_KLAVIYO_DATA to a directory of "
-                "this one's own."
-            ) from error
-        if not where.cluster.exists():
-            self._make_cluster()
-        _check_version(where.cluster)
-        _end_leftover(where.cluster)
+        prepare(self._places)
+        self._lock = _hold(self._places)
+        ensure_cluster(self._places)
 
-    def _make_cluster(self) -> None:
-        """Make the data directory beside its place, so that a half-made one is never taken for a whole one."""
-        for leftover in self._places.home.glob("new-*"):
-            shutil.rmtree(leftover)
-        draft = self._places.home / f"new-{os.getpid()}"
-        command = [
-            programs(self._places) / "initdb", "-D", draft, "-U", NAME, "--auth=trust", "--encoding=UTF8",
-            "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions",
-        ]  # fmt: skip
-        done = subprocess.run(list(map(str, command)), check=False, capture_output=True, **self._identity())  # noqa: S603
-        if done.returncode != 0:
-            raise CannotStart(f"PostgreSQL's data could not be made: {done.stderr.decode(errors='replace').strip()}")
-        draft.rename(self._places.cluster)
+    async def _launch_again(self) -> None:
+        for wait in _waits():
+            try:
+                await self._launch()
+            except ServerError as error:
+                if not self._wanted:
+                    return
+                log.warning("postgres.restart_failed", error=str(error))
+                await asyncio.sleep(wait)
+            else:
+                log.info("postgres.restarted")
+                return
 
     async def _launch(self) -> None:
         """Start the process and wait until it answers; a dying predecessor may still hold its memory for a moment."""
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            await asyncio.to_thread(_end_leftover, self._places.cluster)
-            self._process = self._spawn()
-            if await self._answers(self._process, deadline):
+        for wait in _waits():
+            await asyncio.to_thread(end_leftover, self._places)
+            # From here to the assignment nothing is awaited, so that ``stop`` never misses a process.
+            if not self._wanted:
+                raise CannotStart("PostgreSQL was stopped while it started.")
+            self._process = process = self._spawn()
+            if await self._answers(process):
                 return
             if time.monotonic() > deadline:
                 raise CannotStart(f"PostgreSQL does not start: {_last_lines(self._places.log)}")
-            await asyncio.sleep(RESTART_SECONDS)
+            await asyncio.sleep(wait)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [str(programs(self._places) / "postgres"), "-D", str(self._places.cluster)]
-        for name, value in CONFIGURATION.items():
+        where = self._places
+        command = [str(programs(where) / "postgres"), "-D", str(where.cluster)]
+        sockets = str(where.sockets).replace('"', '""')
+        for name, value in {**CONFIGURATION, "unix_socket_directories": f'"{sockets}"'}.items():
             command += ["-c", f"{name}={value}"]
-        command += ["-c", f"unix_socket_directories={self._places.sockets}"]
-        with self._places.log.open("ab") as output:
+        if where.log.exists() and where.log.stat().st_size > LOG_BYTES:
+            where.log.replace(where.log.with_suffix(".log.1"))
+        where.log.touch(mode=0o600)
+        with where.log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal must reach us first, and the server only from us.
             return subprocess.Popen(  # noqa: S603 - our own program with our own arguments
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                **self._identity(),
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **identity(where)
             )
 
-    def _identity(self) -> dict[str, Any]:
-        account = self._places.account
-        if account is None:
-            return {}
-        return {"user": account.uid, "group": account.gid, "extra_groups": [], "cwd": "/"}
-
-    async def _answers(self, process: subprocess.Popen[bytes], deadline: float) -> bool:
+    async def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+        deadline = time.monotonic() + RECOVER_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
             try:
-                await asyncio.to_thread(self._ensure_database)
+                await asyncio.to_thread(_ensure_database, self._places)
             except psycopg.OperationalError:
                 await asyncio.sleep(0.02)
             else:
                 return True
         return False
 
-    def _ensure_database(self) -> None:
-        conninfo = f"postgresql://{NAME}@/postgres?host={self._places.sockets}"
-        with psycopg.connect(conninfo, autocommit=True, connect_timeout=5) as connection:
-            if connection.execute("SELECT FROM pg_database WHERE datname = %s", (NAME,)).fetchone() is None:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+
+def _waits() -> Iterator[float]:
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        yield wait
+        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
 
-def _check_version(cluster: Path) -> None:
-    found = (cluster / "PG_VERSION").read_text().strip()
-    if found != MAJOR:
-        raise WrongMajorVersion(
-            f"{cluster} was written by PostgreSQL {found}; this program brings {MAJOR}. Install the version of this "
-            f"program that wrote it, save with `pg_dump`, move {cluster} away, start this one and restore with `psql`."
-        )
+def _hold(where: Places) -> IO[bytes]:
+    """Take the lock that goes with our process, however it ends. Raises DataDirectoryInUse."""
+    where.lock.touch(mode=0o600)
+    lock = where.lock.open("ab")
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                lock.close()
+                raise DataDirectoryInUse(
+                    f"Another service runs on {where.home.parent}. Stop it, or set KUSTOMER_KLAVIYO_DATA to a "
+                    "directory of this one's own."
+                ) from error
+            time.sleep(0.05)
+        else:
+            return lock
 
 
-def _end_leftover(cluster: Path) -> None:
-    """Stop a server that a killed service left behind, and clear away a pid file whose process is gone."""
-    pid_file = cluster / "postmaster.pid"
-    with suppress(FileNotFoundError, ValueError, IndexError):
-        pid = int(pid_file.read_text().split()[0])
-        if _is_server(pid, cluster):
-            _terminate(pid, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL))
-        pid_file.unlink(missing_ok=True)
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End our server: without waiting for its clients, and if that takes too long, without tidying up."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        process.send_signal(number)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.warning("postgres.slow_to_stop", signal=number.name)
+        else:
+            return
 
 
-def _is_server(pid: int, cluster: Path) -> bool:
-    """Say whether the process is a server on this data: a number in an old file may be anybody's by now."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return False
-    return str(cluster).encode() in command
-
-
-def _terminate(pid: int, signals: Sequence[signal.Signals]) -> None:
-    with suppress(ProcessLookupError):
-        for number in signals:
-            os.kill(pid, number)
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                os.kill(pid, 0)
-                time.sleep(0.02)
+def _ensure_database(where: Places) -> None:
+    with psycopg.connect(where.url_of("postgres"), autocommit=True, connect_timeout=5) as connection:
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", (ROLE,)).fetchone() is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(ROLE)))
 
 
 def _last_lines(path: Path) -> str:

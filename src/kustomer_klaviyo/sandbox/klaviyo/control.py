@@ -6,8 +6,8 @@ import msgspec
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
-from kustomer_klaviyo.sandbox.klaviyo.account import Event
-from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCESS, ACCOUNT, TRAFFIC
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCESS, ACCOUNT, FAULTS, SCOPES, TRAFFIC
+from kustomer_klaviyo.sandbox.klaviyo.records import Event
 
 
 def install_control(app: web.Application) -> None:
@@ -15,6 +15,7 @@ def install_control(app: web.Application) -> None:
     app.router.add_get(f"{CONTROL_PREFIX}/state", _state)
     app.router.add_get(f"{CONTROL_PREFIX}/events", _events)
     app.router.add_put(f"{CONTROL_PREFIX}/keys", _put_keys)
+    app.router.add_post(f"{CONTROL_PREFIX}/reset", _reset)
 
 
 async def _state(request: web.Request) -> web.Response:
@@ -26,6 +27,7 @@ async def _state(request: web.Request) -> web.Response:
             "metrics": [metric.name for metric in account.metrics.values()],
             "dropped_duplicates": account.counts["dropped_duplicates"],
             "dropped_test_addresses": account.counts["dropped_test_addresses"],
+            "dropped_unknown_profiles": account.counts["dropped_unknown_profiles"],
             "requests": {name: n for name, n in traffic.items() if not name.startswith("status ")},
             "answers": {name.removeprefix("status "): n for name, n in traffic.items() if name.startswith("status ")},
         }
@@ -34,8 +36,10 @@ async def _state(request: web.Request) -> web.Response:
 
 async def _events(request: web.Request) -> web.Response:
     """Return the events stored after number ``since``, in the order of arrival."""
-    since = int(request.query.get("since", "0"))
-    found = request.app[ACCOUNT].events[since:]
+    since = request.query.get("since", "0")
+    if not (since.isascii() and since.isdigit() and len(since) < 19):
+        return web.json_response({"error": "since must be a number of an event, or 0"}, status=400)
+    found = request.app[ACCOUNT].events[int(since) :]
     return web.Response(body=msgspec.json.encode([_brief(event) for event in found]), content_type="application/json")
 
 
@@ -61,5 +65,15 @@ async def _put_keys(request: web.Request) -> web.Response:
         wanted = msgspec.json.decode(await request.read(), type=dict[str, list[str]])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return web.json_response({"error": str(error)}, status=400)
-    request.app[ACCESS].keys = {key: frozenset(scopes) for key, scopes in wanted.items()}
+    request.app[ACCESS].keys = {key: SCOPES if "*" in scopes else frozenset(scopes) for key, scopes in wanted.items()}
+    return web.Response(status=204)
+
+
+async def _reset(request: web.Request) -> web.Response:
+    """Be as at the start: nothing held or counted, the first keys, no faults."""
+    app = request.app
+    app[ACCOUNT].reset()
+    app[ACCESS].reset()
+    app[TRAFFIC].clear()
+    app[FAULTS].clear()
     return web.Response(status=204)

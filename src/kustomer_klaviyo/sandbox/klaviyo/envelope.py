@@ -58,9 +58,10 @@ def new_request_id() -> str:
 
 
 def refuse(refusal: Refusal, request_id: str) -> web.Response:
-    """Answer with the error envelope."""
+    """Answer with the error envelope, named as the request."""
+    headers = refusal.headers | {"X-Klaviyo-Req-Id": request_id}
     body = msgspec.json.encode({"errors": [{"id": request_id} | refusal.error]})
-    return web.Response(status=refusal.status, body=body, content_type=MEDIA_TYPE, headers=refusal.headers)
+    return web.Response(status=refusal.status, body=body, content_type=MEDIA_TYPE, headers=headers)
 
 
 def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -1,6 +1,7 @@
 """One request and its answer: what surrounds every operation of the simulated API."""
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,9 +11,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from kustomer_klaviyo.sandbox.faults import Faults
 from kustomer_klaviyo.sandbox.klaviyo.access import Access, Operation
 from kustomer_klaviyo.sandbox.klaviyo.account import Account
 from kustomer_klaviyo.sandbox.klaviyo.envelope import MEDIA_TYPE, Refusal, invalid, new_request_id, refuse
+from kustomer_klaviyo.sandbox.klaviyo.query import check_fields
 
 LARGEST_BODY = 5_000_000
 SCOPES = frozenset(
@@ -25,6 +28,7 @@ SCOPES = frozenset(
     )
     for level in ("read", "write")
 )  # fmt: skip
+_REVISION = re.compile(r"\d{4}-\d\d-\d\d(\.pre)?\Z")
 DEFAULT_KEY = "pk_sandbox_0123456789abcdef0123456789abcdef"
 
 
@@ -48,6 +52,7 @@ class KlaviyoOptions:
 ACCOUNT = web.AppKey("account", Account)
 ACCESS = web.AppKey("access", Access)
 OPTIONS = web.AppKey("options", KlaviyoOptions)
+FAULTS = web.AppKey("faults", Faults)
 TRAFFIC = web.AppKey("traffic", Counter[str])
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -58,13 +63,20 @@ async def json_body(request: web.Request) -> Any:
     if request.content_type not in (MEDIA_TYPE, "application/json"):
         detail = f"Unsupported media type '{request.content_type}' in request."
         raise Refusal(415, "unsupported_media_type", "Unsupported media type.", detail)
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise _too_large() from error
     if len(raw) > LARGEST_BODY:
-        raise Refusal(413, "payload_too_large", "Payload too large.", "A request may have at most 5 MB.")
+        raise _too_large()
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid("The payload provided in the request is not valid JSON.", "/data") from error
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, "payload_too_large", "Payload too large.", "A request may have at most 5 MB.")
 
 
 def operated(operation: Operation, handler: Handler) -> Handler:
@@ -82,9 +94,10 @@ def operated(operation: Operation, handler: Handler) -> Handler:
         try:
             access.admit(request.headers.get("Authorization", ""), operation)
             shown["Cid"] = options.site_id
-            _require_revision(request, shown)
             access.take(operation, now)
             shown |= access.meter(operation).headers(now)
+            shown["X-Klaviyo-Api-Revision"] = _revision(request)
+            check_fields(request.query)
             response = await handler(request)
         except Refusal as refusal:
             response = refuse(refusal, request_id)
@@ -95,11 +108,11 @@ def operated(operation: Operation, handler: Handler) -> Handler:
     return exchange
 
 
-def _require_revision(request: web.Request, shown: dict[str, str]) -> None:
-    revision = request.headers.get("revision")
-    if not revision:
-        raise invalid("The revision header is required.", "/data/")
-    shown["X-Klaviyo-Api-Revision"] = revision
+def _revision(request: web.Request) -> str:
+    revision = request.headers.get("revision", "")
+    if not _REVISION.match(revision):
+        raise invalid("A valid revision header (YYYY-MM-DD) is required.", "/data/")
+    return revision
 
 
 @web.middleware
@@ -113,7 +126,11 @@ async def in_the_vendors_form(
         refusal = Refusal(404, "not_found", "Not found.", f"No such path: {request.path}")
     except web.HTTPMethodNotAllowed as error:
         detail = f"Method '{error.method}' not allowed."
-        refusal = Refusal(405, "method_not_allowed", "Method not allowed.", detail)
-    except web.HTTPRequestEntityTooLarge:
-        refusal = Refusal(413, "payload_too_large", "Payload too large.", "A request may have at most 5 MB.")
+        refusal = Refusal(
+            405,
+            "method_not_allowed",
+            "Method not allowed.",
+            detail,
+            headers={"Allow": ", ".join(sorted(error.allowed_methods))},
+        )
     return refuse(refusal, new_request_id())

@@ -4,8 +4,8 @@ from html import escape
 
 from aiohttp import web
 
-from kustomer_klaviyo.sandbox.klaviyo.account import Event, Profile
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS
+from kustomer_klaviyo.sandbox.klaviyo.records import Event, Profile
 
 SHOWN = 100
 STYLE = """
@@ -38,7 +38,7 @@ async def _profile(request: web.Request) -> web.Response:
     profile = request.app[ACCOUNT].profiles.get(request.match_info["id"])
     if profile is None:
         raise web.HTTPNotFound
-    events = [event for event in request.app[ACCOUNT].events if event.profile is profile]
+    events = request.app[ACCOUNT].events_by_profile.get(profile.id, [])
     facts = {name: value for name, value in profile.attributes.items() if value} | profile.properties
     listed = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     rows = "".join(_row(event) for event in sorted(events, key=lambda event: event.time, reverse=True))

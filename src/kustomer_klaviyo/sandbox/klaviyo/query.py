@@ -1,13 +1,15 @@
-"""Query parameters of lists: sparse fields, includes, sorting, cursors."""
+"""Query parameters: filters, sparse fields, includes, sorting, cursors."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import invalid_parameter
+from kustomer_klaviyo.sandbox.klaviyo.filters import Allowed, Condition, parse
+from kustomer_klaviyo.sandbox.klaviyo.resources import FIELDS
 
 Item = TypeVar("Item")
 
@@ -23,7 +25,7 @@ class Page:
 def page(request: web.Request, *, default: int, most: int) -> Page:
     """Read ``page[size]`` and ``page[cursor]``. Raises Refusal."""
     text = request.query.get("page[size]", str(default))
-    if not text.isdigit() or not 1 <= int(text) <= most:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= most):
         raise invalid_parameter(f"Page size must be an integer between 1 and {most}.", "page[size]")
     return Page(int(text), _offset(request.query.get("page[cursor]")))
 
@@ -41,6 +43,12 @@ def _offset(cursor: str | None) -> int:
     return offset
 
 
+def conditions(request: web.Request, allowed: Allowed) -> list[Condition]:
+    """Read ``filter``. Raises Refusal."""
+    text = request.query.get("filter")
+    return parse(text, allowed) if text else []
+
+
 def included(request: web.Request, known: Sequence[str]) -> list[str]:
     """Read ``include``. Raises Refusal for what cannot be included."""
     names = [name for name in request.query.get("include", "").split(",") if name]
@@ -50,13 +58,38 @@ def included(request: web.Request, known: Sequence[str]) -> list[str]:
     return names
 
 
+def check_fields(query: Mapping[str, str]) -> None:
+    """Raise Refusal when ``fields[TYPE]`` asks for an attribute that the resource does not have."""
+    for parameter, text in query.items():
+        kind = parameter.removeprefix("fields[").removesuffix("]")
+        known = FIELDS.get(kind) if parameter == f"fields[{kind}]" else None
+        for name in text.split(",") if known is not None else ():
+            if known is not None and name.partition(".")[0] not in known:
+                raise invalid_parameter(f"'{name}' is not a valid field for the resource '{kind}'.", parameter)
+
+
 def sparse(request: web.Request, resource: dict[str, Any]) -> dict[str, Any]:
-    """Keep the attributes that ``fields[TYPE]`` asks for."""
+    """Keep the attributes that ``fields[TYPE]`` asks for, whole or in part (``location.city``)."""
     wanted = request.query.get(f"fields[{resource['type']}]")
     if wanted is None:
         return resource
-    names = [name.partition(".")[0] for name in wanted.split(",")]
-    return resource | {"attributes": {name: value for name, value in resource["attributes"].items() if name in names}}
+    return resource | {"attributes": _picked(resource["attributes"], wanted.split(","))}
+
+
+def _picked(attributes: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    picked: dict[str, Any] = {}
+    below: dict[str, list[str]] = {}
+    for name in names:
+        top, _, rest = name.partition(".")
+        if rest:
+            below.setdefault(top, []).append(rest)
+        elif name in attributes:
+            picked[name] = attributes[name]
+    for top, rests in below.items():
+        held = attributes.get(top)
+        if top not in picked and isinstance(held, dict):
+            picked[top] = _picked(held, rests)
+    return picked
 
 
 def sort_order(request: web.Request, known: Sequence[str], default: str) -> tuple[str, bool]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from kustomer_klaviyo.sandbox.klaviyo.account import Event, Metric, Profile
+from kustomer_klaviyo.sandbox.klaviyo.records import Event, Metric, Profile
 
 SHOWN = (
     "email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale",
@@ -12,6 +12,21 @@ SHOWN = (
 LOCATION = (
     "address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip",
 )  # fmt: skip
+FIELDS = {
+    "account": frozenset(
+        {"id", "test_account", "contact_information", "industry", "timezone", "preferred_currency", "public_api_key",
+         "locale"}
+    ),
+    "event": frozenset({"id", "timestamp", "event_properties", "datetime", "uuid"}),
+    "metric": frozenset({"id", "name", "created", "updated", "integration"}),
+    "profile": frozenset({
+        "id", *SHOWN, "created", "updated", "last_event_date", "location", "properties", "subscriptions",
+        "predictive_analytics",
+    }),
+}  # fmt: skip
+"""What ``fields[TYPE]`` may name."""
+
+METRIC_CATEGORY = "API"
 NEIGHBOURS = ("lists", "segments", "push-tokens", "conversation")
 
 
@@ -57,7 +72,7 @@ def metric_resource(metric: Metric, base: str) -> dict[str, Any]:
                 "id": "7FtS4J",
                 "key": metric.integration.lower(),
                 "name": metric.integration,
-                "category": "API",
+                "category": METRIC_CATEGORY,
             },
         },
         "relationships": {
@@ -80,7 +95,10 @@ def event_resource(event: Event, base: str) -> dict[str, Any]:
         }
         for name, one in related.items()
     }
-    relationships["attributions"] = {"data": []}
+    relationships["attributions"] = {
+        "data": [],
+        "links": {"self": f"{url}relationships/attributions/", "related": f"{url}attributions/"},
+    }
     return {
         "type": "event",
         "id": event.id,

@@ -1,24 +1,32 @@
 """Profiles: reading, creating, changing, importing; and the account itself."""
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from kustomer_klaviyo.sandbox.klaviyo.account import DuplicateProfile, Profile
+from kustomer_klaviyo.sandbox.klaviyo.account import DuplicateProfile, UnknownProfile
 from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, document, invalid, not_found
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body
-from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, holds, holds_for_time, parse
-from kustomer_klaviyo.sandbox.klaviyo.query import listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test, time_test
+from kustomer_klaviyo.sandbox.klaviyo.profile_rules import (
+    ProfileIn,
+    fields_of_profiles,
+    read_profile,
+    require_identifier,
+)
+from kustomer_klaviyo.sandbox.klaviyo.query import conditions, listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.records import Profile
 from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
-from kustomer_klaviyo.sandbox.klaviyo.validate import ProfileIn, read_profile, require_identifier
 
 LARGEST_PROFILE = 100_000
-BY_ID = frozenset({"equals", "any"})
+BY_ID = frozenset({"equals", "equals[]", "any[]"})
 PROFILE_FILTERS = {
     "id": BY_ID,
     "email": BY_ID,
     "phone_number": BY_ID,
     "external_id": BY_ID,
+    "_kx": frozenset({"equals"}),
     "created": frozenset({"greater-than", "less-than"}),
     "updated": frozenset({"greater-than", "less-than"}),
 }
@@ -59,9 +67,9 @@ async def list_accounts(request: web.Request) -> web.Response:
 
 async def list_profiles(request: web.Request) -> web.Response:
     """``GET /api/profiles``."""
-    conditions = parse(request.query["filter"], PROFILE_FILTERS) if request.query.get("filter") else []
+    tests = [_test(one) for one in conditions(request, PROFILE_FILTERS)]
     profiles = request.app[ACCOUNT].profiles.values()
-    found = [profile for profile in profiles if all(_matches(profile, one) for one in conditions)]
+    found = [profile for profile in profiles if all(test(profile) for test in tests)]
     name, is_descending = sort_order(request, ("created", "updated", "email", "id"), "created")
     found.sort(key=lambda profile: _sort_key(profile, name), reverse=is_descending)
     part, links = listed(request, found, page(request, default=20, most=100))
@@ -69,12 +77,15 @@ async def list_profiles(request: web.Request) -> web.Response:
     return document({"data": [sparse(request, profile_resource(one, base)) for one in part], "links": links})
 
 
-def _matches(profile: Profile, condition: Condition) -> bool:
-    if condition.field in ("created", "updated"):
-        return holds_for_time(condition, getattr(profile, condition.field))
-    if condition.field == "id":
-        return holds(condition, profile.id)
-    return holds(condition, profile.attributes.get(condition.field))
+def _test(condition: Condition) -> Callable[[Profile], bool]:
+    name = condition.field
+    if name in ("created", "updated"):
+        is_then = time_test(condition)
+        return lambda profile: is_then(getattr(profile, name))
+    is_met = text_test(condition)
+    if name == "id":
+        return lambda profile: is_met(profile.id)
+    return lambda profile: is_met(profile.attributes.get(name))
 
 
 def _sort_key(profile: Profile, name: str) -> tuple[bool, Any]:
@@ -84,17 +95,19 @@ def _sort_key(profile: Profile, name: str) -> tuple[bool, Any]:
 
 async def get_profile(request: web.Request) -> web.Response:
     """``GET /api/profiles/{id}``."""
-    return _show(request, _profile(request))
+    return show_profile(request, _profile(request))
 
 
 async def create_profile(request: web.Request) -> web.Response:
     """``POST /api/profiles``: 409 when one of the identifiers is taken."""
     wanted = await _read(request)
+    if wanted.id is not None:
+        raise invalid("'id' is not a valid field for the resource 'profile'.", "/data/id")
     try:
         profile = request.app[ACCOUNT].create_profile(wanted)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
-    return _show(request, profile, wanted, status=201)
+    return show_profile(request, profile, wanted, status=201)
 
 
 async def update_profile(request: web.Request) -> web.Response:
@@ -107,7 +120,7 @@ async def update_profile(request: web.Request) -> web.Response:
         request.app[ACCOUNT].import_profile(wanted)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
-    return _show(request, profile, wanted)
+    return show_profile(request, profile, wanted)
 
 
 async def import_profile(request: web.Request) -> web.Response:
@@ -117,14 +130,17 @@ async def import_profile(request: web.Request) -> web.Response:
         profile, is_new = request.app[ACCOUNT].import_profile(wanted)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
-    return _show(request, profile, wanted, status=201 if is_new else 200)
+    except UnknownProfile as error:
+        raise not_found(f"A profile with id {wanted.id} does not exist.") from error
+    return show_profile(request, profile, wanted, status=201 if is_new else 200)
 
 
 async def _read(request: web.Request, *, needs_identifier: bool = True) -> ProfileIn:
     body = await json_body(request)
     if len(await request.read()) > LARGEST_PROFILE:
         raise Refusal(413, "payload_too_large", "Payload too large.", "A profile may have at most 100 KB.")
-    profile = read_profile(body.get("data") if isinstance(body, dict) else None, "/data", extra=frozenset({"meta"}))
+    known = fields_of_profiles(request.headers["revision"])
+    profile = read_profile(body.get("data") if isinstance(body, dict) else None, "/data", known=known)
     if needs_identifier:
         require_identifier(profile, "/data/attributes")
     return profile
@@ -141,9 +157,10 @@ def _conflict(duplicate: DuplicateProfile) -> Refusal:
     )
 
 
-def _show(
+def show_profile(
     request: web.Request, profile: Profile, wanted: ProfileIn | None = None, *, status: int = 200
 ) -> web.Response:
+    """Answer with one profile; ``wanted`` is what the request asked to write."""
     partly = wanted is not None and wanted.without_phone
     content = {
         "data": sparse(request, profile_resource(profile, str(request.url.origin()))),

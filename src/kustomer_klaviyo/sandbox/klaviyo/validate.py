@@ -1,48 +1,32 @@
-"""What Klaviyo takes in request bodies, and with which words it refuses the rest.
+"""What Klaviyo takes as an event in request bodies. Knows nothing of profiles and of what is stored.
 
-Rules: developers.klaviyo.com/en/reference/events_api_overview and .../profiles_api_overview
+Rules: developers.klaviyo.com/en/reference/events_api_overview
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import phonenumbers
-
 from kustomer_klaviyo.sandbox.klaviyo.envelope import invalid
 
-LONGEST_EMAIL = 99
 LONGEST_METRIC = 127
 LONGEST_UNIQUE_ID = 255
 LONGEST_STRING = 100_000
+"""Bytes."""
 MOST_PROPERTIES = 400
 MOST_ITEMS = 4000
 DEEPEST = 10
+LOWEST_INTEGER, HIGHEST_INTEGER = -(2**63), 2**63 - 1
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 EVENT_FIELDS = frozenset(
     {"properties", "time", "value", "value_currency", "unique_id", "backfill", "metric", "profile"}
 )
-IDENTIFIERS = ("email", "phone_number", "external_id", "anonymous_id", "_kx")
-TEXTS = ("first_name", "last_name", "organization", "locale", "title", "image")
-PROFILE_FIELDS = frozenset({*IDENTIFIERS, *TEXTS, "location", "properties"})
-LOCATION_FIELDS = frozenset(
-    {"address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip"}
-)
+METRIC_FIELDS = frozenset({"name", "service"})
 
-_EMAIL = re.compile(r"[^@\s,;<>()\"]+@[^@\s.,;<>()\"]+(\.[^@\s.,;<>()\"]+)+\Z")
-
-
-@dataclass(slots=True)
-class ProfileIn:
-    """A profile as a request names it."""
-
-    id: str | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)
-    without_phone: bool = False
-    """The phone was invalid and is left out, since another identifier is there."""
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?\Z")
 
 
 @dataclass(slots=True)
@@ -67,9 +51,14 @@ def as_object(value: Any, pointer: str, name: str) -> dict[str, Any]:
 def resource(body: Any, kind: str, pointer: str = "/data") -> dict[str, Any]:
     """Return the resource of a request, checked for its type. Raises Refusal."""
     data = as_object(as_object(body, pointer, "body").get("data"), pointer, "data")
+    resource_type(data, kind, pointer)
+    return data
+
+
+def resource_type(data: Mapping[str, Any], kind: str, pointer: str) -> None:
+    """Raise Refusal when a resource is not of the type expected."""
     if data.get("type") != kind:
         raise invalid(f"Invalid resource type: expected '{kind}'.", f"{pointer}/type")
-    return data
 
 
 def attributes_of(data: Mapping[str, Any], pointer: str) -> dict[str, Any]:
@@ -87,6 +76,8 @@ def refuse_unknown(found: Mapping[str, Any], known: frozenset[str], kind: str, p
 def read_event(attributes: dict[str, Any], pointer: str, now: datetime) -> EventIn:
     """Check an event's attributes but its profile. Raises Refusal."""
     refuse_unknown(attributes, EVENT_FIELDS, "event", pointer)
+    if not isinstance(attributes.get("value_currency"), str | None):
+        raise invalid("'value_currency' must be a string.", f"{pointer}/value_currency")
     properties = as_object(attributes.get("properties"), f"{pointer}/properties", "properties")
     check_properties(properties, f"{pointer}/properties")
     return EventIn(
@@ -95,27 +86,35 @@ def read_event(attributes: dict[str, Any], pointer: str, now: datetime) -> Event
         time=_time(attributes.get("time"), f"{pointer}/time", now),
         unique_id=_unique_id(attributes.get("unique_id"), f"{pointer}/unique_id"),
         value=_value(attributes.get("value"), f"{pointer}/value"),
-        backfill=_flag(attributes.get("backfill"), f"{pointer}/backfill"),
+        backfill=flag(attributes.get("backfill"), f"{pointer}/backfill"),
     )
 
 
 def check_properties(properties: dict[str, Any], pointer: str) -> None:
-    """Raise Refusal when there are too many properties, or one too large or too deep."""
+    """Raise Refusal when an event has too many properties, or one too large or too deep."""
     if len(properties) > MOST_PROPERTIES:
         raise invalid(f"An event may have at most {MOST_PROPERTIES} properties.", pointer)
+    check_values(properties, pointer)
+
+
+def check_values(properties: dict[str, Any], pointer: str) -> None:
+    """Raise Refusal when a property is too large or too deep."""
     for name, value in properties.items():
-        if value is None or isinstance(value, bool | int | float):
-            continue
-        _check_value(value, f"{pointer}/{name}", DEEPEST)
+        if value is not None and value is not True and value is not False:
+            _check_value(value, f"{pointer}/{name}", DEEPEST)
 
 
 def _check_value(value: Any, pointer: str, depth: int) -> None:
-    if isinstance(value, str) and len(value) > LONGEST_STRING:
-        raise invalid("A string may have at most 100 KB.", pointer)
-    if isinstance(value, list | dict):
+    if isinstance(value, str):
+        if len(value) * 4 > LONGEST_STRING and len(value.encode()) > LONGEST_STRING:
+            raise invalid("A string may have at most 100 KB.", pointer)
+    elif isinstance(value, int):
+        if not LOWEST_INTEGER <= value <= HIGHEST_INTEGER:
+            raise invalid("An integer may have at most 64 bits.", pointer)
+    elif isinstance(value, list | dict):
         if depth == 0:
             raise invalid(f"Objects may be nested {DEEPEST} levels deep.", pointer)
-        if len(value) > MOST_ITEMS:
+        if isinstance(value, list) and len(value) > MOST_ITEMS:
             raise invalid(f"An array may have at most {MOST_ITEMS} items.", pointer)
         for one in value.values() if isinstance(value, dict) else value:
             _check_value(one, pointer, depth - 1)
@@ -123,11 +122,10 @@ def _check_value(value: Any, pointer: str, depth: int) -> None:
 
 def _metric(found: Any, pointer: str) -> str:
     data = as_object(as_object(found, pointer, "metric").get("data"), f"{pointer}/data", "data")
-    if data.get("type") != "metric":
-        raise invalid("Invalid resource type: expected 'metric'.", f"{pointer}/data/type")
+    resource_type(data, "metric", f"{pointer}/data")
     attributes = attributes_of(data, f"{pointer}/data")
     pointer = f"{pointer}/data/attributes"
-    refuse_unknown(attributes, frozenset({"name", "service"}), "metric", pointer)
+    refuse_unknown(attributes, METRIC_FIELDS, "metric", pointer)
     name = attributes.get("name")
     if not isinstance(name, str) or not name.strip():
         raise invalid("'name' is a required field for the resource 'metric'.", f"{pointer}/name")
@@ -140,11 +138,12 @@ def _time(found: Any, pointer: str, now: datetime) -> datetime | None:
     if found is None:
         return None
     try:
-        at = datetime.fromisoformat(found) if isinstance(found, str) else None
+        at = datetime.fromisoformat(found) if isinstance(found, str) and _MOMENT.match(found) else None
     except ValueError:
         at = None
-    if at is None or "T" not in str(found):
+    if at is None:
         raise invalid("Invalid datetime: it must be in RFC 3339.", pointer)
+    # The vendor's own guides show times without a zone; they are UTC.
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     if at < EARLIEST or at > now + timedelta(days=366):
         raise invalid("The time must be after 1990 and at most one year ahead.", pointer)
@@ -167,71 +166,8 @@ def _value(found: Any, pointer: str) -> float | None:
     return float(found)
 
 
-def _flag(found: Any, pointer: str) -> bool:
+def flag(found: Any, pointer: str) -> bool:
+    """Return ``backfill``; absent is no. Raises Refusal."""
     if not isinstance(found, bool | None):
         raise invalid("'backfill' must be a boolean.", pointer)
     return bool(found)
-
-
-def read_profile(data: Any, pointer: str, *, extra: frozenset[str] = frozenset()) -> ProfileIn:
-    """Check a profile resource. Raises Refusal; an invalid phone beside another identifier is only left out."""
-    data = as_object(data, pointer, "data")
-    if data.get("type") != "profile":
-        raise invalid("Invalid resource type: expected 'profile'.", f"{pointer}/type")
-    attributes = dict(as_object(data.get("attributes", {}), f"{pointer}/attributes", "attributes"))
-    pointer = f"{pointer}/attributes"
-    refuse_unknown(attributes, PROFILE_FIELDS | extra, "profile", pointer)
-    attributes.pop("meta", None)
-    _check_email(attributes.get("email"), f"{pointer}/email")
-    _check_texts(attributes, pointer)
-    profile_id = data.get("id") if isinstance(data.get("id"), str) and data.get("id") else None
-    without_phone = _drop_bad_phone(attributes, profile_id, f"{pointer}/phone_number")
-    return ProfileIn(profile_id, attributes, without_phone)
-
-
-def require_identifier(profile: ProfileIn, pointer: str) -> None:
-    """Raise Refusal when nothing names the person."""
-    if profile.id is None and not any(profile.attributes.get(name) for name in IDENTIFIERS):
-        raise invalid("One of id, email, phone_number, external_id, anonymous_id or _kx is required.", pointer)
-
-
-def _check_email(email: Any, pointer: str) -> None:
-    if email is None:
-        return
-    if not isinstance(email, str) or len(email) > LONGEST_EMAIL or not _EMAIL.match(email):
-        raise invalid("Invalid email address", pointer)
-
-
-def _check_texts(attributes: dict[str, Any], pointer: str) -> None:
-    for name in TEXTS:
-        if attributes.get(name) is not None and not isinstance(attributes[name], str):
-            raise invalid(f"'{name}' must be a string.", f"{pointer}/{name}")
-    external_id = attributes.get("external_id")
-    if external_id is not None and len(str(external_id)) > LONGEST_UNIQUE_ID:
-        raise invalid("'external_id' may have at most 255 characters.", f"{pointer}/external_id")
-    for name, known in (("location", LOCATION_FIELDS), ("properties", None)):
-        if attributes.get(name) is None:
-            continue
-        found = as_object(attributes[name], f"{pointer}/{name}", name)
-        if known is not None:
-            refuse_unknown(found, known, name, f"{pointer}/{name}")
-
-
-def _drop_bad_phone(attributes: dict[str, Any], profile_id: str | None, pointer: str) -> bool:
-    phone = attributes.get("phone_number")
-    if phone is None or _is_phone(phone):
-        return False
-    others = [name for name in IDENTIFIERS if name != "phone_number" and attributes.get(name)]
-    if not others and profile_id is None:
-        raise invalid("Invalid phone number format (Example of a valid format: +12345678901)", pointer)
-    del attributes["phone_number"]
-    return True
-
-
-def _is_phone(phone: Any) -> bool:
-    if not isinstance(phone, str) or not phone.startswith("+"):
-        return False
-    try:
-        return phonenumbers.is_possible_number(phonenumbers.parse(phone, None))
-    except phonenumbers.NumberParseException:
-        return False
