@@ -42,6 +42,8 @@ def test_a_batch_is_never_larger_than_the_vendor_takes() -> None:
 def test_an_event_that_is_too_large_goes_alone_and_keeps_its_place() -> None:
     batches = compose([call("1"), call("2", size=MOST_BYTES), call("3"), call("4")])
     assert [[one.unique_id for one in batch.calls] for batch in batches] == [["1"], ["2"], ["3", "4"]]
+    first = compose([call("1", size=MOST_BYTES), call("2")])
+    assert [[one.unique_id for one in batch.calls] for batch in first] == [["1"], ["2"]]
 
 
 def test_the_size_is_measured_in_bytes_and_filled_to_the_brim() -> None:

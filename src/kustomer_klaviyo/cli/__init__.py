@@ -1,5 +1,6 @@
 """The commands. Thin: they read what was asked, call the house, and print."""
 
+import asyncio
 import sys
 
 import cyclopts
@@ -29,6 +30,6 @@ def run(serve_web: ServeWeb) -> None:
     except FAILURES as error:
         sys.stderr.write(f"{explain(error)}\n")
         sys.exit(ExitCode.of(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
     sys.exit(int(code or 0))

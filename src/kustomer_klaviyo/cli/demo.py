@@ -1,6 +1,7 @@
 """``demo``: the whole product with both vendors simulated, live in the terminal, or once with a comparison."""
 
 import asyncio
+import signal
 import time
 from typing import Annotated, Any
 
@@ -79,6 +80,10 @@ def demo(
 
 
 async def _demo(script: dict[str, Any], *, once: bool, disorder: float, port: int, quiet: bool) -> Comparison | None:
+    ended = asyncio.current_task()
+    if ended is not None:
+        # Being told to end is like Ctrl-C: what was started is stopped.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.cancel)
     async with theatre(disorder=disorder, port=port) as stage:
         if not quiet:
             console.print(f"The simulated Klaviyo, to watch events arrive:  [bold]{stage.klaviyo}/[/]")

@@ -13,7 +13,8 @@ body{font:15px/1.5 system-ui,sans-serif;margin:0;color:#1d1e20;background:#f7f5f
 header{background:#232426;color:#fff;padding:.8rem 1.2rem}header a{color:#fff}
 main{padding:1rem 1.2rem;max-width:72rem;margin:auto}
 table{border-collapse:collapse;width:100%;background:#fff}th,td{text-align:left;padding:.4rem .7rem;vertical-align:top;
-border-bottom:1px solid #e4e0da}th{font-weight:600;background:#fbfaf8}code{font-size:.85em;color:#555}
+border-bottom:1px solid #e4e0da}th{font-weight:600;background:#fbfaf8}code{font-size:.85em;color:#555;
+overflow-wrap:anywhere}td:first-child{white-space:nowrap}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:#666}dd{margin:0}
 """
 
