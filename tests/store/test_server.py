@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import stat
 import sys
@@ -17,13 +18,9 @@ import psycopg
 import pytest
 
 from kustomer_klaviyo.store.migrate import migrate
-from kustomer_klaviyo.store.server import (
-    CannotStart,
-    DataDirectoryInUse,
-    EmbeddedServer,
-    WrongMajorVersion,
-)
+from kustomer_klaviyo.store.server import CannotStart, DataDirectoryInUse, EmbeddedServer, WrongMajorVersion
 from kustomer_klaviyo.store.server_files import places
+from stage import new_directory
 
 PATIENCE_SECONDS = 30.0
 
@@ -39,6 +36,25 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(scope="module")
+async def made_once() -> AsyncIterator[Path]:
+    """A directory with data in it and no server on it."""
+    directory = new_directory()
+    server = EmbeddedServer(directory)
+    await server.start()
+    await server.stop()
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+async def made(data_directory: Path, made_once: Path) -> Path:
+    """A copy of it for a test that is not about making data, which takes most of a first start."""
+    copy = await asyncio.create_subprocess_exec("cp", "-a", made_once / "postgres", data_directory)
+    assert await copy.wait() == 0
+    return data_directory
 
 
 @asynccontextmanager
@@ -125,10 +141,6 @@ def runs(pid: int) -> bool:
         return False
 
 
-def owner(pid: int) -> int:
-    return Path(f"/proc/{pid}").stat().st_uid
-
-
 async def until(holds: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
@@ -162,96 +174,94 @@ async def test_it_starts_answers_and_stops(data_directory: Path) -> None:
     assert not answers(url)
 
 
-async def test_data_survive_stop_and_start(data_directory: Path) -> None:
-    server = EmbeddedServer(data_directory)
+async def test_data_survive_stop_and_start(made: Path) -> None:
+    server = EmbeddedServer(made)
     for number in range(3):
         url = await server.start()
         write(url, number)
         await server.stop()
-    async with running(data_directory) as (_, url):
+    async with running(made) as (_, url):
         assert kept(url) == [0, 1, 2]
 
 
-async def test_starting_a_running_server_again_changes_nothing(data_directory: Path) -> None:
-    async with running(data_directory) as (server, url):
-        pid = postmaster(data_directory)
+async def test_starting_a_running_server_again_changes_nothing(made: Path) -> None:
+    async with running(made) as (server, url):
+        pid = postmaster(made)
         assert await server.start() == url
-        assert postmaster(data_directory) == pid
-        with pytest.raises(DataDirectoryInUse):
-            await EmbeddedServer(data_directory).start()
+        assert postmaster(made) == pid
 
 
-async def test_a_killed_postmaster_is_started_again_with_all_that_was_committed(data_directory: Path) -> None:
-    async with supervised(data_directory) as url:
+async def test_a_killed_postmaster_is_started_again_with_all_that_was_committed(made: Path) -> None:
+    async with supervised(made) as url:
         for number in range(3):
             write(url, number)
-            pid = postmaster(data_directory)
+            pid = postmaster(made)
             os.kill(pid, signal.SIGKILL)
-            await until(partial(is_another, data_directory, pid), "another is started")
+            await until(partial(is_another, made, pid), "another is started")
             await until(lambda: answers(url), "it answers again")
         assert kept(url) == [0, 1, 2]
 
 
 async def test_a_backend_that_outlives_its_killed_postmaster_delays_the_next_start_and_no_more(
-    data_directory: Path,
+    made: Path,
 ) -> None:
-    async with supervised(data_directory) as url:
+    async with supervised(made) as url:
         write(url, 1)
         busy = await psycopg.AsyncConnection.connect(url)
         # A busy backend does not notice that its postmaster is gone until it next waits.
         loop = "DO $$ BEGIN WHILE clock_timestamp() < now() + interval '2 s' LOOP END LOOP; END $$"
         at_work = asyncio.create_task(busy.execute(loop))
         await asyncio.sleep(0.3)
-        os.kill(postmaster(data_directory), signal.SIGKILL)
+        os.kill(postmaster(made), signal.SIGKILL)
         await asyncio.gather(at_work, return_exceptions=True)
         await until(lambda: answers(url), "it answers again")
         await busy.close()
         assert kept(url) == [1]
 
 
-async def test_stopping_under_supervision_stays_stopped(data_directory: Path) -> None:
-    server = EmbeddedServer(data_directory)
+async def test_stopping_under_supervision_stays_stopped(made: Path) -> None:
+    server = EmbeddedServer(made)
     url = await server.start()
     supervision = asyncio.create_task(server.supervise())
     await asyncio.sleep(0)
-    pid = postmaster(data_directory)
+    pid = postmaster(made)
     await server.stop()
     await asyncio.wait_for(supervision, PATIENCE_SECONDS)
     assert not runs(pid)
     assert not answers(url)
 
 
-async def test_a_service_killed_again_and_again_starts_at_once_and_has_its_data(data_directory: Path) -> None:
+async def test_a_service_killed_again_and_again_starts_at_once_and_has_its_data(made: Path) -> None:
     for number in range(4):
-        async with served(data_directory) as url:
+        async with served(made) as url:
             write(url, number)
-            left_behind = postmaster(data_directory)
+            left_behind = postmaster(made)
         assert runs(left_behind)
-    async with running(data_directory) as (_, url):
+    async with running(made) as (_, url):
         assert not runs(left_behind)
         assert kept(url) == [0, 1, 2, 3]
 
 
-async def test_a_second_service_on_the_directory_is_refused(data_directory: Path) -> None:
-    async with running(data_directory) as (_, url):
+async def test_a_second_service_on_the_directory_is_refused(made: Path) -> None:
+    async with running(made) as (_, url):
         with pytest.raises(DataDirectoryInUse, match="KUSTOMER_KLAVIYO_DATA"):
-            await EmbeddedServer(data_directory).start()
-        assert EmbeddedServer.running_url(data_directory) == url
+            await EmbeddedServer(made).start()
+        assert EmbeddedServer.running_url(made) == url
         assert answers(url)
-    assert EmbeddedServer.running_url(data_directory) is None
+    assert EmbeddedServer.running_url(made) is None
 
 
-async def test_data_of_another_major_version_are_refused_and_the_lock_is_given_back(data_directory: Path) -> None:
-    async with running(data_directory) as (_, url):
+async def test_data_of_another_major_version_are_refused_and_the_lock_is_given_back(made: Path) -> None:
+    async with running(made) as (_, url):
         write(url, 1)
-    version = cluster(data_directory) / "PG_VERSION"
+    version = cluster(made) / "PG_VERSION"
     ours = version.read_text()
     version.write_text("17\n")
-    server = EmbeddedServer(data_directory)
+    server = EmbeddedServer(made)
     with pytest.raises(WrongMajorVersion, match="pg_dump"):
         await server.start()
     version.write_text(ours)
-    async with running(data_directory) as (_, url):
+    async with running(made) as (_, url):
         assert kept(url) == [1]
 
 
@@ -264,22 +274,22 @@ async def test_a_start_that_died_while_making_its_data_is_recovered_from(data_di
     assert not draft.exists()
 
 
-async def test_a_start_that_died_before_the_database_was_made_is_recovered_from(data_directory: Path) -> None:
-    async with running(data_directory) as (_, url):
+async def test_a_start_that_died_before_the_database_was_made_is_recovered_from(made: Path) -> None:
+    async with running(made) as (_, url):
         other = url.replace("/kustomer_klaviyo?", "/postgres?")
         with psycopg.connect(other, autocommit=True) as connection:
             connection.execute("DROP DATABASE kustomer_klaviyo")
-    async with running(data_directory) as (_, url):
+    async with running(made) as (_, url):
         assert answers(url)
 
 
-async def test_a_pid_file_that_means_nothing_does_not_stop_the_next_start(data_directory: Path) -> None:
-    async with running(data_directory) as (_, url):
+async def test_a_pid_file_that_means_nothing_does_not_stop_the_next_start(made: Path) -> None:
+    async with running(made) as (_, url):
         write(url, 1)
-    async with bystander(cluster(data_directory).stat().st_uid) as pid:
-        for content in ("", "nonsense\n", "999999999\n", f"{pid}\n{cluster(data_directory)}\n"):
-            (cluster(data_directory) / "postmaster.pid").write_text(content)
-            async with running(data_directory) as (_, url):
+    async with bystander(cluster(made).stat().st_uid) as pid:
+        for content in ("", "nonsense\n", "999999999\n", f"{pid}\n{cluster(made)}\n"):
+            (cluster(made) / "postmaster.pid").write_text(content)
+            async with running(made) as (_, url):
                 assert kept(url) == [1]
         assert runs(pid)
 
@@ -302,29 +312,29 @@ async def test_a_private_umask_does_not_shut_the_server_out(data_directory: Path
 
 
 async def test_what_the_environment_says_of_other_servers_is_not_heard(
-    data_directory: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"PGPORT": "6543", "PGDATABASE": "other", "PGUSER": "other", "PGHOST": "other"}.items():
         monkeypatch.setenv(name, value)
-    async with running(data_directory) as (_, url):
+    async with running(made) as (_, url):
         monkeypatch.delenv("PGPORT")
         assert answers(url)
 
 
-async def test_the_server_does_not_see_the_services_secrets(data_directory: Path) -> None:
-    async with served(data_directory, KUSTOMER_KLAVIYO_SECRET_KEY="a-secret"):
-        seen = await asyncio.to_thread(Path(f"/proc/{postmaster(data_directory)}/environ").read_bytes)
-    async with running(data_directory):
+async def test_the_server_does_not_see_the_services_secrets(made: Path) -> None:
+    async with served(made, KUSTOMER_KLAVIYO_SECRET_KEY="a-secret"):
+        seen = await asyncio.to_thread(Path(f"/proc/{postmaster(made)}/environ").read_bytes)
+    async with running(made):
         assert b"PATH=" in seen
         assert b"a-secret" not in seen
 
 
-async def test_nobody_else_reaches_data_or_socket(data_directory: Path) -> None:
-    async with running(data_directory) as (_, url):
+async def test_nobody_else_reaches_data_or_socket(made: Path) -> None:
+    async with running(made) as (_, url):
         sockets = Path(str(psycopg.conninfo.conninfo_to_dict(url)["host"]))
-        for private in (cluster(data_directory), sockets):
+        for private in (cluster(made), sockets):
             assert stat.S_IMODE(private.stat().st_mode) == 0o700
-        for own in (data_directory / "postgres", data_directory / "postgres" / "postgres.log"):
+        for own in (made / "postgres", made / "postgres" / "postgres.log"):
             assert own.stat().st_uid == os.geteuid()
             assert not stat.S_IMODE(own.stat().st_mode) & 0o066
 
@@ -337,9 +347,7 @@ async def test_root_is_told_which_directory_the_servers_account_cannot_enter(dat
         await EmbeddedServer(private / "data").start()
 
 
-async def test_a_strangers_link_in_the_socket_directorys_place_is_refused_and_not_followed(
-    data_directory: Path,
-) -> None:
+async def test_a_strangers_link_in_the_sockets_place_is_refused_and_not_followed(data_directory: Path) -> None:
     far, target = data_directory / ("x" * 120), data_directory / "target"
     target.mkdir(mode=0o755)
     link = places(far).sockets
@@ -384,6 +392,6 @@ async def test_it_runs_as_an_ordinary_user_too(data_directory: Path) -> None:
     async with served(home, script=SERVE.replace("async def", become + "async def")) as url:
         assert answers(url)
         pid = postmaster(home)
-        assert owner(pid) == ordinary.pw_uid
+        assert (await asyncio.to_thread(Path(f"/proc/{pid}").stat)).st_uid == ordinary.pw_uid
     os.kill(pid, signal.SIGINT)
     await until(lambda: not runs(pid), "it is stopped")

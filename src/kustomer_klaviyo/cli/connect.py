@@ -157,6 +157,8 @@ def _secret(variable: str, title: str, before: str | None) -> str:
         given = getpass.getpass(f"{title}{' (empty: as before)' if before else ''}: ").strip()
     if not given and before is None:
         raise UsageError(f"No {title}: set {variable}, or run the command in a terminal to be asked for it.")
+    if any(character.isspace() or not character.isprintable() for character in given):
+        raise UsageError(f"The {title} holds a space or a line break; copy it again.")
     return given or before or ""
 
 

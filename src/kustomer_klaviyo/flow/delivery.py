@@ -178,6 +178,7 @@ class Deliverer:
         return lane.after_hold(until=held.until, reason=held.reason, paused=held.paused, now=now)
 
     def _log(self, sent: Sequence[Owed], outcome: Outcome, seconds: float) -> None:
+        """Write one wide line; the vendor's words stay in the database, since they may repeat an address."""
         log.info(
             "delivery.attempted",
             connection=self._connection_id,
@@ -186,7 +187,6 @@ class Deliverer:
             outcome=type(outcome).__name__,
             status=outcome.status,
             request_id=outcome.request_id,
-            detail=None if isinstance(outcome, Accepted) else outcome.detail,
             seconds=round(seconds, 3),
         )
 

@@ -11,6 +11,7 @@ from kustomer_klaviyo.klaviyo.express import EventCall
 from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event, limits
 from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable
 from kustomer_klaviyo.throttle import Limits, Windows
+from kustomer_klaviyo.transport import read_bounded
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)
 LARGEST_ANSWER = 1_000_000
@@ -73,7 +74,7 @@ class KlaviyoClient:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                answer = await _read(response.content)
+                answer = await read_bounded(response.content, LARGEST_ANSWER)
                 self.account_id = response.headers.get("Cid", self.account_id)
                 outcome = classify(response.status, response.headers, answer)
                 self._learn(response, outcome, windows)
@@ -95,13 +96,3 @@ class KlaviyoClient:
             windows.learn(told)
         if isinstance(outcome, Throttled) and outcome.retry_after is not None:
             windows.hold(time.monotonic() + min(outcome.retry_after, LONGEST_HOLD))
-
-
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    """Read an answer to its end or to the bound, however many pieces it comes in."""
-    answer = bytearray()
-    async for piece in content.iter_any():
-        answer += piece
-        if len(answer) >= LARGEST_ANSWER:
-            break
-    return bytes(answer[:LARGEST_ANSWER])

@@ -10,6 +10,7 @@ import msgspec
 from kustomer_klaviyo.kustomer.answers import classify
 from kustomer_klaviyo.outcomes import Outcome, Unreachable
 from kustomer_klaviyo.throttle import Limits, Windows
+from kustomer_klaviyo.transport import read_bounded
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)
 LARGEST_ANSWER = 5_000_000
@@ -69,7 +70,7 @@ class KustomerClient:
                 timeout=TIMEOUT,
                 allow_redirects=False,
             ) as response:
-                answer = await response.content.read(LARGEST_ANSWER)
+                answer = await read_bounded(response.content, LARGEST_ANSWER)
                 return classify(response.status, response.headers, answer, now=time.time())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unreachable(f"{type(error).__name__} from Kustomer")

@@ -1,0 +1,133 @@
+"""The commands, used as an admin would, on the running service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from stage import Stage, staged
+
+
+@pytest.fixture
+async def stage(data_directory: Path, database_url: str) -> AsyncIterator[Stage]:
+    async with staged(data_directory, database_url=database_url) as ready:
+        await ready.serve()
+        yield ready
+
+
+async def begin(stage: Stage, **customer: Any) -> tuple[str, str]:
+    """Let a new customer begin a conversation; returns both ids."""
+    made = await stage.send(f"{stage.kustomer}/sandbox/customers", customer)
+    begun = {"customer": made["id"], "subject": "Hi", "channel": "email"}
+    conversation = await stage.send(f"{stage.kustomer}/sandbox/conversations", begun)
+    return made["id"], conversation["id"]
+
+
+async def events(stage: Stage, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = msgspec.json.decode(await stage.run("events", "--json", *arguments))
+    return found
+
+
+async def test_a_refused_event_is_set_aside_with_klaviyos_words_the_rest_is_sent_and_retry_sends_it_again(
+    stage: Stage,
+) -> None:
+    await stage.connect()
+    customer, conversation = await begin(stage, email='quoted"name@lanternpost.example')
+    for number in range(60):
+        await begin(stage, email=f"p{number}@lanternpost.example")
+
+    async def is_set_aside() -> bool:
+        return len(await stage.arrived()) == 60 and len(await events(stage, "--state", "failed")) == 1
+
+    await stage.until(is_set_aside, "one event is set aside and the others arrived")
+    [failed] = await events(stage, "--conversation", conversation)
+    assert failed["answer_status"] == 400
+    assert "email" in failed["reason"].lower()
+    assert failed["answer_request_id"]
+    assert failed["sent"]["email"] == 'quoted"name@lanternpost.example'
+    await stage.run("status", expect=1)
+
+    await stage.send(
+        f"{stage.kustomer}/sandbox/customers/{customer}", {"email": "mended@lanternpost.example"}, method="PUT"
+    )
+    await asyncio.sleep(1.0)
+    await stage.run("retry", "--connection", "sandbox")
+
+    async def is_sent() -> bool:
+        return any(event["email"] == "mended@lanternpost.example" for event in await stage.arrived())
+
+    await stage.until(is_sent, "the mended event arrived")
+    await stage.run("status", expect=0)
+
+
+async def test_an_event_without_identifier_waits_until_the_customer_gets_one(stage: Stage) -> None:
+    await stage.connect()
+    customer, conversation = await begin(stage, name="Nobody Yet")
+
+    async def waits() -> bool:
+        found = await events(stage, "--conversation", conversation)
+        return [one["state"] for one in found] == ["unidentified"] and "no identifier" in found[0]["reason"]
+
+    await stage.until(waits, "the event waits for an identifier")
+    await stage.send(
+        f"{stage.kustomer}/sandbox/customers/{customer}", {"email": "late@lanternpost.example"}, method="PUT"
+    )
+
+    async def is_sent() -> bool:
+        return [event["email"] for event in await stage.arrived()] == ["late@lanternpost.example"]
+
+    await stage.until(is_sent, "the event arrived")
+    [found] = await events(stage, "--email", "LATE@lanternpost.example", "--received")
+    assert found["state"] == "delivered"
+    assert found["received"]["data"]["id"] == conversation
+
+
+async def test_customers_from_before_the_connection_are_looked_up(stage: Stage) -> None:
+    made = await stage.send(f"{stage.kustomer}/sandbox/customers", {"email": "old@lanternpost.example"})
+    await stage.connect()
+    begun = {"customer": made["id"], "subject": "Hi"}
+    await stage.send(f"{stage.kustomer}/sandbox/conversations", begun)
+
+    async def is_sent() -> bool:
+        return [event["email"] for event in await stage.arrived()] == ["old@lanternpost.example"]
+
+    await stage.until(is_sent, "the event arrived")
+
+
+async def test_connecting_twice_finds_the_webhook_again(stage: Stage) -> None:
+    await stage.connect()
+    await stage.connect()
+    state = await stage.get(f"{stage.kustomer}/sandbox/state")
+    assert len(state["webhooks"]) == 1
+
+
+@pytest.mark.parametrize("variable", ["KLAVIYO_PRIVATE_KEY", "KUSTOMER_API_KEY"])
+async def test_a_wrong_key_is_refused_and_changes_nothing(stage: Stage, variable: str) -> None:
+    stage.environment[variable] = "wrong"
+    urls = ("--public-url", stage.service, "--kustomer-url", stage.kustomer, "--klaviyo-url", stage.klaviyo)
+    await stage.run("connect", "sandbox", *urls, expect=4)
+    assert msgspec.json.decode(await stage.run("status", "--json")) == []
+    assert (await stage.get(f"{stage.kustomer}/sandbox/state"))["webhooks"] == []
+
+
+async def test_wrong_use_is_told_with_exit_code_two(stage: Stage) -> None:
+    await stage.run("connect", expect=2)
+    await stage.run("connect", "sandbox", "--public-url", "http://x", "--option", "spam=perhaps", expect=2)
+    await stage.run("retry", "--connection", "nobody", expect=2)
+
+
+async def test_secrets_are_neither_in_the_database_nor_printed(stage: Stage, data_directory: Path) -> None:
+    await stage.connect()
+    printed = await stage.run("status", "--json")
+    assert stage.environment["KLAVIYO_PRIVATE_KEY"] not in printed
+    assert (data_directory / "secret.key").stat().st_mode & 0o077 == 0
+
+
+async def test_the_demo_plays_once_and_both_sides_are_equal(stage: Stage) -> None:
+    printed = await stage.run("demo", "--once", "--json", "--conversations", "40", "--customers", "10", "--rate", "100")
+    compared = msgspec.json.decode(printed)
+    assert compared["ok"]
+    assert compared["events"]["done"]["expected"] > 20
