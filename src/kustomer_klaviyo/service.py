@@ -1,6 +1,7 @@
 """Builds the house from its settings, runs its loops, and stops them gently."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Service:
 
     async def run(self, *, door: bool, work: bool) -> None:
         """Run the chosen loops until ``stop``."""
+        _spare_the_collector()
         loops: list[Callable[[], Awaitable[None]]] = [self.directory.keep_fresh]
         if door:
             loops += [self.intake.run, self.intake.keep_notes]
@@ -150,6 +152,17 @@ class Service:
             look_up=LookUp(self._home.database, joined, kustomer),
             patience=patience,
         )
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector pass over what was loaded at the start, and come less often.
+
+    Events make no cycles, so that what they leave is freed at once; looking for cycles among the loaded libraries over
+    and over was a third of the door's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def keep(loop: Callable[[], Awaitable[None]]) -> None:
