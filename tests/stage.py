@@ -183,7 +183,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def staged(
-    data_directory: Path, *, database_url: str | None = None, trouble: float = 0.0, retry_scale: float = 0.005
+    data_directory: Path, *, database_url: str | None = None, trouble: float = 0.0, retry_scale: float = 0.02
 ) -> AsyncIterator[Stage]:
     """Set the stage: both vendors run, nothing of the service does."""
     environment = os.environ | {f"KUSTOMER_KLAVIYO_{name}": value for name, value in IMPATIENT.items()}

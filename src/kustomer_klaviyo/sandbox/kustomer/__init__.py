@@ -1,6 +1,5 @@
 """A simulated Kustomer organisation: a real HTTP server with its API, its webhooks and its people, in memory."""
 
-import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -8,24 +7,28 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import Faults
+from kustomer_klaviyo.sandbox.kustomer import routes_conversations, routes_customers, routes_organisation
+from kustomer_klaviyo.sandbox.kustomer.access import Meter
 from kustomer_klaviyo.sandbox.kustomer.actions import Support
-from kustomer_klaviyo.sandbox.kustomer.control import PLAYS, install_control
+from kustomer_klaviyo.sandbox.kustomer.control import install_control
+from kustomer_klaviyo.sandbox.kustomer.deliver import Dispatcher
 from kustomer_klaviyo.sandbox.kustomer.exchange import (
-    CHANCE,
-    DEFAULT_KEY,
     DISPATCHER,
     METER,
     OPTIONS,
     ORGANISATION,
+    REGISTRY,
     SUPPORT,
+    SURVEYS,
     TRAFFIC,
-    KustomerOptions,
-    Meter,
-    too_many,
+    in_the_vendors_form,
+    throttled,
 )
+from kustomer_klaviyo.sandbox.kustomer.options import DEFAULT_KEY, KustomerOptions
 from kustomer_klaviyo.sandbox.kustomer.organisation import Organisation
-from kustomer_klaviyo.sandbox.kustomer.routes import install_routes
-from kustomer_klaviyo.sandbox.kustomer.webhooks import DeliveryOptions, Dispatcher
+from kustomer_klaviyo.sandbox.kustomer.stagehands import PLAYS, end_plays
+from kustomer_klaviyo.sandbox.kustomer.surveys import Surveys
+from kustomer_klaviyo.sandbox.kustomer.webhooks import Registry
 
 __all__ = ["DEFAULT_KEY", "FAULTS", "KustomerOptions", "create_app"]
 
@@ -36,40 +39,32 @@ def create_app(options: KustomerOptions | None = None) -> web.Application:
     """Make the application."""
     options = options or KustomerOptions()
     app = web.Application()
-    chance = random.Random(options.seed)
-    app[OPTIONS], app[CHANCE], app[TRAFFIC], app[METER] = options, chance, Counter(), Meter()
-    app[DISPATCHER] = Dispatcher(
-        DeliveryOptions(
-            retry_scale=options.retry_scale,
-            timeout=options.webhook_timeout,
-            duplicate_probability=options.duplicate_probability,
-            reorder_probability=options.reorder_probability,
-            disable_after_failures=options.disable_after_failures,
-        ),
-        chance=chance,
-    )
-    app[ORGANISATION] = Organisation(options.org_name, app[DISPATCHER].announce, options.clock)
-    app[SUPPORT] = Support(app[ORGANISATION], noise=options.noise, chance=chance)
-    app[FAULTS] = Faults(lambda seconds: _throttled(options, seconds))
+    app[OPTIONS], app[TRAFFIC], app[PLAYS] = options, Counter(), []
+    app[METER] = Meter(options.rate_limit, options.search_limit)
+    _furnish(app, options)
+    app[FAULTS] = Faults(lambda seconds: throttled(seconds, options.clock()), seed=options.seed)
     app[FAULTS].install(app)
-    install_routes(app)
+    app.middlewares.append(in_the_vendors_form)
+    for routes in (routes_organisation, routes_customers, routes_conversations):
+        for operation in routes.OPERATIONS:
+            operation.install(app)
     install_control(app)
     app.cleanup_ctx.append(_delivering)
     return app
 
 
-def _throttled(options: KustomerOptions, seconds: float | None) -> web.Response:
-    response = too_many(options.clock())
-    if seconds is not None:
-        response.headers["Retry-After"] = f"{seconds:.0f}"
-    return response
+def _furnish(app: web.Application, options: KustomerOptions) -> None:
+    """Put the organisation, its people and its webhooks into the application."""
+    registry = app[REGISTRY] = Registry(allow_http=options.allow_http)
+    dispatcher = app[DISPATCHER] = Dispatcher(registry, options)
+    chance = random.Random(options.seed)
+    organisation = app[ORGANISATION] = Organisation(options.org_name, dispatcher.announce, options.clock, chance)
+    support = app[SUPPORT] = Support(organisation, noise=options.noise, chance=chance)
+    app[SURVEYS] = Surveys(organisation, support)
 
 
 async def _delivering(app: web.Application) -> AsyncIterator[None]:
     await app[DISPATCHER].start()
     yield
-    plays = [task for _, task in app[PLAYS]]
-    for task in plays:
-        task.cancel()
-    await asyncio.gather(*plays, return_exceptions=True)
+    await end_plays(app)
     await app[DISPATCHER].stop()

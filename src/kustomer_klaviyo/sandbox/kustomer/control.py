@@ -1,6 +1,6 @@
 """The sandbox's own routes: what people do is played here, and what really happened is told. No key is asked for."""
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -8,23 +8,13 @@ from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
-from kustomer_klaviyo.sandbox.kustomer.exchange import (
-    DISPATCHER,
-    ORGANISATION,
-    SUPPORT,
-    TRAFFIC,
-    Refusal,
-    answer,
-    json_object,
-    not_found,
-    refuse,
-)
+from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, answer, bad, json_object, not_found, refuse
+from kustomer_klaviyo.sandbox.kustomer.exchange import DISPATCHER, ORGANISATION, REGISTRY, SUPPORT, TRAFFIC
+from kustomer_klaviyo.sandbox.kustomer.given import CONTACTS, given_conversation, given_customer
+from kustomer_klaviyo.sandbox.kustomer.merging import merge
 from kustomer_klaviyo.sandbox.kustomer.organisation import Conflict
-from kustomer_klaviyo.sandbox.kustomer.play import Play, Script
-from kustomer_klaviyo.sandbox.kustomer.routes import merge
+from kustomer_klaviyo.sandbox.kustomer.stagehands import act, begin, end_plays, standing
 from kustomer_klaviyo.sandbox.kustomer.truth import expected
-
-PLAYS = web.AppKey("plays", list[tuple[Play, asyncio.Task[None]]])
 
 
 class NewConversation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -34,15 +24,25 @@ class NewConversation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     subject: str | None = None
     channel: str | None = None
     status: str | None = None
-    spam: bool = False
+    spam: bool | None = None
     imported_at: str | None = None
     created_at: str | None = None
     brand: str | None = None
 
+    def attributes(self) -> Document:
+        """Return the attributes it begins with. Raises Refusal."""
+        named = {
+            "name": self.subject,
+            "status": self.status,
+            "spam": self.spam,
+            "importedAt": self.imported_at,
+            "createdAt": self.created_at,
+        }
+        return given_conversation({name: value for name, value in named.items() if value is not None})
+
 
 def install_control(app: web.Application) -> None:
     """Put the control routes into the application."""
-    app[PLAYS] = []
     for method, path, handler in (
         ("POST", "/customers", _add_customer),
         ("PUT", "/customers/{id}", _change_customer),
@@ -54,132 +54,93 @@ def install_control(app: web.Application) -> None:
         ("GET", "/play", _progress),
         ("GET", "/expected", _expected),
         ("GET", "/state", _state),
+        ("POST", "/reset", _reset),
     ):
         app.router.add_route(method, CONTROL_PREFIX + path, _in_form(handler))
 
 
-def _in_form(handler: Any) -> Any:
+def _in_form(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[..., Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            response: web.Response = await handler(request)
+            return await handler(request)
         except Refusal as refusal:
             return refuse(refusal)
         except Conflict as conflict:
             return refuse(Refusal(409, "conflict", f"{conflict} must be unique"))
         except msgspec.ValidationError as error:
             return refuse(Refusal(400, "badparam", str(error)))
-        return response
 
     return handle
 
 
-def _contacts(given: Document) -> Document:
-    """Let ``email`` and ``phone`` stand for lists of one."""
-    for short, long, kind in (("email", "emails", "home"), ("phone", "phones", "mobile")):
-        value = given.pop(short, None)
-        if value is not None:
-            given[long] = [{"type": kind, short: value, "verified": False}]
-    return given
+async def _body(request: web.Request) -> Document:
+    return await json_object(request) if request.can_read_body else {}
 
 
-async def _add_customer(request: web.Request) -> web.Response:
-    given = _contacts(await json_object(request))
-    return answer(request.app[ORGANISATION].add_customer(given), status=201)
+def _person(body: Document) -> Document:
+    """Let ``email`` and ``phone`` stand for lists of one, and mere text for a contact."""
+    for short, long in (("email", "emails"), ("phone", "phones")):
+        if body.get(short) is not None:
+            body[long] = [body.pop(short)]
+    for name, (part, _) in CONTACTS.items():
+        if isinstance(body.get(name), list):
+            body[name] = [{part: entry} if isinstance(entry, str) else entry for entry in body[name]]
+    return given_customer(body)
 
 
-def _customer(request: web.Request) -> Document:
-    found = request.app[ORGANISATION].customers.get(request.match_info["id"])
-    if found is None:
-        raise not_found("id")
+def _customer(request: web.Request, wanted: Any, parameter: str = "id") -> Document:
+    found = request.app[ORGANISATION].customers.get(str(wanted))
+    if found is None or found["attributes"]["deleted"]:
+        raise not_found(parameter)
     return found
 
 
+async def _add_customer(request: web.Request) -> web.Response:
+    return answer(request.app[ORGANISATION].add_customer(_person(await _body(request))), status=201)
+
+
 async def _change_customer(request: web.Request) -> web.Response:
-    customer = _customer(request)
-    request.app[ORGANISATION].change(customer, _contacts(await json_object(request)))
-    return answer(customer)
+    customer = _customer(request, request.match_info["id"])
+    return answer(request.app[ORGANISATION].change(customer, _person(await _body(request))))
 
 
 async def _delete_customer(request: web.Request) -> web.Response:
-    request.app[ORGANISATION].delete(_customer(request))
+    request.app[ORGANISATION].delete(_customer(request, request.match_info["id"]))
     return web.Response(status=204)
 
 
 async def _merge_customer(request: web.Request) -> web.Response:
-    target = request.app[ORGANISATION].customers.get(str((await json_object(request)).get("into")))
-    if target is None:
-        raise not_found("into")
-    return answer(merge(request.app, _customer(request), target), status=201)
+    target = _customer(request, (await _body(request)).get("into"), "into")
+    source = _customer(request, request.match_info["id"])
+    if source is target:
+        raise bad("into", "A customer is not merged into itself")
+    return answer(merge(request.app[ORGANISATION], source, target), status=201)
 
 
 async def _open_conversation(request: web.Request) -> web.Response:
-    wanted = msgspec.convert(await json_object(request), NewConversation)
-    customer = request.app[ORGANISATION].customers.get(wanted.customer)
-    if customer is None:
-        raise not_found("customer")
-    given: Document = {
-        name: value
-        for name, value in (
-            ("status", wanted.status),
-            ("spam", wanted.spam or None),
-            ("importedAt", wanted.imported_at),
-            ("createdAt", wanted.created_at),
-        )
-        if value is not None
-    }
+    wanted = msgspec.convert(await _body(request), NewConversation)
+    customer = _customer(request, wanted.customer, "customer")
     conversation = request.app[SUPPORT].open_conversation(
-        customer, subject=wanted.subject, channel=wanted.channel, given=given, brand=wanted.brand
+        customer, channel=wanted.channel, given=wanted.attributes(), brand=wanted.brand
     )
     return answer(conversation, status=201)
 
 
 async def _act(request: web.Request) -> web.Response:
-    """Play one action: message, done, reopen, spam, survey, rate, comment, note (an update that tells nothing new)."""
-    org, support = request.app[ORGANISATION], request.app[SUPPORT]
-    conversation = org.conversations.get(request.match_info["id"])
-    if conversation is None:
+    conversation = request.app[ORGANISATION].conversations.get(request.match_info["id"])
+    if conversation is None or conversation["attributes"].get("deleted"):
         raise not_found("id")
-    body = await json_object(request) if request.can_read_body else {}
-    match request.match_info["action"]:
-        case "message":
-            support.write(conversation, by_customer=body.get("from") == "customer", channel=body.get("channel"))
-        case "done":
-            support.mark_done(conversation)
-        case "reopen":
-            support.reopen(conversation)
-        case "spam":
-            support.mark_spam(conversation, spam=body.get("spam") is not False)
-        case "survey":
-            support.offer_survey(conversation)
-        case "rate":
-            support.rate(conversation, int(body.get("rating", 5)))
-        case "comment":
-            support.comment(conversation, str(body.get("text", "")))
-        case "note":
-            org.change(conversation, {"noteCount": conversation["attributes"]["noteCount"] + 1})
-        case _:
-            raise not_found("action")
+    act(request.app, conversation, request.match_info["action"], await _body(request))
     return answer(conversation)
 
 
 async def _play(request: web.Request) -> web.Response:
-    script = msgspec.convert(await json_object(request) if request.can_read_body else {}, Script)
-    play = Play(script, request.app[ORGANISATION], request.app[SUPPORT])
-    request.app[PLAYS].append((play, asyncio.create_task(play.run())))
-    return answer(_standing(request), status=202)
+    begin(request.app, await _body(request))
+    return answer(standing(request.app), status=202)
 
 
 async def _progress(request: web.Request) -> web.Response:
-    return answer(_standing(request))
-
-
-def _standing(request: web.Request) -> Document:
-    plays = [play.progress for play, _ in request.app[PLAYS]]
-    return {
-        "running": any(progress.running for progress in plays),
-        "done": sum(progress.done for progress in plays),
-        "of": sum(progress.of for progress in plays),
-    }
+    return answer(standing(request.app))
 
 
 async def _expected(request: web.Request) -> web.Response:
@@ -187,13 +148,27 @@ async def _expected(request: web.Request) -> web.Response:
 
 
 async def _state(request: web.Request) -> web.Response:
-    org, dispatcher = request.app[ORGANISATION], request.app[DISPATCHER]
+    org, traffic = request.app[ORGANISATION], request.app[TRAFFIC]
+    hooks = request.app[REGISTRY].webhooks.values()
+    counts = dict.fromkeys(("sent", "acknowledged", "failed_attempts", "lost", "pending"), 0)
     return answer(
         {
-            "customers": len(org.customers),
-            "conversations": len(org.conversations),
-            "webhooks": [{"id": w.id, "url": w.url, "enabled": w.enabled} for w in dispatcher.webhooks.values()],
-            "deliveries": dict(dispatcher.counts.items()),
-            "requests": dict(request.app[TRAFFIC].items()),
+            "customers": sum(not one["attributes"]["deleted"] for one in org.customers.values()),
+            "conversations": sum(not one["attributes"].get("deleted") for one in org.conversations.values()),
+            "webhooks": [{"id": hook.id, "url": hook.url, "enabled": hook.enabled} for hook in hooks],
+            "deliveries": counts | dict(request.app[DISPATCHER].counts),
+            "requests": {name: n for name, n in traffic.items() if not name.startswith("status ")},
+            "answers": {name.removeprefix("status "): n for name, n in traffic.items() if name.startswith("status ")},
         }
     )
+
+
+async def _reset(request: web.Request) -> web.Response:
+    """Begin anew: plays end, people, webhooks and counts are gone; the organisation keeps its id."""
+    app = request.app
+    await end_plays(app)
+    app[REGISTRY].webhooks.clear()
+    app[DISPATCHER].forget()
+    app[ORGANISATION].forget()
+    app[TRAFFIC].clear()
+    return web.Response(status=204)

@@ -2,94 +2,32 @@
 
 import asyncio
 import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-
-import msgspec
 
 from kustomer_klaviyo.sandbox.kustomer.actions import Support
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.organisation import Organisation
+from kustomer_klaviyo.sandbox.kustomer.people import Person, invent
+from kustomer_klaviyo.sandbox.kustomer.script import CHANNELS, RATINGS, Script, subject
+from kustomer_klaviyo.sandbox.kustomer.surveys import Surveys
 
-FIRST = [
-    "Ada",
-    "Bo",
-    "Cleo",
-    "Dev",
-    "Ines",
-    "Femi",
-    "Gus",
-    "Hana",
-    "Ivo",
-    "Jun",
-    "Kaja",
-    "Leo",
-    "Mina",
-    "Nils",
-    "Oda",
-    "Pia",
-    "Quin",
-    "Rosa",
-    "Sam",
-    "Tove",
-    "Uma",
-    "Vera",
-    "Wim",
-    "Yara",
-]
-LAST = [
-    "Byrne",
-    "Costa",
-    "Dahl",
-    "Eriksen",
-    "Ferro",
-    "Grant",
-    "Hale",
-    "Ito",
-    "Jansen",
-    "Kaur",
-    "Lund",
-    "Moreau",
-    "Novak",
-    "Okafor",
-    "Petit",
-    "Quist",
-    "Rossi",
-    "Silva",
-]
-DOMAINS = ("lanternpost.example", "marigold.example", "tidewater.example", "northbell.example")
-SUBJECTS = (
-    "Where is my order?", "Wrong size", "Return label", "Discount code does not work", "Change of address",
-    "Item arrived damaged", "Refund status", "How do I wash this?", "Cancel my order", "Gift card balance",
-)  # fmt: skip
-CHANNELS = ("email", "email", "email", "chat", "chat", "sms", "whatsapp", "voice")
-ACTIONS_BETWEEN_BREATHS = 20
+ACTIONS_BETWEEN_BREATHS = 5
+SWAMPED_SECONDS = 0.02
 
+_ENDED = object()
 
-class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """How much is to be played, how fast, and how the traffic is mixed (parts from 0 to 1)."""
-
-    customers: int = 20
-    conversations: int = 50
-    rate: float = 0.0
-    """Actions per second; 0 is as fast as possible."""
-    seed: int = 1
-    without_email: float = 0.1
-    without_contact: float = 0.05
-    reopened: float = 0.2
-    created_done: float = 0.05
-    rated: float = 0.5
-    commented: float = 0.4
-    surveyed_twice: float = 0.1
-    spam: float = 0.03
-    left_open: float = 0.1
+Course = Iterator[None]
+"""Yields after each action."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far the play has come."""
+    """How far the play has come, in customers and conversations."""
 
     of: int
     done: int = 0
+    actions: int = 0
     running: bool = True
 
 
@@ -100,11 +38,14 @@ class Play:
     script: Script
     organisation: Organisation
     support: Support
+    surveys: Surveys
+    is_swamped: Callable[[], bool]
+    """Whether webhooks are made faster than they leave, so that the play should pause."""
     progress: Progress = field(init=False)
     _chance: random.Random = field(init=False)
-    _nameless: list[tuple[Document, str]] = field(default_factory=list)
-    """Customers who get this email address later."""
-    _actions: int = 0
+    _customers: list[Document] = field(default_factory=list)
+    _nameless: list[tuple[Document, Person]] = field(default_factory=list)
+    """Customers who turn out to be these people later."""
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.script.seed)
@@ -112,88 +53,124 @@ class Play:
 
     async def run(self) -> None:
         """Play the script to its end."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            customers = []
-            for number in range(self.script.customers):
-                customers.append(self._add_customer(number))
-                await self._pause()
-                self.progress.done += 1
-            for _ in range(self.script.conversations):
-                await self._converse(self._chance.choice(customers))
-                self.progress.done += 1
-            for customer, email in self._nameless:
-                self.organisation.change(customer, {"emails": [_email(email, verified=True)]})
-                await self._pause()
+            for _ in self._day():
+                self.progress.actions += 1
+                if self.script.rate > 0:
+                    await asyncio.sleep(began + self.progress.actions / self.script.rate - loop.time())
+                elif self.progress.actions % ACTIONS_BETWEEN_BREATHS == 0:
+                    await asyncio.sleep(0)
+                while self.is_swamped():
+                    await asyncio.sleep(SWAMPED_SECONDS)
         finally:
             self.progress.running = False
-
-    async def _pause(self) -> None:
-        """Pause after an action: for the rate, or only so that others come to their turn."""
-        self._actions += 1
-        if self.script.rate > 0:
-            await asyncio.sleep(1 / self.script.rate)
-        elif self._actions % ACTIONS_BETWEEN_BREATHS == 0:
-            await asyncio.sleep(0)
 
     def _is(self, part: float) -> bool:
         return self._chance.random() < part
 
-    def _add_customer(self, number: int) -> Document:
-        first, last = self._chance.choice(FIRST), self._chance.choice(LAST)
-        address = f"{first}.{last}.{self.script.seed}.{number}@{self._chance.choice(DOMAINS)}".lower()
-        given: Document = {"name": f"{first} {last}", "firstName": first, "lastName": last}
-        phone = f"+4479{self._chance.randrange(10**8):08d}"
+    def _day(self) -> Course:
+        """Let the customers come, converse beside one another, and the nameless tell at last who they are."""
+        for _ in range(self.script.customers):
+            self._customers.append(self._add_customer())
+            self.progress.done += 1
+            yield
+        yield from self._conversations()
+        for customer, person in self._nameless:
+            name = f"{person.first_name} {person.last_name}"
+            self.organisation.change(customer, {"name": name, "emails": [_email(person.email, verified=True)]})
+            yield
+
+    def _conversations(self) -> Course:
+        waiting, running = self.script.conversations, list[Course]()
+        while running or waiting:
+            while waiting and len(running) < self.script.at_once:
+                running.append(self._conversation(self._chance.choice(self._customers)))
+                waiting -= 1
+            chosen = self._chance.randrange(len(running))
+            if next(running[chosen], _ENDED) is _ENDED:
+                running.pop(chosen)
+                self.progress.done += 1
+            else:
+                yield
+
+    def _add_customer(self) -> Document:
+        org, script = self.organisation, self.script
+        person = invent(len(org.customers), self._chance, is_taken=self._is_taken)
         kind = self._chance.random()
-        if kind < self.script.without_contact:
-            customer = self.organisation.add_customer({})
-            self._nameless.append((customer, address))
+        if kind < script.without_contact:
+            customer = org.add_customer({})
+            self._nameless.append((customer, person))
             return customer
-        given["phones"] = [{"type": "mobile", "phone": phone, "verified": False}]
-        if kind >= self.script.without_contact + self.script.without_email:
-            given["emails"] = self._emails(address)
-        return self.organisation.add_customer(given)
+        given: Document = {"firstName": person.first_name, "lastName": person.last_name}
+        given["phones"] = [{"type": "mobile", "phone": person.phone, "verified": False}]
+        if kind >= script.without_contact + script.without_email:
+            given["emails"] = self._emails(person)
+        if self._is(script.shared):
+            given["sharedEmails"] = [_email(f"the.{person.last_name.lower()}s@lanternpost.example", verified=True)]
+        return org.add_customer(given)
 
-    def _emails(self, address: str) -> list[Document]:
+    def _is_taken(self, contact: str) -> bool:
+        return any(self.organisation.owner(listed, contact) for listed in ("emails", "phones"))
+
+    def _emails(self, person: Person) -> list[Document]:
         """Give some people a second address that is the verified one."""
-        if self._is(0.1):
-            return [_email(f"old.{address}", verified=False), _email(address, verified=True)]
-        return [_email(address, verified=self._is(0.5))]
+        if self._is(self.script.second_email):
+            return [_email(f"old.{person.email}", verified=False), _email(person.email, verified=True)]
+        return [_email(person.email, verified=self._is(0.5))]
 
-    async def _converse(self, customer: Document) -> None:
+    def _conversation(self, customer: Document) -> Course:
         script, support = self.script, self.support
-        channel, subject = self._chance.choice(CHANNELS), self._chance.choice(SUBJECTS)
-        given = {"status": "done"} if self._is(script.created_done) else {}
-        conversation = support.open_conversation(customer, subject=subject, channel=channel, given=given)
-        await self._pause()
+        conversation = self._open(customer)
+        yield
         if self._is(script.spam):
             support.mark_spam(conversation, spam=True)
-            await self._pause()
+            yield
             return
         for turn in range(self._chance.randrange(1, 4)):
             support.write(conversation, by_customer=turn % 2 == 1)
-            await self._pause()
+            yield
         if self._is(script.left_open):
             return
         support.mark_done(conversation)
-        await self._pause()
+        yield
         if self._is(script.reopened):
             support.write(conversation, by_customer=True)
-            await self._pause()
+            yield
             support.mark_done(conversation)
-            await self._pause()
-        if self._is(script.rated):
-            await self._survey(conversation)
-            if self._is(script.surveyed_twice):
-                await self._survey(conversation)
+            yield
+        yield from self._asked(conversation)
 
-    async def _survey(self, conversation: Document) -> None:
-        self.support.offer_survey(conversation)
-        await self._pause()
-        self.support.rate(conversation, self._chance.choice((1, 2, 3, 4, 5, 5)))
-        await self._pause()
+    def _open(self, customer: Document) -> Document:
+        channel = self._chance.choice(CHANNELS)
+        given: Document = {"status": "done"} if self._is(self.script.created_done) else {}
+        named = subject(channel, self._chance)
+        if named is not None:
+            given["name"] = named
+        if self._is(self.script.imported):
+            given["importedAt"] = self.organisation.now()
+        return self.support.open_conversation(customer, channel=channel, given=given)
+
+    def _asked(self, conversation: Document) -> Course:
+        """Ask how it was, at times twice."""
+        answered = self._chance.random()
+        if answered < self.script.rated:
+            yield from self._survey(conversation)
+            if self._is(self.script.surveyed_twice):
+                yield from self._survey(conversation)
+        elif answered < self.script.rated + self.script.unanswered:
+            self.surveys.offer(conversation)
+            yield
+
+    def _survey(self, conversation: Document) -> Course:
+        self.surveys.offer(conversation)
+        yield
+        self.surveys.rate(conversation, self._chance.choice(RATINGS))
+        yield
         if self._is(self.script.commented):
-            self.support.comment(conversation, "Thank you")
-            await self._pause()
+            self.surveys.comment(conversation, "Thank you")
+            yield
 
 
 def _email(address: str, *, verified: bool) -> Document:

@@ -1,15 +1,17 @@
-"""``POST /v1/customers/search``: conditions over customers or conversations.
+"""``POST /v1/customers/search``: conditions over customers or conversations. Pure.
 
 Rules: developer.kustomer.com/kustomer-api-docs/reference/search
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from kustomer_klaviyo.sandbox.kustomer.compare import comparison, sort_key
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
-from kustomer_klaviyo.sandbox.kustomer.exchange import Refusal
+from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, bad
 
 Read = Callable[[Document], Any]
+Condition = Callable[[Document], bool]
 
 
 def _attribute(*path: str) -> Read:
@@ -26,9 +28,25 @@ def _each(name: str, part: str) -> Read:
     return lambda resource: [entry.get(part) for entry in resource["attributes"].get(name) or []]
 
 
+def _id(resource: Document) -> Any:
+    return resource["id"]
+
+
+def _customer(resource: Document) -> Any:
+    return resource["relationships"]["customer"]["data"]["id"]
+
+
+_SURVEY = {
+    f"conversation_satisfaction_{field}": _attribute("satisfactionLevel", name)
+    for field, name in (
+        ("status", "status"), ("score", "score"), ("rating", "rating"), ("created_at", "createdAt"),
+        ("updated_at", "updatedAt"), ("sent_at", "sentAt"), ("survey_id", "form"), ("sent_by", "sentBy"),
+    )
+}  # fmt: skip
+
 FIELDS: dict[str, dict[str, Read]] = {
     "customer": {
-        "customer_id": lambda resource: resource["id"],
+        "customer_id": _id,
         "customer_email": _each("emails", "email"),
         "customer_phone": _each("phones", "phone"),
         "customer_externalId": _attribute("externalId"),
@@ -36,101 +54,92 @@ FIELDS: dict[str, dict[str, Read]] = {
         "customer_created_at": _attribute("createdAt"),
         "customer_updated_at": _attribute("updatedAt"),
         "customer_modified_at": _attribute("modifiedAt"),
+        "customer_last_activity_at": _attribute("lastActivityAt"),
     },
     "conversation": {
-        "conversation_id": lambda resource: resource["id"],
+        "conversation_id": _id,
+        "conversation_customer_id": _customer,
+        "conversation_name": _attribute("name"),
         "conversation_created_at": _attribute("createdAt"),
         "conversation_updated_at": _attribute("updatedAt"),
+        "conversation_modified_at": _attribute("modifiedAt"),
         "conversation_status": _attribute("status"),
+        "conversation_channels": _attribute("channels"),
+        "conversation_spam": _attribute("spam"),
+        "conversation_done_count": _attribute("doneCount"),
+        "conversation_first_done_created_at": _attribute("firstDone", "createdAt"),
         "conversation_last_done_created_at": _attribute("lastDone", "createdAt"),
-        "conversation_satisfaction_status": _attribute("satisfactionLevel", "status"),
-        "conversation_satisfaction_score": _attribute("satisfactionLevel", "score"),
-        "conversation_satisfaction_rating": _attribute("satisfactionLevel", "rating"),
-        "conversation_satisfaction_created_at": _attribute("satisfactionLevel", "createdAt"),
+        **_SURVEY,
     },
 }
 
 
-def search(body: Document, held: dict[str, list[Document]]) -> list[Document]:
-    """Return what a search finds, sorted as asked. Raises Refusal."""
+def search(body: Document, held: Mapping[str, Iterable[Document]]) -> list[Document]:
+    """Return what a search finds among the resources of each kind, sorted as asked. Raises Refusal."""
     context = body.get("queryContext", "customer")
-    if context not in FIELDS:
-        raise Refusal(400, "badparam", f"Unsupported queryContext {context!r}", parameter="queryContext")
+    if not isinstance(context, str) or context not in FIELDS:
+        raise bad("queryContext", f"queryContext must be one of {', '.join(FIELDS)}")
     fields = FIELDS[context]
-    found = [
-        one
-        for one in held[context]
-        if (body.get("includeDeleted") is True or not one["attributes"].get("deleted")) and _meets(one, body, fields)
-    ]
-    for entry in reversed(_list(body, "sort")):
-        for name, direction in entry.items():
-            found.sort(key=_text_of(_field(fields, name)), reverse=direction == "desc")
+    meets = _query(body, fields)
+    shows_deleted = body.get("includeDeleted") is True
+    found = [one for one in held[context] if (shows_deleted or not one["attributes"].get("deleted")) and meets(one)]
+    for name, direction in reversed(_sorting(body)):
+        read = _field(fields, name)
+        found.sort(key=_sorted_by(read), reverse=direction == "desc")
     return found
 
 
-def _text_of(read: Read) -> Callable[[Document], str]:
-    return lambda resource: str(read(resource) or "")
+def _sorted_by(read: Read) -> Callable[[Document], tuple[int, Any]]:
+    return lambda resource: sort_key(read(resource))
 
 
-def _meets(resource: Document, body: Document, fields: dict[str, Read]) -> bool:
-    every = [_holds(resource, condition, fields) for condition in _list(body, "and")]
-    some = [_holds(resource, condition, fields) for condition in _list(body, "or")]
-    none = [_holds(resource, condition, fields) for condition in _list(body, "not")]
-    return all(every) and (not some or any(some)) and not any(none)
+def _query(body: Document, fields: Mapping[str, Read]) -> Condition:
+    every, some, none = (_conditions(body, name, fields) for name in ("and", "or", "not"))
+
+    def meets(resource: Document) -> bool:
+        return (
+            all(condition(resource) for condition in every)
+            and (not some or any(condition(resource) for condition in some))
+            and not any(condition(resource) for condition in none)
+        )
+
+    return meets
 
 
-def _holds(resource: Document, condition: Any, fields: dict[str, Read]) -> bool:
-    if not isinstance(condition, dict):
-        raise Refusal(400, "badparam", "A condition must be an object")
-    return all(
-        _compare(operator, _field(fields, name)(resource), wanted)
-        for name, comparisons in condition.items()
-        for operator, wanted in _pairs(comparisons)
-    )
+def _conditions(body: Document, name: str, fields: Mapping[str, Read]) -> list[Condition]:
+    return [_condition(condition, fields) for condition in _objects(body, name)]
 
 
-def _pairs(comparisons: Any) -> list[tuple[str, Any]]:
-    if not isinstance(comparisons, dict):
-        raise Refusal(400, "badparam", "A comparison must be an object")
-    return list(comparisons.items())
+def _condition(condition: Document, fields: Mapping[str, Read]) -> Condition:
+    """Read one condition: every comparison of every field in it must hold, or the conditions nested within it."""
+    if condition.keys() & {"and", "or", "not"}:
+        return _query(condition, fields)
+    tests: list[Condition] = []
+    for name, comparisons in condition.items():
+        if not isinstance(comparisons, dict) or not comparisons:
+            raise bad(name, 'A comparison must be an object such as {"equals": 1}')
+        read = _field(fields, name)
+        tests += [_test(read, comparison(name, operator, wanted)) for operator, wanted in comparisons.items()]
+    return lambda resource: all(test(resource) for test in tests)
 
 
-def _compare(operator: str, found: Any, wanted: Any) -> bool:
-    values = found if isinstance(found, list) else [found]
-    present = [value for value in values if value not in (None, "")]
-    match operator:
-        case "set":
-            return bool(present)
-        case "not_set":
-            return not present
-        case "equals":
-            return any(str(value).lower() == str(wanted).lower() for value in present)
-        case "in":
-            return any(value in wanted for value in present)
-        case "contains":
-            return any(str(wanted).lower() in str(value).lower() for value in present)
-        case "gt":
-            return any(str(value) > str(wanted) for value in present)
-        case "gte":
-            return any(str(value) >= str(wanted) for value in present)
-        case "lt":
-            return any(str(value) < str(wanted) for value in present)
-        case "lte":
-            return any(str(value) <= str(wanted) for value in present)
-        case _:
-            raise Refusal(400, "badparam", f"Unsupported operator {operator!r}")
+def _test(read: Read, holds: Callable[[Any], bool]) -> Condition:
+    return lambda resource: holds(read(resource))
 
 
-def _field(fields: dict[str, Read], name: str) -> Read:
+def _field(fields: Mapping[str, Read], name: str) -> Read:
     if name not in fields:
-        raise Refusal(400, "badparam", f"Unsupported field {name!r}", parameter=name)
+        raise bad(name, f"Unsupported field {name}")
     return fields[name]
 
 
-def _list(body: Document, name: str) -> list[Any]:
+def _sorting(body: Document) -> list[tuple[str, Any]]:
+    return [pair for entry in _objects(body, "sort") for pair in entry.items()]
+
+
+def _objects(body: Document, name: str) -> list[Document]:
     found = body.get(name, [])
-    if isinstance(found, dict):
-        return [found]
-    if not isinstance(found, list):
-        raise Refusal(400, "badparam", f"{name} must be a list", parameter=name)
-    return found
+    listed = found if isinstance(found, list) else [found]
+    if not all(isinstance(entry, dict) for entry in listed):
+        raise Refusal(400, "badparam", "Bad Parameter", parameter=name, detail=f"{name} must be a list of objects")
+    return listed

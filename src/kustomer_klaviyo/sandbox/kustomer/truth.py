@@ -19,19 +19,19 @@ def _entry(organisation: Organisation, told: Told) -> dict[str, Any]:
         "kind": told.kind,
         "conversation": told.conversation,
         "customer": customer["id"],
-        "email": _own(customer, "emails", "sharedEmails", "email"),
-        "phone": _own(customer, "phones", "sharedPhones", "phone"),
+        "email": own_contact(customer, "emails", "sharedEmails", "email"),
+        "phone": own_contact(customer, "phones", "sharedPhones", "phone"),
         "subject": attributes.get("name"),
         "channel": told.channel,
         "at": told.at,
         "rating": told.rating,
-        "score": None if told.rating is None else int(told.rating >= 4),
+        "score": told.score,
         "spam": attributes["spam"],
         "imported": bool(attributes.get("importedAt")),
     }
 
 
-def _own(customer: Document, listed: str, shared: str, part: str) -> str | None:
+def own_contact(customer: Document, listed: str, shared: str, part: str) -> str | None:
     """Return the contact that is the customer's own: the first verified one, else the first."""
     strangers = [entry[part] for entry in customer["attributes"][shared]]
     own = [entry for entry in customer["attributes"][listed] if entry[part] not in strangers]

@@ -1,28 +1,19 @@
-"""Outbound webhooks: the registry, and signed delivery with retries, duplicates, disorder and switching off.
+"""The registry of outbound webhooks: what may be registered, and how it is shown.
 
-Rules: developer.kustomer.com/docs/events/outbound-webhooks and .../delivery-and-retries
+Rules: developer.kustomer.com/docs/events/outbound-webhooks and developer.kustomer.com/docs/events/event-catalog
 """
 
-import asyncio
-import hmac
-import random
 import secrets
-from collections import Counter
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-import msgspec
-
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
+from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, bad
 
 RESOURCES = ("customer", "conversation", "message", "user", "team", "tag")
 EVENTS = tuple(f"kustomer.{resource}.{verb}" for resource in RESOURCES for verb in ("create", "update"))
 MOST_WEBHOOKS = 5
-WAITS_MINUTES = (1, 1, 2, 5, 10, 15, 30)
-AT_ONCE = 64
-OVERTAKEN_SECONDS = 0.2
+LONGEST_TEXT = 255
 
 
 @dataclass(slots=True)
@@ -30,120 +21,85 @@ class Webhook:
     """One registered webhook."""
 
     id: str
-    name: str
-    url: str
-    events: tuple[str, ...]
     created_at: str
-    headers: list[Document] = field(default_factory=list)
+    name: str = ""
+    url: str = ""
+    events: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
     enabled: bool = True
     token: str = field(default_factory=lambda: secrets.token_hex(32))
     used_up: int = 0
-    """Deliveries that failed for good, in a row."""
+    """Deliveries in a row that used up all their retries."""
+
+    def document(self) -> Document:
+        """Return the webhook's resource, the token that signs its deliveries included."""
+        attributes = {
+            "name": self.name,
+            "url": self.url,
+            "events": list(self.events),
+            "headers": [{"name": name, "value": value} for name, value in self.headers],
+            "enabled": self.enabled,
+            "token": self.token,
+            "createdAt": self.created_at,
+        }
+        links = {"self": f"/v1/outbound-webhooks/{self.id}"}
+        return {"type": "outbound_webhook", "id": self.id, "attributes": attributes, "links": links}
+
+    def write(self, given: Document, *, allow_http: bool) -> None:
+        """Take over what is given, all or nothing. Raises Refusal (400)."""
+        name, url = given.get("name", self.name), given.get("url", self.url)
+        enabled = given.get("enabled", self.enabled)
+        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_TEXT:
+            raise bad("name", f"name must have 1 to {LONGEST_TEXT} characters")
+        if not _is_address(url, allow_http=allow_http):
+            raise bad("url", f"url must be an https address of at most {LONGEST_TEXT} characters")
+        if not isinstance(enabled, bool):
+            raise bad("enabled", "enabled must be true or false")
+        events = _events(given.get("events", list(self.events)))
+        headers = _headers(given["headers"]) if given.get("headers") is not None else self.headers
+        if enabled and not self.enabled:
+            self.used_up = 0
+        self.name, self.url, self.events, self.headers, self.enabled = name, url, events, headers, enabled
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryOptions:
-    """How deliveries behave."""
+class Registry:
+    """The webhooks of an organisation, by id."""
 
-    retry_scale: float = 1.0
-    timeout: float = 5.0
-    duplicate_probability: float = 0.0
-    reorder_probability: float = 0.0
-    disable_after_failures: int = 1
-
-
-class Dispatcher:
-    """Sends events to the webhooks that want them; the organisation never waits for it."""
-
-    def __init__(self, options: DeliveryOptions, *, chance: random.Random) -> None:
-        self._options = options
-        self._chance = chance
+    def __init__(self, *, allow_http: bool) -> None:
+        self._allow_http = allow_http
         self.webhooks: dict[str, Webhook] = {}
-        self.counts: Counter[str] = Counter()
-        self._session: aiohttp.ClientSession | None = None
-        self._queue: asyncio.Queue[tuple[Webhook, str, bytes]] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Begin to deliver."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=AT_ONCE),
-            timeout=aiohttp.ClientTimeout(total=self._options.timeout),
-        )
-        for _ in range(AT_ONCE):
-            self._keep(self._deliver_from_queue())
+    def add(self, one: str, given: Document, *, now: str) -> Webhook:
+        """Register a webhook. Raises Refusal."""
+        hook = Webhook(one, now)
+        hook.write(given, allow_http=self._allow_http)
+        if len(self.webhooks) >= MOST_WEBHOOKS:
+            raise Refusal(422, "limit", f"An organisation has at most {MOST_WEBHOOKS} outbound webhooks")
+        self.webhooks[one] = hook
+        return hook
 
-    async def stop(self) -> None:
-        """Stop delivering; what is under way is lost, as in a vendor's worst hour."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+    def update(self, hook: Webhook, given: Document) -> None:
+        """Change a webhook. Raises Refusal."""
+        hook.write(given, allow_http=self._allow_http)
 
-    def announce(self, name: str, envelope: Document) -> None:
-        """Send an event to every webhook that wants it."""
-        wanted = [hook for hook in self.webhooks.values() if hook.enabled and name in hook.events]
-        if not wanted:
-            return
-        body = msgspec.json.encode(envelope)
-        for hook in wanted:
-            copies = 2 if self._chance.random() < self._options.duplicate_probability else 1
-            for _ in range(copies):
-                self.counts["pending"] += 1
-                if self._chance.random() < self._options.reorder_probability:
-                    self._keep(self._later(hook, name, body))
-                else:
-                    self._queue.put_nowait((hook, name, body))
+    def wanting(self, event: str) -> list[Webhook]:
+        """Return the webhooks registered for an event, switched off or on."""
+        return [hook for hook in self.webhooks.values() if event in hook.events]
 
-    async def _later(self, hook: Webhook, name: str, body: bytes) -> None:
-        await asyncio.sleep(self._chance.random() * OVERTAKEN_SECONDS)
-        self._queue.put_nowait((hook, name, body))
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+def _is_address(url: Any, *, allow_http: bool) -> bool:
+    schemes = ("https://", "http://") if allow_http else ("https://",)
+    return isinstance(url, str) and url.startswith(schemes) and len(url) <= LONGEST_TEXT
 
-    async def _deliver_from_queue(self) -> None:
-        while True:
-            hook, name, body = await self._queue.get()
-            if await self._attempt(hook, name, body):
-                self._acknowledged(hook)
-            else:
-                self._keep(self._retry(hook, name, body))
 
-    async def _retry(self, hook: Webhook, name: str, body: bytes) -> None:
-        for minutes in WAITS_MINUTES:
-            await asyncio.sleep(minutes * 60 * self._options.retry_scale)
-            if await self._attempt(hook, name, body):
-                self._acknowledged(hook)
-                return
-        self.counts["pending"] -= 1
-        self.counts["lost"] += 1
-        hook.used_up += 1
-        if hook.used_up >= self._options.disable_after_failures:
-            hook.enabled = False
+def _events(events: Any) -> tuple[str, ...]:
+    if not isinstance(events, list) or not events or not all(event in EVENTS for event in events):
+        raise bad("events", "events must name subscribable events")
+    return tuple(dict.fromkeys(events))
 
-    def _acknowledged(self, hook: Webhook) -> None:
-        hook.used_up = 0
-        self.counts["pending"] -= 1
-        self.counts["acknowledged"] += 1
 
-    async def _attempt(self, hook: Webhook, name: str, body: bytes) -> bool:
-        if self._session is None:
-            return False
-        self.counts["sent"] += 1
-        headers = {
-            "Content-Type": "application/json",
-            "X-Kustomer-Webhook-Event": name,
-            "X-Kustomer-Webhook-Signature": hmac.digest(hook.token.encode(), body, "sha256").hex(),
-        } | {str(header["name"]): str(header["value"]) for header in hook.headers}
-        try:
-            async with self._session.post(hook.url, data=body, headers=headers) as response:
-                await response.read()
-                answered = 200 <= response.status < 300
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            answered = False
-        self.counts["failed_attempts"] += not answered
-        return answered
+def _headers(headers: Any) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple((str(header["name"]), str(header["value"])) for header in headers)
+    except (TypeError, KeyError) as error:
+        raise bad("headers", "headers must be a list of name and value") from error
