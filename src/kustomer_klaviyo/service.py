@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 
+from kustomer_klaviyo.flow.clients import Clients
 from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.housekeeping import keep_house
@@ -18,8 +19,6 @@ from kustomer_klaviyo.flow.options import KUSTOMER_LIMIT_PER_MINUTE
 from kustomer_klaviyo.flow.run import Run
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.work import Work
-from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store.connections import Connections
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
@@ -94,7 +93,7 @@ class Service:
 
     def __init__(self, home: House, session: aiohttp.ClientSession) -> None:
         self._home = home
-        self._session = session
+        self._clients = Clients(session)
         self.directory = Directory(home.connections)
         self.intake = Intake(home.database, self.directory)
         self._work = Work(home.database, self.directory, self._start_run)
@@ -135,16 +134,9 @@ class Service:
 
     def _start_run(self, joined: Joined) -> Run:
         connection, patience = joined.connection, self._home.settings.patience
-        clients = [
-            KlaviyoClient(self._session, base_url=connection.klaviyo_url, key=key)
-            for key in connection.secrets.klaviyo_keys
-        ]
-        kustomer = KustomerClient(
-            self._session,
-            base_url=connection.kustomer_url,
-            key=connection.secrets.kustomer_key,
-            requests_per_minute=max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share)),
-        )
+        clients = [self._clients.klaviyo(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys]
+        budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share))
+        kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
         return Run(
             self._home.database,
             joined,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from kustomer_klaviyo.service import Service
 from kustomer_klaviyo.web.app import create_app
@@ -26,9 +26,9 @@ class _Server(uvicorn.Server):
 
 async def serve_web(service: Service, *, host: str, port: int, metrics_token: str | None) -> None:
     """Serve until SIGINT or SIGTERM."""
-    app = create_app(
-        service.intake, is_ready=service.is_ready, registry=CollectorRegistry(), metrics_token=metrics_token
-    )
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    app = create_app(service.intake, is_ready=service.is_ready, registry=registry, metrics_token=metrics_token)
     config = uvicorn.Config(
         app, host=host, port=port, log_config=None, access_log=False, server_header=False, http="httptools"
     )
