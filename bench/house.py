@@ -28,6 +28,8 @@ from prometheus_client import CollectorRegistry
 from kustomer_klaviyo.cli.serve import start_logging
 from kustomer_klaviyo.flow.identity import identify
 from kustomer_klaviyo.flow.intake import RECEIVED
+from kustomer_klaviyo.flow.options import ConnectionOptions
+from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.klaviyo.express import ExpressOptions, express
 from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event
 from kustomer_klaviyo.kustomer.interpret import interpret
@@ -67,6 +69,9 @@ def gauge() -> dict[str, float]:
     return {"cpu": time.process_time(), "memory": pages * os.sysconf("SC_PAGE_SIZE") / 1e6}
 
 
+RULES = Rules(ConnectionOptions(), ExpressOptions(org="bench"), datetime(2020, 1, 1, tzinfo=UTC))
+
+
 class Naive:
     """One job per event: the webhook defers a job, the job looks the customer up and posts with httpx."""
 
@@ -84,7 +89,7 @@ class Naive:
         for fact in statement.facts:
             query = "SELECT email FROM people WHERE customer_id = %s"
             [person] = await self._home.database.fetch(query, (fact.conversation.customer_id,))
-            call = express(fact, email=person["email"], phone=None, options=ExpressOptions(org="bench"))
+            call = express(fact, email=person["email"], phone=None, options=RULES.express)
             headers = {
                 "Authorization": f"Klaviyo-API-Key {DEFAULT_KEY}",
                 "revision": REVISION,
@@ -121,7 +126,7 @@ class Naive:
 
 
 async def _save_person(home: House, seen: Any) -> None:
-    person = identify(seen, country=None)
+    person = identify(seen, RULES)
     query = """INSERT INTO people (connection_id, customer_id, rev, fingerprint, contacts, email)
                VALUES ('bench', %s, %s, '', '{}', %s) ON CONFLICT DO NOTHING"""
     await home.database.execute(query, (person.customer_id, person.rev, person.email))

@@ -23,7 +23,7 @@ from kustomer_klaviyo.sandbox.serving import serving
 
 LINK = "https://sandbox.kustomerapp.com/app/customers/{customerId}/event/{conversationId}"
 IMPATIENT = {"FIRST_WAIT": "0.1", "LONGEST_WAIT": "1", "FIRST_PAUSE": "0.2", "LONGEST_PAUSE": "1"}
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = float(os.environ.get("TEST_PATIENCE_SECONDS", "120"))
 
 
 @dataclass

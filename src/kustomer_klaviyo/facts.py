@@ -4,6 +4,7 @@ The narrow waist of the house: Kustomer events become facts, facts become Klaviy
 """
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -74,6 +75,30 @@ class Contact(msgspec.Struct, frozen=True):
     verified: bool = False
 
 
+class ConversationSeen(msgspec.Struct, frozen=True):
+    """A conversation as one observation shows it: open, or done."""
+
+    conversation: Conversation
+    is_open: bool
+    """Not done: waiting for an agent, for the customer, or put aside until later."""
+    since: datetime
+    """When it became so."""
+    opened_at: datetime
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes whenever what is said here does."""
+        one = self.conversation
+        return f"{one.customer_id}|{one.brand_id}|{self.is_open:d}{one.spam:d}|{milliseconds(self.since)}"
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many conversations of a customer the vendor itself counts as not done."""
+
+    open: int
+    at: datetime
+
+
 class PersonSeen(msgspec.Struct, frozen=True):
     """A customer as one observation shows them; contacts shared between customers are left out."""
 
@@ -81,6 +106,13 @@ class PersonSeen(msgspec.Struct, frozen=True):
     rev: int
     emails: tuple[Contact, ...] = ()
     phones: tuple[Contact, ...] = ()
+    attributes: dict[str, Any] = {}
+    """What else the vendor holds, by its own names, unread: the mapping says what of it is wanted."""
+    counted: Counted | None = None
+    gone: bool = False
+    """The vendor says that this customer was deleted, or became part of another."""
+    masked: tuple[str, ...] = ()
+    """``email`` or ``phone`` where the API key may not read them: not known is not the same as none."""
 
 
 class ConversationHinted(msgspec.Struct, frozen=True):

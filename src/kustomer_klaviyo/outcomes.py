@@ -31,6 +31,8 @@ class Refused:
     request_id: str | None = None
     pointer: str | None = None
     """Where in the request body the fault lies, as a JSON pointer."""
+    stands_in_the_way: str | None = None
+    """The vendor's id of what makes the request impossible, such as another profile with the same number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,19 @@ from kustomer_klaviyo.flow.clients import Clients
 from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.housekeeping import keep_house
+from kustomer_klaviyo.flow.imports import Imports
 from kustomer_klaviyo.flow.intake import Intake
 from kustomer_klaviyo.flow.lookups import LookUp
 from kustomer_klaviyo.flow.options import KUSTOMER_LIMIT_PER_MINUTE
+from kustomer_klaviyo.flow.profile_delivery import ProfileDeliverer
+from kustomer_klaviyo.flow.profile_writer import ProfileWriter
 from kustomer_klaviyo.flow.run import Run
 from kustomer_klaviyo.flow.sender import Sender
+from kustomer_klaviyo.flow.settling import Settler
+from kustomer_klaviyo.flow.sweep import SWEEP
 from kustomer_klaviyo.flow.work import Work
 from kustomer_klaviyo.settings import Settings
+from kustomer_klaviyo.store import lookups
 from kustomer_klaviyo.store.connections import Connections
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.migrate import migrate
@@ -27,6 +33,7 @@ from kustomer_klaviyo.store.sealing import load_sealer
 from kustomer_klaviyo.store.server import EmbeddedServer
 
 LOOP_AGAIN_SECONDS = 0.5
+SEE_TO_SWEEPS_SECONDS = 20.0
 MIGRATE_AGAIN_SECONDS = 1.0
 
 log = structlog.get_logger()
@@ -106,7 +113,7 @@ class Service:
         if door:
             loops += [self.intake.run, self.intake.keep_notes]
         if work:
-            loops += [self._work.run, self._keep_house]
+            loops += [self._work.run, self._keep_house, self._keep_sweeping]
         tasks = [asyncio.create_task(keep(loop)) for loop in loops]
         await self._stopped.wait()
         if work:
@@ -129,6 +136,15 @@ class Service:
             return False
         return self.directory.is_known
 
+    async def _keep_sweeping(self) -> None:
+        """See to it that every connection has its question after customers who are gone."""
+        while True:
+            for joined in self.directory.all():
+                if joined.options.sweep_minutes:
+                    async with self._home.database.transaction() as connection:
+                        await lookups.ask(connection, joined.connection.id, [SWEEP])
+            await asyncio.sleep(SEE_TO_SWEEPS_SECONDS)
+
     async def _keep_house(self) -> None:
         await keep_house(self._home.database, self.directory)
 
@@ -137,10 +153,20 @@ class Service:
         clients = [self._clients.klaviyo(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys]
         budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share))
         kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
+        database, sender = self._home.database, Sender(clients)
+        settler = Settler(database, connection.id, patience=patience)
         return Run(
             self._home.database,
             joined,
-            deliverer=Deliverer(self._home.database, connection.id, Sender(clients), patience=patience),
+            deliverer=Deliverer(database, connection.id, sender, settler),
+            profiles=ProfileDeliverer(
+                database,
+                connection.id,
+                writer=ProfileWriter(sender, joined.options),
+                imports=Imports(database, connection.id, sender, settler),
+                settler=settler,
+                update_only=joined.options.update_only,
+            ),
             look_up=LookUp(self._home.database, joined, kustomer),
             patience=patience,
         )

@@ -108,8 +108,42 @@ async def test_a_customer_seen_again_with_the_same_contacts_is_noise_and_a_new_e
 
 
 async def test_what_happened_before_the_horizon_takes_no_row(door: Door) -> None:
-    _, text, _ = await door.knock(event(conversation(createdAt="2025-12-31T23:59:59.999Z")))
+    before = "2025-12-31T23:59:59.999Z"
+    done: dict[str, Any] = {"status": "done", "lastDone": {"createdAt": before}, "modificationHistory": {"statusAt": before}}
+    _, text, _ = await door.knock(event(conversation(createdAt=before, **done)))
     assert text == "nothing new"
+
+
+async def test_an_old_conversation_that_is_still_open_is_counted_once(door: Door) -> None:
+    body = event(conversation(createdAt="2025-12-31T23:59:59.999Z"))
+    assert [(await door.knock(body))[1] for _ in range(2)] == ["received", "nothing new"]
+
+
+async def test_a_reopened_conversation_is_news_and_its_later_noise_is_not(door: Door) -> None:
+    done = "2026-03-20T19:00:00.000Z"
+    closed: dict[str, Any] = {"lastDone": {"createdAt": done}, "modificationHistory": {"statusAt": done}}
+    reopened: dict[str, Any] = closed | {"modificationHistory": {"statusAt": "2026-03-20T20:00:00.000Z"}}
+    bodies = [
+        event(conversation(rev=2, status="done", **closed)),
+        event(conversation(rev=3, status="done", **closed)),
+        event(conversation(rev=4, status="open", **reopened)),
+        event(conversation(rev=5, status="open", **reopened)),
+    ]
+    answers = [(await door.knock(body | {"id": f"67dd47dfbc632c1804db1e{n:02}"}))[1] for n, body in enumerate(bodies)]
+    assert answers == ["received", "nothing new", "received", "nothing new"]
+
+
+async def test_a_customer_of_whom_nothing_is_mapped_changed_a_thousand_times_is_noise(door: Door) -> None:
+    async def knock(rev: int) -> str:
+        seen = f"2026-03-20T19:{rev % 60:02}:00.000Z"
+        body = customer(
+            rev=rev, emails=[email("a@x.example")], lastActivityAt=seen, updatedAt=seen, custom={"xNum": rev}
+        )
+        return (await door.knock(event(body, id=f"67dd47dfbc632c1804{rev:06}")))[1]
+
+    assert await knock(1) == "received"
+    assert {await knock(rev) for rev in range(2, 1002)} == {"nothing new"}
+    assert len(await door.rows()) == 1
 
 
 async def test_unknown_events_are_accepted_and_ignored(door: Door) -> None:

@@ -10,6 +10,7 @@ from kustomer_klaviyo.facts import (
     SatisfactionAnswered,
 )
 from kustomer_klaviyo.flow.options import ConnectionOptions
+from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.flow.telling import (
     GONE,
     IMPORTED,
@@ -17,7 +18,6 @@ from kustomer_klaviyo.flow.telling import (
     NO_CUSTOMER,
     NO_IDENTIFIER,
     SPAM,
-    Rules,
     Telling,
     pack,
     unpack,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.owing import owe_profiles
 from kustomer_klaviyo.flow.telling import LOOKING_UP, standing, unpack
 from kustomer_klaviyo.store import deliveries, inbox, lookups, people
 from kustomer_klaviyo.store.database import Database
@@ -21,7 +22,7 @@ class SentAgain:
 
 async def send_again(database: Database, joined: Joined, *, key: str | None = None) -> SentAgain:
     """Put failed deliveries (one, or all) and events that were not understood back in the line."""
-    moved, batch = 0, 1
+    moved, batch = await _write_again(database, joined, key=key), 1
     while batch:
         batch = await _restate_some(database, joined, key=key)
         moved += batch
@@ -29,6 +30,15 @@ async def send_again(database: Database, joined: Joined, *, key: str | None = No
         events = 0 if key is not None else await inbox.replay_failed(connection, joined.connection.id)
         await connection.execute("SELECT pg_notify('work', %s)", (joined.connection.id,))
     return SentAgain(moved, events)
+
+
+async def _write_again(database: Database, joined: Joined, *, key: str | None) -> int:
+    """Owe the whole profile anew where a write was set aside."""
+    connection_id = joined.connection.id
+    async with database.transaction() as connection:
+        concerned = await deliveries.failed_profiles(connection, connection_id, key)
+        await people.unstate(connection, connection_id, concerned)
+        return await owe_profiles(connection, joined, concerned)
 
 
 async def _restate_some(database: Database, joined: Joined, *, key: str | None) -> int:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from kustomer_klaviyo.flow.mapping import read_mapping
 from kustomer_klaviyo.flow.options import ConnectionOptions, read_options
-from kustomer_klaviyo.flow.telling import Rules
+from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.klaviyo.express import ExpressOptions
 from kustomer_klaviyo.store.connections import Connection, Connections
 from kustomer_klaviyo.store.database import UNREACHABLE
@@ -42,7 +43,7 @@ def joined(connection: Connection) -> Joined:
         satisfaction_metric=options.satisfaction_metric,
         link_template=options.link_template,
     )
-    return Joined(connection, options, Rules(options, express, horizon))
+    return Joined(connection, options, Rules(options, express, horizon, read_mapping(options.mapping)))
 
 
 class Directory:

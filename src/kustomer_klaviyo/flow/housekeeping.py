@@ -21,8 +21,13 @@ async def keep_house(database: Database, directory: Directory) -> None:
             options, connection_id = joined.options, joined.connection.id
             expired = await deliveries.expire_unidentified(database, connection_id, days=options.keep_unidentified_days)
             forgotten = await deliveries.purge(database, connection_id, days=options.keep_deliveries_days)
+            profiles = await deliveries.purge_profiles(database, connection_id, days=options.keep_events_days)
             events = await inbox.purge(database, connection_id, days=options.keep_events_days)
             log.info(
-                "house.kept", connection=connection_id, expired=expired, forgotten=forgotten, events_forgotten=events
+                "house.kept",
+                connection=connection_id,
+                expired=expired,
+                forgotten=forgotten + profiles,
+                events_forgotten=events,
             )
         await asyncio.sleep(ROUND_SECONDS * (0.9 + 0.2 * random.random()))

@@ -19,7 +19,7 @@ from kustomer_klaviyo.flow.news import Doorkeeper, Pair, Sighting, Told, told_by
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.signature import is_signed
 from kustomer_klaviyo.kustomer.wire import Envelope, MalformedJSON, as_id, decode_webhook
-from kustomer_klaviyo.store import deliveries, people, tallies
+from kustomer_klaviyo.store import conversations, deliveries, people, tallies
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.inbox import NewEvent, land
 
@@ -211,9 +211,11 @@ class Intake:
     async def _ask(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
         keys = {pair for arrival in group for pair in self._doorkeeper.unknown_keys(arrival.told)}
         customers = {pair for arrival in group for pair in self._doorkeeper.unknown_customers(arrival.told)}
+        turned = {pair for arrival in group for pair in self._doorkeeper.unknown_conversations(arrival.told)}
         told = await deliveries.told(lane, list(keys)) if keys else {}
         known = await people.known(lane, list(customers)) if customers else {}
-        self._doorkeeper.learn(told, known)
+        seen = await conversations.known(lane, list(turned)) if turned else {}
+        self._doorkeeper.learn(told, known, seen)
 
     async def _close_lane(self) -> None:
         lane, self._lane = self._lane, None

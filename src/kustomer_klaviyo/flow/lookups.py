@@ -8,15 +8,20 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import structlog
 
+from kustomer_klaviyo.flow import departures
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.keeping import keep_people
 from kustomer_klaviyo.flow.retry import Chance, Patience, jittered
-from kustomer_klaviyo.flow.understanding import keep_people
+from kustomer_klaviyo.flow.sweep import Sweep
 from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.kustomer.listings import read_merge_target
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
 from kustomer_klaviyo.store import inbox, lookups, people
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.inbox import NewEvent
-from kustomer_klaviyo.store.lookups import DueQuestion, Kind
+from kustomer_klaviyo.store.lookups import DueQuestion, Kind, Question
+
+SURVIVOR_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -38,20 +43,34 @@ class LookUp:
         self._database = database
         self._joined = joined
         self._client = client
+        self._sweep = Sweep(database, joined, client)
 
     async def answer(self, question: DueQuestion, *, chance: Chance, patience: Patience) -> None:
         """Ask one question and act on the answer; without one it is asked again later."""
+        if question.kind is Kind.SWEEP:
+            outcome = await self._sweep.go(question)
+            if outcome is not None:
+                await self._ask_later(question, outcome, chance=chance, patience=patience)
+            return
         outcome = Accepted(200) if question.answered else await self._ask(question)
         match outcome:
+            case Accepted(body=body) if question.kind is Kind.MERGE and _is_document(body):
+                await self._settle_departure(question, read_merge_target(body, question.id))
             case Accepted(body=body) if not body or _is_document(body):
                 await self._settle(question, body)
+            case Refused(status=404) if question.kind is Kind.MERGE:
+                await self._settle_departure(question, None)
             case Refused(status=404):
                 await self._settle_missing(question)
             case _:
                 await self._ask_later(question, outcome, chance=chance, patience=patience)
 
     async def _ask(self, question: DueQuestion) -> Outcome:
-        read = self._client.customer if question.kind is Kind.CUSTOMER else self._client.conversation
+        read = {
+            Kind.CUSTOMER: self._client.customer,
+            Kind.CONVERSATION: self._client.conversation,
+            Kind.MERGE: self._client.merges,
+        }[question.kind]
         outcome = await read(question.id)
         log.info(
             "lookup.asked", connection=self._id, kind=question.kind, id=question.id, outcome=type(outcome).__name__
@@ -71,8 +90,21 @@ class LookUp:
     async def _settle_missing(self, question: DueQuestion) -> None:
         async with self._database.transaction() as connection:
             if question.kind is Kind.CUSTOMER:
-                gone = people.Person(question.id, 0, "gone", {}, None, None, gone=True)
-                await keep_people(connection, self._joined, [gone])
+                await keep_people(connection, self._joined, [people.vanished(question.id)])
+            await lookups.answered(connection, self._id, question)
+
+    async def _settle_departure(self, question: DueQuestion, target: str | None) -> None:
+        """Act on what became of a customer who is gone; a survivor who is not known yet is asked for first."""
+        async with self._database.transaction() as connection:
+            if target is None:
+                await departures.deleted(connection, self._joined, question.id)
+            elif not await people.identified(connection, self._id, [target]):
+                await lookups.ask(connection, self._id, [Question(Kind.CUSTOMER, target)])
+                soon = datetime.now(UTC) + timedelta(seconds=SURVIVOR_SECONDS)
+                await lookups.again(connection, self._id, question, due_at=soon)
+                return
+            else:
+                await departures.merged(connection, self._joined, source=question.id, target=target)
             await lookups.answered(connection, self._id, question)
 
     async def _ask_later(self, question: DueQuestion, outcome: Outcome, *, chance: Chance, patience: Patience) -> None:

@@ -28,7 +28,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """A customer as an event shows them."""
+    """A customer or a conversation as an event shows it."""
 
     pair: Pair
     rev: int
@@ -40,6 +40,8 @@ class Told(msgspec.Struct, frozen=True):
 
     marks: tuple[Mark, ...]
     sighting: Sighting | None
+    turn: Sighting | None = None
+    """Whether the conversation is open, as the event shows it."""
 
 
 def told_by(joined: Joined, statement: Statement) -> Told:
@@ -54,25 +56,41 @@ def told_by(joined: Joined, statement: Statement) -> Told:
     if hint is not None and hint.at >= rules.horizon:
         # The hint itself is durable under a key of its own: the fact it speaks of is still to be told.
         marks.append(Mark((connection_id, f"hinted:{hint.key}"), TOLD, instead=(connection_id, hint.key)))
+    seen = statement.seen
+    turn = None
+    # What closed before the horizon is no longer open, and was not counted as open: nothing to keep.
+    if seen is not None and (seen.is_open or seen.since >= rules.horizon):
+        turn = Sighting((connection_id, seen.conversation.id), seen.conversation.rev, seen.fingerprint)
     if person is None:
-        return Told(tuple(marks), None)
-    return Told(tuple(marks), Sighting((connection_id, person.customer_id), person.rev, fingerprint(person)))
+        return Told(tuple(marks), None, turn)
+    sighting = Sighting((connection_id, person.customer_id), person.rev, fingerprint(person, rules))
+    return Told(tuple(marks), sighting, turn)
 
 
 class Doorkeeper:
     """Remembers which keys are durable and which identity each customer was last seen with."""
 
-    def __init__(self, keys: Memory[str] | None = None, people: Memory[tuple[int, str]] | None = None) -> None:
+    def __init__(
+        self,
+        keys: Memory[str] | None = None,
+        people: Memory[tuple[int, str]] | None = None,
+        conversations: Memory[tuple[int, str]] | None = None,
+    ) -> None:
         self._keys = Memory[str]() if keys is None else keys
         self._people = Memory[tuple[int, str]]() if people is None else people
+        self._conversations = Memory[tuple[int, str]]() if conversations is None else conversations
 
     def draft(self) -> "Doorkeeper":
         """Return one that knows the same and may learn what is not durable yet, to be thrown away afterwards."""
-        return Doorkeeper(Memory(below=self._keys), Memory(below=self._people))
+        return Doorkeeper(Memory(below=self._keys), Memory(below=self._people), Memory(below=self._conversations))
 
     def is_news(self, told: Told) -> bool:
         """Say whether an event tells anything that is not durable yet, by what is remembered."""
-        return any(map(self._is_untold, told.marks)) or self._is_new_identity(told.sighting)
+        return (
+            any(map(self._is_untold, told.marks))
+            or _is_new(told.sighting, self._people)
+            or _is_new(told.turn, self._conversations)
+        )
 
     def is_advance(self, sighting: Sighting) -> bool:
         """Say whether a customer was seen unchanged at a newer revision."""
@@ -88,12 +106,24 @@ class Doorkeeper:
         sighting = told.sighting
         return [sighting.pair] if sighting is not None and self._people.get(sighting.pair) is None else []
 
-    def learn(self, keys: Mapping[Pair, bool], people: Mapping[Pair, tuple[int, str]]) -> None:
-        """Remember what the database told: keys with whether they are held, customers with revision and identity."""
+    def unknown_conversations(self, told: Told) -> list[Pair]:
+        """Return the conversations of which nothing is remembered."""
+        turn = told.turn
+        return [turn.pair] if turn is not None and self._conversations.get(turn.pair) is None else []
+
+    def learn(
+        self,
+        keys: Mapping[Pair, bool],
+        people: Mapping[Pair, tuple[int, str]],
+        conversations: Mapping[Pair, tuple[int, str]],
+    ) -> None:
+        """Remember what the database told: keys with whether they are held, and what was last seen of the others."""
         for pair, held in keys.items():
             self._keys.put(pair, HELD if held else TOLD)
         for pair, known in people.items():
             self._people.put(pair, known)
+        for pair, known in conversations.items():
+            self._conversations.put(pair, known)
 
     def landed(self, events: Iterable[Told]) -> None:
         """Remember that all that the events tell is durable now."""
@@ -103,12 +133,12 @@ class Doorkeeper:
                     self._keys.put(mark.pair, mark.standing)
             if told.sighting is not None:
                 self.saw(told.sighting)
+            if told.turn is not None:
+                _remember(told.turn, self._conversations)
 
     def saw(self, sighting: Sighting) -> None:
         """Remember a customer, unless a newer revision is remembered."""
-        known = self._people.get(sighting.pair)
-        if known is None or known[0] <= sighting.rev:
-            self._people.put(sighting.pair, (sighting.rev, sighting.fingerprint))
+        _remember(sighting, self._people)
 
     def _is_untold(self, mark: Mark) -> bool:
         remembered = self._keys.get(mark.pair)
@@ -116,8 +146,15 @@ class Doorkeeper:
             return mark.instead is None or self._keys.get(mark.instead) is None
         return remembered == HELD and mark.standing == TOLD
 
-    def _is_new_identity(self, sighting: Sighting | None) -> bool:
-        if sighting is None:
-            return False
-        known = self._people.get(sighting.pair)
-        return known is None or (sighting.rev >= known[0] and sighting.fingerprint != known[1])
+
+def _is_new(sighting: Sighting | None, memory: Memory[tuple[int, str]]) -> bool:
+    if sighting is None:
+        return False
+    known = memory.get(sighting.pair)
+    return known is None or (sighting.rev >= known[0] and sighting.fingerprint != known[1])
+
+
+def _remember(sighting: Sighting, memory: Memory[tuple[int, str]]) -> None:
+    known = memory.get(sighting.pair)
+    if known is None or known[0] <= sighting.rev:
+        memory.put(sighting.pair, (sighting.rev, sighting.fingerprint))

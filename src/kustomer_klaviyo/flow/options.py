@@ -1,15 +1,22 @@
 """What an admin may set for one connection, with what each setting does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import msgspec
 
+from kustomer_klaviyo.flow.mapping import MappingError, read_mapping
 from kustomer_klaviyo.klaviyo.express import ExpressOptions, validate_metric, validate_template
 
 KUSTOMER_LIMIT_PER_MINUTE = 1000
 """The smallest current plan's limit for a whole organisation (developer.kustomer.com/docs/concepts/rate-limits)."""
 
+PLACEHOLDERS = (
+    "5555555555", "0000000000", "1111111111", "1234567890", "9999999999",
+    "noreply@*", "no-reply@*", "donotreply@*", "*@guest.airbnb.com", "*@guest.booking.com", "*@marketplace.amazon.*",
+    "*@members.ebay.com", "*@reply.facebook.com", "*@message.airbnb.com",
+)  # fmt: skip
+"""Contacts that many people share because nobody has them: made-up numbers, addresses of marketplaces' relays."""
 
 DEFAULTS = ExpressOptions(org="")
 
@@ -31,32 +38,80 @@ class ConnectionOptions:
     spam: Literal["skip", "send"] = "skip"
     imported: Literal["skip", "backfill"] = "skip"
     """Conversations imported into Kustomer: set aside, or sent at their own time without starting flows."""
+    profiles: Literal["everyone", "conversations", "none"] = "everyone"
+    """Whose profile is written: every customer's, only those with a conversation routed here, or nobody's."""
+    update_only: bool = False
+    """Write and tell only of people whom Klaviyo knows already: profiles are what Klaviyo bills."""
+    support_state: bool = True
+    """Keep open conversations and the last ratings on the profile."""
+    mapping: dict[str, Any] | None = None
+    """What of a customer goes where; None is the default mapping. Set with ``kustomer-klaviyo mapping set``."""
+    external_id: bool = False
+    """Send ``kustomer:ORGANISATION:CUSTOMER`` as Klaviyo's external_id, by which Klaviyo may merge profiles."""
+    merge_profiles: bool = False
+    """Merge two Klaviyo profiles for good when one customer turns out to be both."""
+    on_deletion: Literal["nothing", "clear", "erase"] = "nothing"
+    """When a customer is deleted in Kustomer: leave the profile, clear what we wrote, or have Klaviyo erase it."""
+    placeholders: tuple[str, ...] = PLACEHOLDERS
+    """Contacts that name nobody: digits of a phone number, or an address in which ``*`` stands for anything."""
+    only_tags: tuple[str, ...] = ()
+    """Only customers with one of these tag ids are told of at all."""
+    only_attributes: dict[str, str] = field(default_factory=dict)
+    """Only customers whose attributes have these values, such as ``custom.vipBool`` = ``true``."""
     keep_unidentified_days: int = 30
     """How long an event waits for its customer to get an email or phone."""
     kustomer_share: float = 0.2
     """The part of the organisation's API limit that we may use."""
+    sweep_minutes: int = 60
+    """How often Kustomer is asked for deleted and merged customers, of which no webhook tells; 0 is never."""
     keep_events_days: int = 30
-    """How long understood events can be looked up as received."""
+    """How long understood events and written profiles can be looked up as received."""
     keep_deliveries_days: int = 400
     """How long what was sent can be looked up; older facts are not told any more."""
 
 
+LISTS = ("placeholders", "only_tags")
+
+
 def read_options(document: dict[str, Any]) -> ConnectionOptions:
     """Read stored or entered settings. Raises OptionsError naming the first one that is wrong."""
-    unknown = set(document) - set(ConnectionOptions.__dataclass_fields__)
+    known = sorted(one.name for one in fields(ConnectionOptions))
+    unknown = set(document) - set(known)
     if unknown:
-        raise OptionsError(
-            f"unknown option {min(unknown)!r}; there are: {', '.join(sorted(ConnectionOptions.__dataclass_fields__))}"
-        )
+        raise OptionsError(f"unknown option {min(unknown)!r}; there are: {', '.join(known)}")
     try:
-        options = msgspec.convert(document, ConnectionOptions, strict=False)
+        options = msgspec.convert(_listed(document), ConnectionOptions, strict=False)
         validate_template(options.link_template)
         for metric in (options.created_metric, options.closed_metric, options.satisfaction_metric):
             validate_metric(metric)
+        read_mapping(options.mapping)
+    except MappingError as error:
+        raise OptionsError(f"mapping, {' > '.join(error.path)}: {error}") from error
     except (msgspec.ValidationError, ValueError) as error:
         raise OptionsError(str(error)) from error
+    _check_numbers(options)
+    return options
+
+
+def _listed(document: dict[str, Any]) -> dict[str, Any]:
+    """Read lists as the command line has them: values parted by commas, or pairs NAME=VALUE parted by commas."""
+    listed = dict(document)
+    for name in LISTS:
+        if isinstance(listed.get(name), str):
+            listed[name] = [part.strip() for part in listed[name].split(",") if part.strip()]
+    pairs = listed.get("only_attributes")
+    if isinstance(pairs, str):
+        parted = [pair.partition("=") for pair in pairs.split(",") if pair.strip()]
+        if not all(separator for _, separator, _ in parted):
+            raise OptionsError("only_attributes wants NAME=VALUE, several parted by commas")
+        listed["only_attributes"] = {name.strip(): value.strip() for name, _, value in parted}
+    return listed
+
+
+def _check_numbers(options: ConnectionOptions) -> None:
     if not 0 < options.kustomer_share <= 1:
         raise OptionsError("kustomer_share must be more than 0 and at most 1")
     if min(options.keep_unidentified_days, options.keep_events_days) < 1 or options.keep_deliveries_days < 2:
         raise OptionsError("keep_..._days must be at least 1, and keep_deliveries_days at least 2")
-    return options
+    if options.sweep_minutes < 0:
+        raise OptionsError("sweep_minutes must be 0 (never) or more")

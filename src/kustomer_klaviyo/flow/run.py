@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.lookups import LookUp
+from kustomer_klaviyo.flow.profile_delivery import ProfileDeliverer
 from kustomer_klaviyo.flow.retry import Patience
 from kustomer_klaviyo.flow.understanding import understand_some
 from kustomer_klaviyo.store import lookups
@@ -27,11 +28,19 @@ class Run:
     """Works for one connection. ``work`` ends by itself after some idle seconds, or soon after ``end``."""
 
     def __init__(
-        self, database: Database, joined: Joined, *, deliverer: Deliverer, look_up: LookUp, patience: Patience
+        self,
+        database: Database,
+        joined: Joined,
+        *,
+        deliverer: Deliverer,
+        profiles: ProfileDeliverer,
+        look_up: LookUp,
+        patience: Patience,
     ) -> None:
         self._database = database
         self._joined = joined
         self._deliverer = deliverer
+        self._profiles = profiles
         self._look_up = look_up
         self._patience = patience
         self._woken: list[asyncio.Event] = []
@@ -56,10 +65,11 @@ class Run:
     async def work(self) -> None:
         """Do what there is to do."""
         async with asyncio.TaskGroup() as group:
-            for turn in (self._understand, self._ask, self._deliver):
+            for turn in (self._understand, self._ask, self._deliver, self._write_profiles):
                 group.create_task(self._repeat(turn))
             group.create_task(self._end_when_idle())
         await self._deliverer.finish()
+        await self._profiles.finish()
 
     async def _repeat(self, turn: Turn) -> None:
         woken = asyncio.Event()
@@ -79,7 +89,7 @@ class Run:
     async def _end_when_idle(self) -> None:
         while not self._ended.is_set():
             idle = time.monotonic() - self._active_at
-            if idle > LINGER_SECONDS and not self._deliverer.in_flight:
+            if idle > LINGER_SECONDS and not (self._deliverer.in_flight or self._profiles.in_flight):
                 self.end()
             try:
                 async with asyncio.timeout(LINGER_SECONDS / 5):
@@ -96,6 +106,9 @@ class Run:
 
     async def _deliver(self) -> float | None:
         return await self._deliverer.turn(on_progress=self.wake)
+
+    async def _write_profiles(self) -> float | None:
+        return await self._profiles.turn(on_progress=self.wake)
 
     async def _ask(self) -> float | None:
         connection_id = self._joined.connection.id

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,7 +14,8 @@ from kustomer_klaviyo.facts import (
     SatisfactionAnswered,
 )
 from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.klaviyo.express import ExpressOptions, express
+from kustomer_klaviyo.flow.rules import Rules
+from kustomer_klaviyo.klaviyo.express import express
 from kustomer_klaviyo.kustomer.interpret import SAME_CLOSING
 from kustomer_klaviyo.store.deliveries import NewDelivery, Restated, State, Told
 from kustomer_klaviyo.store.lookups import Kind, Question
@@ -37,15 +37,6 @@ IMPORTED = "imported: the conversation was imported into Kustomer (option import
 
 HINT_DELAY_SECONDS = 60.0
 """A survey's answer is mirrored on the customer at once; its own webhook is given this long to arrive."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a connection's settings mean for telling."""
-
-    options: ConnectionOptions
-    express: ExpressOptions
-    horizon: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +69,8 @@ def standing(fact: Fact, person: Identifiers | None, rules: Rules) -> Standing:
         return Standing(State.UNIDENTIFIED, LOOKING_UP)
     if person.gone:
         return Standing(State.FAILED, GONE)
+    if person.left_out is not None:
+        return Standing(State.SKIPPED, person.left_out)
     if person.email is None and person.phone is None:
         return Standing(State.UNIDENTIFIED, NO_IDENTIFIER)
     call = express(
@@ -107,6 +100,8 @@ class Telling:
     new: dict[str, NewDelivery] = field(default_factory=dict)
     released: dict[str, Restated] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    """The facts of ``new``."""
 
     def tell(self, fact: Fact, event_id: str) -> str:
         """Take a fact in; returns in a few words what became of it."""
@@ -154,6 +149,7 @@ class Telling:
     def _add(self, fact: Fact, event_id: str) -> None:
         owed = standing(fact, self._person(fact), self.rules)
         self._ask(fact, owed)
+        self.facts.append(fact)
         self.new[fact.key] = NewDelivery(
             key=fact.key,
             kind=KIND_OF[type(fact)],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import psycopg
 import structlog
 from psycopg import AsyncConnection
@@ -10,10 +11,13 @@ from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.identity import identify
-from kustomer_klaviyo.flow.telling import Telling, standing, unpack
+from kustomer_klaviyo.flow.keeping import keep_people
+from kustomer_klaviyo.flow.owing import owe_profiles, told_by
+from kustomer_klaviyo.flow.telling import Telling
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.wire import MalformedJSON, decode_webhook
-from kustomer_klaviyo.store import deliveries, inbox, lookups, people
+from kustomer_klaviyo.store import conversations, deliveries, inbox, lookups, people
+from kustomer_klaviyo.store.conversations import Seen
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.inbox import Reading, WaitingEvent
 
@@ -61,12 +65,34 @@ async def _one_by_one(database: Database, joined: Joined, events: Sequence[Waiti
 async def _understand(database: Database, joined: Joined, events: Sequence[WaitingEvent]) -> Understood:
     statements = [(event.event_id, _read(event)) for event in events]
     async with database.transaction() as connection:
-        await absorb_people(connection, joined, [statement for _, statement in statements])
-        telling = await _start_telling(connection, joined, [statement for _, statement in statements])
+        seen = [statement for _, statement in statements]
+        concerned = await absorb_people(connection, joined, seen)
+        concerned |= await _absorb_conversations(connection, joined, seen)
+        telling = await _start_telling(connection, joined, seen)
         readings = [Reading(event_id, _tell(telling, event_id, statement)) for event_id, statement in statements]
+        causes = {statement.customer_id: event_id for event_id, statement in statements if statement.customer_id}
+        await owe_profiles(connection, joined, concerned, told=told_by(telling), causes=causes)
         await _owe(connection, joined.connection.id, telling)
         await inbox.mark_understood(connection, joined.connection.id, readings)
     return Understood(len(events), len(telling.new) + len(telling.released))
+
+
+async def _absorb_conversations(
+    connection: AsyncConnection[DictRow], joined: Joined, statements: Sequence[Statement]
+) -> set[str]:
+    """Keep which conversations are open; returns the customers whom that concerns."""
+    found = [
+        Seen(
+            one.conversation.id,
+            one.conversation.customer_id,
+            one.conversation.rev,
+            one.fingerprint,
+            msgspec.to_builtins(one),
+        )
+        for statement in statements
+        if (one := statement.seen) is not None
+    ]
+    return await conversations.save(connection, joined.connection.id, found) if found else set()
 
 
 def _read(event: WaitingEvent) -> Statement:
@@ -79,11 +105,11 @@ def _read(event: WaitingEvent) -> Statement:
 async def _start_telling(
     connection: AsyncConnection[DictRow], joined: Joined, statements: Sequence[Statement]
 ) -> Telling:
-    conversations = {fact.conversation.id for statement in statements for fact in statement.facts}
-    conversations |= {statement.hint.conversation_id for statement in statements if statement.hint is not None}
+    concerned = {fact.conversation.id for statement in statements for fact in statement.facts}
+    concerned |= {statement.hint.conversation_id for statement in statements if statement.hint is not None}
     customers = {statement.customer_id for statement in statements if statement.facts and statement.customer_id}
     connection_id = joined.connection.id
-    told = await deliveries.told_of(connection, connection_id, sorted(conversations)) if conversations else {}
+    told = await deliveries.told_of(connection, connection_id, sorted(concerned)) if concerned else {}
     known = await people.identified(connection, connection_id, sorted(customers)) if customers else {}
     return Telling(joined.rules, told, known)
 
@@ -106,26 +132,11 @@ async def _owe(connection: AsyncConnection[DictRow], connection_id: str, telling
         await lookups.ask(connection, connection_id, list(telling.questions.values()))
 
 
-async def absorb_people(connection: AsyncConnection[DictRow], joined: Joined, statements: Sequence[Statement]) -> None:
-    """Keep who the customers are, and let go on what waited for an identifier of theirs."""
+async def absorb_people(
+    connection: AsyncConnection[DictRow], joined: Joined, statements: Sequence[Statement]
+) -> set[str]:
+    """Keep who the customers are, and let go on what waited for an identifier of theirs; returns who changed."""
     seen = [statement.person for statement in statements if statement.person is not None]
-    if seen:
-        found = [identify(person, country=joined.options.default_country) for person in seen]
-        await keep_people(connection, joined, found)
-
-
-async def keep_people(connection: AsyncConnection[DictRow], joined: Joined, found: Sequence[people.Person]) -> None:
-    """Save customers, and restate every delivery that waited to know them."""
-    connection_id = joined.connection.id
-    changed = await people.save(connection, connection_id, found)
-    if not changed:
-        return
-    rows = await deliveries.unidentified_of(connection, connection_id, sorted(changed))
-    if not rows:
-        return
-    known = await people.identified(connection, connection_id, sorted(changed))
-    news = []
-    for row in rows:
-        owed = standing(unpack(row["kind"], row["fact"]), known.get(row["subject"]), joined.rules)
-        news.append(deliveries.Restated(row["key"], owed.state, owed.reason, owed.identifier, owed.call))
-    await deliveries.restate(connection, connection_id, news)
+    if not seen:
+        return set()
+    return await keep_people(connection, joined, [identify(person, joined.rules) for person in seen])

@@ -40,7 +40,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
         return LockedOut(status, detail, request_id)
     if status in ADDRESS_OR_REVISION:
         return LockedOut(status, f"the API address or revision is not served: {detail}", request_id)
-    return Refused(status, detail, request_id, _pointer(problems))
+    return Refused(status, detail, request_id, _pointer(problems), _duplicate(problems))
 
 
 def _note(headers: Mapping[str, str]) -> str | None:
@@ -64,6 +64,14 @@ def _pointer(problems: list[Problem]) -> str | None:
         pointer = problem.source.get("pointer") if isinstance(problem.source, dict) else None
         if isinstance(pointer, str):
             return pointer
+    return None
+
+
+def _duplicate(problems: list[Problem]) -> str | None:
+    for problem in problems:
+        found = problem.meta.get("duplicate_profile_id") if isinstance(problem.meta, dict) else None
+        if isinstance(found, str):
+            return found
     return None
 
 

@@ -1,6 +1,8 @@
 """Asks Klaviyo's API. Thin: it sends bytes and hands answers to ``classify``."""
 
 import time
+from collections.abc import Sequence
+from urllib.parse import quote
 
 import aiohttp
 
@@ -8,6 +10,14 @@ from kustomer_klaviyo import __version__
 from kustomer_klaviyo.klaviyo.answers import classify
 from kustomer_klaviyo.klaviyo.batches import Batch
 from kustomer_klaviyo.klaviyo.express import EventCall
+from kustomer_klaviyo.klaviyo.profile_wire import (
+    encode_erasure,
+    encode_merge,
+    encode_profile,
+    join_profiles,
+    quoted,
+)
+from kustomer_klaviyo.klaviyo.profiles import ProfileCall
 from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event, limits
 from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable
 from kustomer_klaviyo.throttle import Limits, Windows
@@ -20,7 +30,7 @@ LARGEST_ANSWER = 1_000_000
 LONGEST_HOLD = 60.0
 """Seconds an endpoint is held for a 429: its longest window. A longer wish is the delivery loop's to weigh."""
 
-TIER_M, TIER_XL = Limits(10, 150), Limits(350, 3500)
+TIER_S, TIER_M, TIER_L, TIER_XL = Limits(3, 60), Limits(10, 150), Limits(75, 750), Limits(350, 3500)
 """Limits of the endpoints we use, until an answer's headers tell others."""
 
 ACCOUNT = "/api/accounts?fields[account]=public_api_key,timezone,preferred_currency,locale,test_account"
@@ -49,6 +59,14 @@ class KlaviyoClient:
         }
         self.event_windows = Windows(TIER_XL)
         self.bulk_windows = Windows(TIER_M)
+        self.profile_import_windows = Windows(TIER_L)
+        self.profile_patch_windows = Windows(TIER_L)
+        self.profile_read_windows = Windows(TIER_L)
+        self.profile_merge_windows = Windows(TIER_M)
+        self.bulk_import_windows = Windows(TIER_M)
+        self.bulk_import_read_windows = Windows(TIER_M)
+        self.import_errors_windows = Windows(TIER_M)
+        self.erasure_windows = Windows(TIER_S)
         self.account_id: str | None = None
         """The site ID of the account, as the last answer named it."""
 
@@ -59,6 +77,47 @@ class KlaviyoClient:
     async def create_events(self, batch: Batch) -> Outcome:
         """Create many events; Klaviyo takes all of them or none."""
         return await self._call("POST", "/api/event-bulk-create-jobs", batch.body(), self.bulk_windows)
+
+    async def import_profile(self, call: ProfileCall) -> Outcome:
+        """Create or update a profile."""
+        return await self._call("POST", "/api/profile-import", encode_profile(call), self.profile_import_windows)
+
+    async def patch_profile(self, profile_id: str, call: ProfileCall) -> Outcome:
+        """Change a profile that is known by its id, its address and number included."""
+        path = f"/api/profiles/{quote(profile_id, safe='')}"
+        return await self._call("PATCH", path, encode_profile(call, profile_id), self.profile_patch_windows)
+
+    async def find_profile(self, field: str, value: str) -> Outcome:
+        """Read the profile that has an ``email`` or ``phone_number``."""
+        wanted = quote(f"equals({field},{quoted(value)})", safe="")
+        path = f"/api/profiles?filter={wanted}&fields[profile]=email,phone_number&page[size]=1"
+        return await self._call("GET", path, None, self.profile_read_windows)
+
+    async def merge_profiles(self, *, into: str, source: str) -> Outcome:
+        """Merge one profile into another, for good; the source is deleted, in Klaviyo's own time."""
+        body = encode_merge(into, source)
+        return await self._call("POST", "/api/profile-merge", body, self.profile_merge_windows)
+
+    async def erase_profile(self, field: str, value: str) -> Outcome:
+        """Have Klaviyo delete all it holds of the person with an ``email`` or ``phone_number``, for good."""
+        body = encode_erasure(field, value)
+        return await self._call("POST", "/api/data-privacy-deletion-jobs", body, self.erasure_windows)
+
+    async def import_profiles(self, entries: Sequence[bytes]) -> Outcome:
+        """Begin an import of many profiles; its end is to be asked for."""
+        body = join_profiles(entries)
+        return await self._call("POST", "/api/profile-bulk-import-jobs", body, self.bulk_import_windows)
+
+    async def profile_import(self, import_id: str) -> Outcome:
+        """Ask how an import fares."""
+        path = f"/api/profile-bulk-import-jobs/{quote(import_id, safe='')}"
+        return await self._call("GET", path, None, self.bulk_import_read_windows)
+
+    async def import_errors(self, import_id: str, cursor: str | None = None) -> Outcome:
+        """Read what an import could not import, a page at a time."""
+        path = f"/api/profile-bulk-import-jobs/{quote(import_id, safe='')}/import-errors?page[size]=100"
+        path += f"&page[cursor]={quote(cursor, safe='')}" if cursor else ""
+        return await self._call("GET", path, None, self.import_errors_windows)
 
     async def account(self) -> Outcome:
         """Read the account that the key belongs to, without its address."""

@@ -89,17 +89,19 @@ def _channel(conversation: Conversation) -> dict[str, Property]:
     return {"conversationChannel": conversation.channel} if conversation.channel else {}
 
 
+def verdict(answer: SatisfactionAnswered) -> tuple[int | float | None, int | None]:
+    """Return the rating, and the score that follows from it; the vendor's own score where there is no rating."""
+    rating = answer.rating
+    if rating is None or not math.isfinite(rating):
+        return None, answer.score
+    return int(rating) if rating.is_integer() else rating, int(rating >= GOOD_RATING)
+
+
 def _verdict(answer: SatisfactionAnswered) -> dict[str, Property]:
     """Return rating and score; ``scoreText`` besides, because Klaviyo drops the number 0 from event properties."""
-    verdict: dict[str, Property] = {}
-    score, rating = answer.score, answer.rating
-    if rating is not None and math.isfinite(rating):
-        score = int(rating >= GOOD_RATING)
-        if rating:
-            verdict["rating"] = int(rating) if rating.is_integer() else rating
-    if score is not None:
-        verdict |= {"score": score, "scoreText": str(score)}
-    return verdict
+    rating, score = verdict(answer)
+    properties: dict[str, Property] = {"rating": rating} if rating else {}
+    return properties if score is None else properties | {"score": score, "scoreText": str(score)}
 
 
 def unique_id(key: str) -> str:

@@ -37,6 +37,7 @@ class Problem(msgspec.Struct):
     detail: Any = None
     source: Any = None
     id: Any = None
+    meta: Any = None
 
 
 class _Problems(msgspec.Struct):

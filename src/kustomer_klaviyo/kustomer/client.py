@@ -14,6 +14,9 @@ from kustomer_klaviyo.transport import read_bounded
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)
 LARGEST_ANSWER = 5_000_000
+SEARCHES_PER_MINUTE = 50
+"""Half of what all integrations of an organisation share
+(developer.kustomer.com/docs/concepts/rate-limits)."""
 
 
 class KustomerClient:
@@ -26,6 +29,7 @@ class KustomerClient:
         self._base_url = base_url.rstrip("/")
         self._key = key
         self.windows = Windows(Limits(burst=None, steady=requests_per_minute), headroom=1.0)
+        self.search_windows = Windows(Limits(burst=None, steady=min(SEARCHES_PER_MINUTE, requests_per_minute)))
 
     async def customer(self, customer_id: str) -> Outcome:
         """Read a customer."""
@@ -34,6 +38,25 @@ class KustomerClient:
     async def conversation(self, conversation_id: str) -> Outcome:
         """Read a conversation."""
         return await self._call("GET", f"/v1/conversations/{conversation_id}")
+
+    async def merges(self, customer_id: str) -> Outcome:
+        """Read the merges that a customer was part of."""
+        return await self._call("GET", f"/v1/customers/{customer_id}/merges")
+
+    async def search_customers(self, *, updated_since: str, page: int, page_size: int) -> Outcome:
+        """Find customers updated since a time, the deleted ones among them, the oldest update first."""
+        body = {
+            "queryContext": "customer",
+            "and": [{"customer_updated_at": {"gte": updated_since}}],
+            "sort": [{"customer_updated_at": "asc"}],
+            "includeDeleted": True,
+        }
+        await _turn(self.search_windows)
+        return await self._call("POST", f"/v1/customers/search?page={page}&pageSize={page_size}", body)
+
+    async def customer_metadata(self) -> Outcome:
+        """Read the definitions of the customers' attributes, the organisation's own among them."""
+        return await self._call("GET", "/v1/metadata/customer")
 
     async def organisation(self) -> Outcome:
         """Read the organisation that the key belongs to."""
@@ -57,7 +80,7 @@ class KustomerClient:
         return await self._call("DELETE", f"/v1/outbound-webhooks/{webhook_id}")
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Outcome:
-        await self._wait_for_turn()
+        await _turn(self.windows)
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -75,7 +98,8 @@ class KustomerClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unreachable(f"{type(error).__name__} from Kustomer")
 
-    async def _wait_for_turn(self) -> None:
-        while (wait := self.windows.wait(time.monotonic())) > 0:
-            await asyncio.sleep(wait)
-        self.windows.took(time.monotonic())
+
+async def _turn(windows: Windows) -> None:
+    while (wait := windows.wait(time.monotonic())) > 0:
+        await asyncio.sleep(wait)
+    windows.took(time.monotonic())

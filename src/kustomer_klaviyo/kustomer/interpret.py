@@ -15,11 +15,14 @@ from kustomer_klaviyo.facts import (
     ConversationClosed,
     ConversationHinted,
     ConversationOpened,
+    ConversationSeen,
+    Counted,
     Fact,
     PersonSeen,
     SatisfactionAnswered,
 )
 from kustomer_klaviyo.kustomer.wire import (
+    PROFILE_ATTRIBUTES,
     Attributes,
     Envelope,
     Relationships,
@@ -32,6 +35,7 @@ from kustomer_klaviyo.kustomer.wire import (
     as_text,
     as_time,
     changed,
+    is_masked,
     related_id,
 )
 
@@ -41,6 +45,9 @@ Kustomer's own workers write a conversation milliseconds after one another."""
 
 ANSWERED = ("rated", "commented")
 """Survey states that hold an answer (help.kustomer.com/en_us/view-satisfaction-surveys-S1_kAtucU)."""
+
+OPEN = ("open", "snoozed")
+"""The states of a conversation that is not done (developer.kustomer.com/docs/concepts/conversations-and-messages)."""
 
 WANTED_EVENTS = (
     "kustomer.conversation.create",
@@ -55,6 +62,7 @@ class Statement(msgspec.Struct, frozen=True):
     """All that one event tells."""
 
     facts: tuple[Fact, ...] = ()
+    seen: ConversationSeen | None = None
     person: PersonSeen | None = None
     hint: ConversationHinted | None = None
     conversation_id: str | None = None
@@ -100,6 +108,7 @@ def _state_conversation(resource: Resource, conversation_id: str, event: Envelop
         facts.append(answer)
     return Statement(
         facts=tuple(facts),
+        seen=_seen(attributes, conversation, seen_at),
         conversation_id=conversation_id,
         customer_id=conversation.customer_id,
         rev=conversation.rev,
@@ -118,6 +127,17 @@ def _conversation(attributes: Attributes, relationships: Relationships | None, c
         spam=attributes.spam is True,
         imported=as_time(attributes.imported_at) is not None,
     )
+
+
+def _seen(attributes: Attributes, conversation: Conversation, seen_at: datetime) -> ConversationSeen | None:
+    """State whether the conversation is open; a status not known to us says nothing."""
+    if attributes.status not in (*OPEN, "done"):
+        return None
+    is_open = attributes.status != "done"
+    turned = as_time(as_object(attributes.modification_history).get("statusAt"))
+    done = None if is_open else as_time(as_object(attributes.last_done).get("createdAt"))
+    opened_at = as_time(attributes.created_at) or seen_at
+    return ConversationSeen(conversation, is_open, turned or done or opened_at, opened_at)
 
 
 def _channel(attributes: Attributes) -> str | None:
@@ -200,9 +220,29 @@ def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -
         rev=as_rev(attributes.rev),
         emails=_own(attributes.emails, attributes.shared_emails, "email"),
         phones=_own(attributes.phones, attributes.shared_phones, "phone"),
+        attributes={
+            name: value
+            for name, field in PROFILE_ATTRIBUTES.items()
+            if (value := getattr(attributes, field)) is not None
+        },
+        counted=_counted(attributes, seen_at),
+        gone=attributes.deleted is True,
+        masked=tuple(
+            field
+            for field, listed in (("email", attributes.emails), ("phone", attributes.phones))
+            if is_masked(listed) or any(is_masked(as_object(entry).get(field)) for entry in as_list(listed))
+        ),
     )
     hint = _hint(as_object(as_object(attributes.satisfaction_level).get("lastSatisfaction")), seen_at)
     return Statement(person=person, hint=hint, customer_id=customer_id, rev=person.rev)
+
+
+def _counted(attributes: Attributes, seen_at: datetime) -> Counted | None:
+    counts = as_object(attributes.conversation_counts)
+    numbers = [as_number(counts[state]) for state in OPEN if state in counts]
+    if not numbers or None in numbers:
+        return None
+    return Counted(max(0, int(sum(filter(None, numbers)))), as_time(attributes.updated_at) or seen_at)
 
 
 def _own(listed: Any, shared: Any, field: str) -> tuple[Contact, ...]:

@@ -44,6 +44,35 @@ class Attributes(msgspec.Struct, rename="camel"):
     shared_emails: Any = None
     phones: Any = None
     shared_phones: Any = None
+    first_name: Any = None
+    last_name: Any = None
+    username: Any = None
+    company_name: Any = None
+    avatar_url: Any = None
+    external_id: Any = None
+    locale: Any = None
+    time_zone: Any = None
+    default_lang: Any = None
+    birthday_at: Any = None
+    gender: Any = None
+    signed_up_at: Any = None
+    tags: Any = None
+    locations: Any = None
+    recent_location: Any = None
+    custom: Any = None
+    conversation_counts: Any = None
+    deleted: Any = None
+
+
+PROFILE_ATTRIBUTES = {
+    "name": "name", "firstName": "first_name", "lastName": "last_name", "username": "username",
+    "companyName": "company_name", "avatarUrl": "avatar_url", "externalId": "external_id", "locale": "locale",
+    "timeZone": "time_zone", "defaultLang": "default_lang", "birthdayAt": "birthday_at", "gender": "gender",
+    "signedUpAt": "signed_up_at", "createdAt": "created_at", "tags": "tags", "locations": "locations",
+    "recentLocation": "recent_location", "custom": "custom",
+}  # fmt: skip
+"""A customer's attributes that may be mapped: Kustomer's names, and what they are called here. ``displayName`` is not
+among them: Kustomer invents it."""
 
 
 class Relationships(msgspec.Struct):
@@ -171,6 +200,14 @@ def as_list(value: Any) -> list[Any]:
 def as_id(value: Any) -> str | None:
     """Return an identifier that is safe in keys, links and look-ups; None for anything else."""
     return value if isinstance(value, str) and _ID.match(value) else None
+
+
+def is_masked(value: Any) -> bool:
+    """Say whether a value is hidden from the API key.
+
+    See developer.kustomer.com/kustomer-apps-platform/docs/data-masking
+    """
+    return value == MASK or (isinstance(value, dict) and value.get("isMasked") is True)
 
 
 def as_text(value: Any) -> str | None:

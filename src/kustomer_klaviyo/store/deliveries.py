@@ -31,9 +31,9 @@ class State(StrEnum):
 ADD = """
 -- A key already told is refused.
 INSERT INTO deliveries (connection_id, key, kind, subject, conversation_id, occurred_at, rev, state, reason, identifier,
-                        event_id, fact, call)
+                        event_id, fact, call, first)
 SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::text[],
-                         %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[])
+                         %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[])
 ON CONFLICT (connection_id, key) DO NOTHING
 """
 
@@ -50,15 +50,20 @@ WHERE connection_id = %s AND conversation_id = ANY(%s::text[])
 """
 
 UNIDENTIFIED_OF = """
--- What waits for an identifier of these customers.
+-- What waits for an identifier of these customers, or of those who became part of them.
 SELECT key, kind, subject, fact FROM deliveries
-WHERE connection_id = %s AND state = 'unidentified' AND subject = ANY(%s::text[]) ORDER BY seq FOR UPDATE
+WHERE connection_id = %(connection)s AND kind <> 'profile'
+  AND (state = 'unidentified' OR (state = 'failed' AND reason = %(gone)s))
+  AND (subject = ANY(%(subjects)s::text[]) OR subject IN (
+    SELECT customer_id FROM people WHERE connection_id = %(connection)s AND merged_into = ANY(%(subjects)s::text[])))
+ORDER BY seq FOR UPDATE
 """
 
 FAILED = """
 -- What was set aside and could be sent again: a conversation without a customer cannot.
 SELECT key, kind, subject, fact FROM deliveries
-WHERE connection_id = %s AND state = 'failed' AND subject <> '' AND (%s::text IS NULL OR key = %s)
+WHERE connection_id = %s AND state = 'failed' AND subject <> '' AND kind <> 'profile'
+  AND (%s::text IS NULL OR key = %s)
 ORDER BY seq LIMIT %s FOR UPDATE
 """
 
@@ -73,31 +78,66 @@ FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jso
 WHERE deliveries.connection_id = %s AND deliveries.key = news.key
 """
 
-DUE = """
--- What may be sent now: due, and nothing earlier of the same customer is still waiting for its time.
-SELECT key, seq, subject, attempts, first_attempt_at, call FROM deliveries AS due
-WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now()
+FAILED_PROFILES = """
+-- Profile writes that were set aside; a newer one takes their place.
+UPDATE deliveries SET state = 'skipped', reason = 'superseded: the whole profile is written anew', settled_at = now()
+WHERE connection_id = %s AND state = 'failed' AND kind = 'profile' AND (%s::text IS NULL OR key = %s)
+RETURNING subject
+"""
+
+SUPPORT = """
+-- What was told of some customers, for the state of their support.
+SELECT subject, max(occurred_at) FILTER (WHERE kind = 'opened') AS created_at,
+       max(occurred_at) FILTER (WHERE kind = 'closed') AS done_at,
+       (array_agg(fact ORDER BY occurred_at DESC) FILTER (WHERE kind = 'satisfaction'))[1] AS answer,
+       count(fact ->> 'rating') FILTER (WHERE kind = 'satisfaction') AS ratings,
+       coalesce(sum((fact ->> 'rating')::float8) FILTER (WHERE kind = 'satisfaction'), 0) AS ratings_sum
+FROM deliveries
+WHERE connection_id = %s AND subject = ANY(%s::text[]) AND kind IN ('opened', 'closed', 'satisfaction')
+  AND state <> 'skipped'
+GROUP BY subject
+"""
+
+DUE_EVENTS = """
+-- Events that may be sent now: due, and nothing earlier of the same customer still waits for its time; nor does a
+-- profile write, unless Klaviyo has been importing it for so long that events no longer wait for it.
+SELECT key, subject, attempts, first_attempt_at, call FROM deliveries AS due
+WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind <> 'profile'
   AND NOT EXISTS (
     SELECT FROM deliveries AS earlier
     WHERE earlier.connection_id = %(connection)s AND earlier.state = 'waiting' AND earlier.subject = due.subject
-      AND earlier.seq < due.seq AND earlier.due_at > now())
+      AND (earlier.seq < due.seq OR earlier.first)
+      AND (earlier.due_at > now() OR (earlier.kind = 'profile' AND earlier.import IS NULL)))
+ORDER BY seq LIMIT %(limit)s
+"""
+
+DUE_PROFILES = """
+-- Profile writes that may go now: due, and none of the same customer is waiting for its time or under way.
+SELECT key, subject, attempts, first_attempt_at, call, klaviyo_id
+FROM deliveries AS due LEFT JOIN people ON people.connection_id = due.connection_id AND customer_id = subject
+WHERE due.connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind = 'profile'
+  AND import IS NULL AND NOT EXISTS (
+    SELECT FROM deliveries AS earlier
+    WHERE earlier.connection_id = %(connection)s AND earlier.state = 'waiting' AND earlier.subject = due.subject
+      AND earlier.kind = 'profile' AND earlier.seq < due.seq
+      AND (earlier.due_at > now() OR earlier.import IS NOT NULL))
 ORDER BY seq LIMIT %(limit)s
 """
 
 SETTLE = """
 -- The end of an attempt.
 UPDATE deliveries SET state = news.state, reason = news.reason, due_at = coalesce(news.due_at, deliveries.due_at),
-    attempts = attempts + 1, first_attempt_at = coalesce(first_attempt_at, now()), answer_status = news.status,
-    answer_request_id = news.request_id, answer_detail = news.detail,
-    settled_at = CASE WHEN news.state IN ('delivered', 'failed') THEN now() END
+    attempts = attempts + 1, first_attempt_at = coalesce(first_attempt_at, now()), import = NULL,
+    answer_status = news.status, answer_request_id = news.request_id, answer_detail = news.detail,
+    settled_at = CASE WHEN news.state IN ('delivered', 'failed', 'skipped') THEN now() END
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::text[], %s::text[])
      AS news (key, state, reason, due_at, status, request_id, detail)
 WHERE deliveries.connection_id = %s AND deliveries.key = news.key AND deliveries.state = 'waiting'
 """
 
 NEXT_DUE = """
--- When the next waiting delivery is due.
-SELECT min(due_at) AS due_at FROM deliveries WHERE connection_id = %s AND state = 'waiting'
+-- When the next waiting delivery is due, of those that were not due at the given time.
+SELECT min(due_at) AS due_at FROM deliveries WHERE connection_id = %s AND state = 'waiting' AND due_at > %s
 """
 
 EXPIRE = """
@@ -111,6 +151,12 @@ PURGE = """
 -- Keys settled long before the horizon are no longer needed to refuse a second telling.
 DELETE FROM deliveries WHERE connection_id = %s AND state IN ('delivered', 'skipped')
   AND greatest(occurred_at, created_at) < now() - make_interval(days => %s)
+"""
+
+PURGE_PROFILES = """
+-- Profile writes refuse no second telling, so that they need not be kept as long.
+DELETE FROM deliveries WHERE connection_id = %s AND kind = 'profile' AND state IN ('delivered', 'skipped')
+  AND created_at < now() - make_interval(days => %s)
 """
 
 
@@ -130,6 +176,8 @@ class NewDelivery:
     reason: str | None = None
     identifier: str | None = None
     call: dict[str, Any] | None = None
+    first: bool = False
+    """Goes before everything else of the same customer: it makes their profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +213,8 @@ class DueDelivery:
     attempts: int
     first_attempt_at: datetime | None
     call: dict[str, Any]
+    klaviyo_id: str | None = None
+    """For a profile write: under which id Klaviyo keeps the person, where we know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +246,7 @@ async def add(connection: AsyncConnection[DictRow], connection_id: str, news: Se
         [new.event_id for new in news],
         [Jsonb(new.fact) for new in news],
         [_json(new.call) for new in news],
+        [new.first for new in news],
     )
     await connection.execute(ADD, (connection_id, *columns))
 
@@ -219,10 +270,14 @@ async def told_of(
 
 
 async def unidentified_of(
-    connection: AsyncConnection[DictRow], connection_id: str, subjects: Sequence[str]
+    connection: AsyncConnection[DictRow], connection_id: str, subjects: Sequence[str], *, gone: str
 ) -> list[DictRow]:
-    """Return key, kind, subject and fact of all that waits for an identifier of these customers."""
-    return await (await connection.execute(UNIDENTIFIED_OF, (connection_id, list(subjects)))).fetchall()
+    """Return key, kind, subject and fact of all that waits for an identifier of these customers.
+
+    So does what was set aside for the reason ``gone``.
+    """
+    params = {"connection": connection_id, "subjects": list(subjects), "gone": gone}
+    return await (await connection.execute(UNIDENTIFIED_OF, params)).fetchall()
 
 
 async def failed(
@@ -245,12 +300,32 @@ async def restate(connection: AsyncConnection[DictRow], connection_id: str, news
     await connection.execute(RESTATE, (*columns, connection_id))
 
 
-async def due(database: Database, connection_id: str, limit: int) -> list[DueDelivery]:
-    """Return what may be sent now, the oldest first."""
-    rows = await database.fetch(DUE, {"connection": connection_id, "limit": limit})
-    return [
-        DueDelivery(row["key"], row["subject"], row["attempts"], row["first_attempt_at"], row["call"]) for row in rows
-    ]
+async def failed_profiles(connection: AsyncConnection[DictRow], connection_id: str, key: str | None) -> list[str]:
+    """Give up profile writes that were set aside, one or all, for newer ones; returns whose they were."""
+    rows = await (await connection.execute(FAILED_PROFILES, (connection_id, key, key))).fetchall()
+    return sorted({row["subject"] for row in rows})
+
+
+async def support(
+    connection: AsyncConnection[DictRow], connection_id: str, subjects: Sequence[str]
+) -> dict[str, DictRow]:
+    """Return what was told of customers: created_at, done_at, the last answer's fact, ratings and ratings_sum."""
+    rows = await (await connection.execute(SUPPORT, (connection_id, list(subjects)))).fetchall()
+    return {row.pop("subject"): row for row in rows}
+
+
+async def due_events(database: Database, connection_id: str, limit: int) -> list[DueDelivery]:
+    """Return the events that may be sent now, the oldest first."""
+    return [DueDelivery(**row) for row in await database.fetch(DUE_EVENTS, _due(connection_id, limit))]
+
+
+async def due_profiles(database: Database, connection_id: str, limit: int) -> list[DueDelivery]:
+    """Return the profile writes that may go now, the oldest first."""
+    return [DueDelivery(**row) for row in await database.fetch(DUE_PROFILES, _due(connection_id, limit))]
+
+
+def _due(connection_id: str, limit: int) -> dict[str, Any]:
+    return {"connection": connection_id, "limit": limit}
 
 
 async def settle(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[Settled]) -> None:
@@ -267,9 +342,9 @@ async def settle(connection: AsyncConnection[DictRow], connection_id: str, news:
     await connection.execute(SETTLE, (*columns, connection_id))
 
 
-async def next_due(database: Database, connection_id: str) -> datetime | None:
-    """Return when the next waiting delivery is due; None when nothing waits."""
-    rows = await database.fetch(NEXT_DUE, (connection_id,))
+async def next_due(database: Database, connection_id: str, *, after: datetime) -> datetime | None:
+    """Return when the next delivery becomes due after the given time; None when none does."""
+    rows = await database.fetch(NEXT_DUE, (connection_id, after))
     due_at: datetime | None = rows[0]["due_at"]
     return due_at
 
@@ -282,6 +357,11 @@ async def expire_unidentified(database: Database, connection_id: str, *, days: i
 async def purge(database: Database, connection_id: str, *, days: int) -> int:
     """Forget what was settled long ago; returns how many."""
     return await database.execute(PURGE, (connection_id, days))
+
+
+async def purge_profiles(database: Database, connection_id: str, *, days: int) -> int:
+    """Forget profile writes settled a while ago; returns how many."""
+    return await database.execute(PURGE_PROFILES, (connection_id, days))
 
 
 def _json(document: dict[str, Any] | None) -> Jsonb | None:

@@ -29,7 +29,10 @@ WHERE EXISTS (SELECT FROM inbox WHERE inbox.connection_id = lane.connection_id A
    OR EXISTS (SELECT FROM lookups WHERE lookups.connection_id = lane.connection_id AND lookups.due_at <= now())
    OR (coalesce(lane.wait_until, '-infinity') <= now() AND EXISTS (
         SELECT FROM deliveries AS d
-        WHERE d.connection_id = lane.connection_id AND d.state = 'waiting' AND d.due_at <= now()))
+        WHERE d.connection_id = lane.connection_id AND d.state = 'waiting' AND d.due_at <= now()
+          AND d.import IS NULL))
+   OR (coalesce(lane.wait_until, '-infinity') <= now() AND EXISTS (
+        SELECT FROM imports WHERE imports.connection_id = lane.connection_id AND imports.poll_at <= now()))
 """
 
 NOTED_AGAIN_AFTER = timedelta(seconds=1)

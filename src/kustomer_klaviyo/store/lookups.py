@@ -16,6 +16,10 @@ class Kind(StrEnum):
 
     CUSTOMER = "customer"
     CONVERSATION = "conversation"
+    MERGE = "merge"
+    """What became of a customer who is gone."""
+    SWEEP = "sweep"
+    """Which customers were deleted lately; asked again and again."""
 
 
 ASK = """
@@ -37,6 +41,11 @@ FROM lookups WHERE connection_id = %s AND due_at <= now() ORDER BY due_at LIMIT 
 LATER = """
 -- No answer yet.
 UPDATE lookups SET tries = tries + 1, due_at = %s, note = %s WHERE connection_id = %s AND kind = %s AND id = %s
+"""
+
+AGAIN = """
+-- A question that is asked for ever is asked next at the given time.
+UPDATE lookups SET tries = 0, due_at = %s, note = NULL WHERE connection_id = %s AND kind = %s AND id = %s
 """
 
 ANSWERED = "DELETE FROM lookups WHERE connection_id = %s AND kind = %s AND id = %s"
@@ -86,6 +95,13 @@ async def answered(connection: AsyncConnection[DictRow], connection_id: str, que
 async def later(database: Database, connection_id: str, question: DueQuestion, *, due_at: datetime, note: str) -> None:
     """Ask again at the given time."""
     await database.execute(LATER, (due_at, note, connection_id, question.kind, question.id))
+
+
+async def again(
+    connection: AsyncConnection[DictRow], connection_id: str, question: DueQuestion, *, due_at: datetime
+) -> None:
+    """Ask a question anew at the given time, though it was answered."""
+    await connection.execute(AGAIN, (due_at, connection_id, question.kind, question.id))
 
 
 async def next_due(database: Database, connection_id: str) -> datetime | None:

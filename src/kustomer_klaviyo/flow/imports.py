@@ -1,0 +1,223 @@
+"""Bulk imports of profiles: begun, asked about until they end, and each error brought back to its customer.
+
+How imports work: developers.klaviyo.com/en/docs/use_klaviyos_bulk_profile_import_api
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from kustomer_klaviyo.flow.sender import Sender
+from kustomer_klaviyo.flow.settling import Settler
+from kustomer_klaviyo.klaviyo.profile_wire import (
+    IMPORT_END,
+    IMPORT_START,
+    MOST_BYTES,
+    MOST_PROFILES,
+    ImportFault,
+    encode_entry,
+    read_faults,
+    read_id,
+    read_standing,
+)
+from kustomer_klaviyo.klaviyo.profiles import ProfileCall
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
+from kustomer_klaviyo.store import deliveries, imports
+from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
+from kustomer_klaviyo.store.imports import DueImport
+
+FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
+HOLD_SECONDS = 60.0
+"""Events wait for the import of their person's profile no longer than this."""
+
+WITHOUT_SECONDS = 600.0
+"""So long imports are not tried again after Klaviyo refused one."""
+
+IMPORTED = "imported in bulk"
+CANCELLED = "Klaviyo gave the bulk import up; sent again by itself"
+
+log = structlog.get_logger()
+
+
+class Writable(Protocol):
+    """What one person's entry of an import needs."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The deliveries it settles."""
+
+    @property
+    def call(self) -> ProfileCall:
+        """What is written."""
+
+    @property
+    def identifiers(self) -> set[str]:
+        """By what Klaviyo could take two people for one."""
+
+
+class Imports:
+    """One connection's bulk imports while its run lasts."""
+
+    def __init__(self, database: Database, connection_id: str, sender: Sender, settler: Settler) -> None:
+        self._database = database
+        self._connection_id = connection_id
+        self._sender = sender
+        self._settler = settler
+        self._without_until = float("-inf")
+        self._under_way: dict[str, set[str]] = {}
+
+    @property
+    def identifiers(self) -> set[str]:
+        """The identifiers of those whom this run is having imported."""
+        return set().union(*self._under_way.values())
+
+    def are_possible(self, now: float) -> bool:
+        """Say whether an import may be tried, at a monotonic time."""
+        return now >= self._without_until
+
+    async def begin(self, owed: Sequence[Writable]) -> bool:
+        """Begin imports of these; returns False when Klaviyo takes none, so that they go one by one."""
+        for members, entries in parted(owed):
+            began = datetime.now(UTC)
+            outcome = await self._sender.import_profiles(entries)
+            import_id = read_id(outcome.body) if isinstance(outcome, Accepted) else None
+            if import_id is not None:
+                await self._note_begun(import_id, members)
+            elif isinstance(outcome, Accepted | Refused) or _is_closed(outcome):
+                log.warning("imports.refused", connection=self._connection_id, status=outcome.status)
+                self._without_until = time.monotonic() + WITHOUT_SECONDS
+                return False
+            else:
+                await self._settler.note(outcome, began)
+                return True
+        return True
+
+    async def _note_begun(self, import_id: str, members: Sequence[Writable]) -> None:
+        now = datetime.now(UTC)
+        async with self._database.transaction() as connection:
+            await imports.begin(
+                connection,
+                self._connection_id,
+                import_id,
+                [key for member in members for key in member.keys],
+                poll_at=now + timedelta(seconds=FIRST_POLL_SECONDS),
+                hold_until=now + timedelta(seconds=HOLD_SECONDS),
+            )
+        self._under_way[import_id] = set().union(*(member.identifiers for member in members))
+        log.info("imports.begun", connection=self._connection_id, profiles=len(members))
+
+    async def seconds_to_next(self) -> float | None:
+        """Return when an import is to be asked about next; None when none is under way."""
+        poll_at = await imports.next_due(self._database, self._connection_id)
+        return None if poll_at is None else max(0.01, (poll_at - datetime.now(UTC)).total_seconds())
+
+    async def ask(self) -> bool:
+        """Ask about the imports whose time has come; returns whether any has ended."""
+        ended = False
+        for one in await imports.due(self._database, self._connection_id):
+            began = datetime.now(UTC)
+            outcome = await self._sender.profile_import(one.id)
+            match outcome:
+                case Accepted(body=body):
+                    standing = read_standing(body)
+                    if not standing.is_over:
+                        await self._ask_later(one)
+                        continue
+                    faults = await self._faults(one) if standing.failed else []
+                    if faults is None:
+                        await self._ask_later(one)
+                        continue
+                    await self._end(one, outcome, faults, failed=standing.failed, lost=standing.was_cancelled)
+                    ended = True
+                case Refused() | LockedOut(status=404 | 410):
+                    await self._end(one, outcome, [], failed=0, lost=True)
+                    ended = True
+                case _:
+                    await self._ask_later(one)
+                    await self._settler.note(outcome, began)
+        return ended
+
+    async def _ask_later(self, one: DueImport) -> None:
+        wait = min(LONGEST_POLL_SECONDS, FIRST_POLL_SECONDS * 1.5**one.polls)
+        poll_at = datetime.now(UTC) + timedelta(seconds=wait)
+        await imports.later(self._database, self._connection_id, one.id, poll_at=poll_at)
+
+    async def _faults(self, one: DueImport) -> list[ImportFault] | None:
+        """Read all that could not be imported; None when Klaviyo does not say now."""
+        found: list[ImportFault] = []
+        cursor: str | None = None
+        while True:
+            outcome = await self._sender.import_errors(one.id, cursor)
+            if not isinstance(outcome, Accepted):
+                return None
+            page, following = read_faults(outcome.body)
+            found += page
+            if following is None or following == cursor:
+                return found
+            cursor = following
+
+    async def _end(
+        self, one: DueImport, outcome: Outcome, faults: Sequence[ImportFault], *, failed: int, lost: bool
+    ) -> None:
+        """Settle what the import carried: what failed is tried once more alone, for an answer of its own."""
+        carried = [DueDelivery(**row) for row in await imports.carried(self._database, self._connection_id, one.id)]
+        reasons = _reasons(carried, faults)
+        blamed = {delivery.subject for delivery in carried if delivery.key in reasons}
+        is_vague = len(blamed) < failed
+        news = []
+        for delivery in carried:
+            reason = CANCELLED if lost else reasons.get(delivery.key)
+            if reason is None and not is_vague:
+                news.append(Settled(delivery.key, State.DELIVERED, IMPORTED, status=outcome.status))
+            else:
+                said = reason or "Klaviyo's bulk import failed for some and does not say for whom"
+                news.append(Settled(delivery.key, State.WAITING, said, datetime.now(UTC), outcome.status, detail=said))
+        async with self._database.transaction() as connection:
+            await deliveries.settle(connection, self._connection_id, news)
+            await imports.end(connection, self._connection_id, one.id)
+        self._under_way.pop(one.id, None)
+        log.info("imports.ended", connection=self._connection_id, deliveries=len(carried), failed=failed)
+
+
+def parted(owed: Sequence[Writable]) -> Iterator[tuple[list[Writable], list[bytes]]]:
+    """Part writes by what one import takes."""
+    members: list[Writable] = []
+    entries: list[bytes] = []
+    size = len(IMPORT_START) + len(IMPORT_END)
+    for one in owed:
+        entry = encode_entry(one.call)
+        if members and (len(members) == MOST_PROFILES or size + len(entry) + 1 > MOST_BYTES):
+            yield members, entries
+            members, entries, size = [], [], len(IMPORT_START) + len(IMPORT_END)
+        members.append(one)
+        entries.append(entry)
+        size += len(entry) + 1
+    if members:
+        yield members, entries
+
+
+def _reasons(carried: Sequence[DueDelivery], faults: Sequence[ImportFault]) -> dict[str, str]:
+    """Return why each delivery failed: by the address or number that an error repeats, else by its place."""
+    subjects = list(dict.fromkeys(delivery.subject for delivery in carried))
+    holders: dict[str, set[str]] = {}
+    for delivery in carried:
+        call = msgspec.convert(delivery.call, ProfileCall)
+        for identifier in filter(None, (call.email, call.phone)):
+            holders.setdefault(identifier.lower(), set()).add(delivery.subject)
+    blamed: dict[str, str] = {}
+    for fault in faults:
+        those = set().union(*(holders.get(one.lower(), set()) for one in fault.identifiers))
+        if not those and fault.entry is not None and fault.entry < len(subjects):
+            those = {subjects[fault.entry]}
+        blamed |= dict.fromkeys(those, f"Klaviyo's bulk import: {fault.detail}")
+    return {delivery.key: blamed[delivery.subject] for delivery in carried if delivery.subject in blamed}
+
+
+def _is_closed(outcome: Outcome) -> bool:
+    """Say whether the endpoint is closed to us while others are not: single imports do as well."""
+    return isinstance(outcome, LockedOut) and outcome.status in (403, 404, 405)

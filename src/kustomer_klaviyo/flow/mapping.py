@@ -1,0 +1,228 @@
+"""Which attribute of a Kustomer customer goes to which field or property of a Klaviyo profile. Pure.
+
+Attributes: developer.kustomer.com/api (customers). The default maps names, organisation, locale and address; nothing
+that an admin did not choose goes beyond it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from kustomer_klaviyo.flow.names import names
+from kustomer_klaviyo.flow.values import TYPES, Type, Unreadable, convert, locale
+from kustomer_klaviyo.klaviyo.profiles import FIELDS, PROPERTY, Fields
+from kustomer_klaviyo.kustomer.wire import PROFILE_ATTRIBUTES, as_list, as_object, is_masked
+
+ID_PROPERTY = "Kustomer Customer ID"
+LONGEST_NAME = 100
+
+_PLAIN = [name for name in PROFILE_ATTRIBUTES if name not in ("locations", "recentLocation", "custom")]
+_OF_OTHER_TYPE: dict[str, Type] = {"birthdayAt": "date", "signedUpAt": "date", "createdAt": "date", "tags": "list"}
+_TEXT: Type = "text"
+STANDARD: dict[str, Type] = dict.fromkeys(("id", *_PLAIN), _TEXT) | _OF_OTHER_TYPE
+"""The attributes every organisation has, and what they hold. ``id`` is the customer's own."""
+
+_NUMBERS: dict[str, Type] = {"latitude": "number", "longitude": "number"}
+_TEXTS: tuple[str, ...] = (
+    "address", "address2", "address3", "cityName", "regionName", "regionCode", "zipCode", "countryName", "countryCode",
+)  # fmt: skip
+LOCATION: dict[str, Type] = dict.fromkeys(_TEXTS, _TEXT) | _NUMBERS
+"""What a location holds; the first one with a place in it is meant, else the most recent one seen."""
+
+SUFFIXES: Mapping[str, Type] = {"Num": "number", "At": "date", "Bool": "boolean", "List": "list"}
+"""How custom attributes end by their type; the others hold text."""
+
+DEFAULT_FIELDS: dict[str, str] = {
+    "first_name": "firstName",
+    "last_name": "lastName",
+    "organization": "companyName",
+    "locale": "locale",
+    "location.address1": "location.address",
+    "location.address2": "location.address2",
+    "location.city": "location.cityName",
+    "location.region": "location.regionName",
+    "location.zip": "location.zipCode",
+    "location.country": "location.countryName",
+    "location.timezone": "timeZone",
+}
+
+_CUSTOM = re.compile(r"custom\.@?[A-Za-z0-9_.-]{1,100}\Z")
+
+
+class MappingError(ValueError):
+    """A mapping cannot be used; ``path`` says which of its entries is wrong."""
+
+    def __init__(self, text: str, *path: str) -> None:
+        super().__init__(text)
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a mapping: where a value comes from, where it goes, and as what."""
+
+    target: str
+    """A flat name of a field or property at Klaviyo."""
+    source: str
+    """A standard attribute, ``custom.NAME`` or ``location.NAME``."""
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileMapping:
+    """All entries, and a short text that tells one mapping from another."""
+
+    entries: tuple[Entry, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a mapping makes of one customer."""
+
+    fields: Fields
+    masked: tuple[str, ...]
+    """Fields whose value the API key may not read: they stay at Klaviyo as they are."""
+    notes: tuple[str, ...]
+    """What was left out, and why."""
+
+
+def read_mapping(document: Any) -> ProfileMapping:
+    """Read a mapping as an admin wrote it, over the default one. Raises MappingError."""
+    if not isinstance(document, dict | None):
+        raise MappingError("a mapping has the sections `fields` and `properties`")
+    given = document or {}
+    for section in given:
+        if section not in ("fields", "properties"):
+            raise MappingError(f"there is no section {section!r}, only `fields` and `properties`", str(section))
+    fields, properties = given.get("fields") or {}, given.get("properties") or {}
+    for name, section in (("fields", fields), ("properties", properties)):
+        if not isinstance(section, dict):
+            raise MappingError(f"`{name}` must list names with their attributes", name)
+    entries = [*_fields(fields), *_properties(properties)]
+    text = repr([(entry.target, entry.source, entry.type) for entry in entries])
+    return ProfileMapping(tuple(entries), hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
+
+
+def _fields(given: dict[Any, Any]) -> Iterator[Entry]:
+    for name in given:
+        if name not in FIELDS:
+            raise MappingError(f"Klaviyo has no field {name!r}; there are: {', '.join(FIELDS)}", "fields", str(name))
+    for target, value in (DEFAULT_FIELDS | given).items():
+        if value is not None:
+            yield _entry(target, value, ("fields", target))
+
+
+def _properties(given: dict[Any, Any]) -> Iterator[Entry]:
+    if ID_PROPERTY not in given:
+        yield Entry(PROPERTY + ID_PROPERTY, "id", "text")
+    for name, value in given.items():
+        if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or name.startswith("$"):
+            text = f"a property's name has 1 to {LONGEST_NAME} characters and does not begin with $"
+            raise MappingError(text, "properties", str(name))
+        if value is not None:
+            yield _entry(PROPERTY + name, value, ("properties", name))
+
+
+def _entry(target: str, value: Any, path: tuple[str, ...]) -> Entry:
+    stated = value if isinstance(value, dict) else {"from": value}
+    for name in stated:
+        if name not in ("from", "type"):
+            raise MappingError(f"unknown word {name!r}; there are `from` and `type`", *path)
+    source, wanted = stated.get("from"), stated.get("type")
+    if not isinstance(source, str):
+        raise MappingError("name the Kustomer attribute, such as custom.loyaltyTierStr", *path)
+    natural = _natural_type(source, path)
+    if wanted is None:
+        return Entry(target, source, _fitting(target, natural))
+    if wanted not in TYPES:
+        raise MappingError(f"unknown type {wanted!r}; there are: {', '.join(TYPES)}", *path)
+    if wanted != _fitting(target, wanted):
+        raise MappingError(f"Klaviyo's field {target} holds {_fitting(target, wanted)}", *path)
+    return Entry(target, source, wanted)
+
+
+def _natural_type(source: str, path: tuple[str, ...]) -> Type:
+    """Return what an attribute holds by its name. Raises MappingError when there is no such attribute."""
+    if source in STANDARD:
+        return STANDARD[source]
+    top, _, below = source.partition(".")
+    if top == "location" and below in LOCATION:
+        return LOCATION[below]
+    if _CUSTOM.match(source):
+        return next((kind for suffix, kind in SUFFIXES.items() if source.endswith(suffix)), "text")
+    known = ", ".join((*STANDARD, *(f"location.{name}" for name in LOCATION), "custom.NAME"))
+    raise MappingError(f"there is no attribute {source!r}; there are: {known}", *path)
+
+
+def _fitting(target: str, wanted: Type) -> Type:
+    if target.startswith(PROPERTY):
+        return wanted
+    return "number" if target in ("location.latitude", "location.longitude") else "text"
+
+
+def sources(mapping: ProfileMapping, attributes: Mapping[str, Any]) -> bytes:
+    """Return all that the mapping reads of a customer, to tell whether it changed."""
+    tops = {entry.source.partition(".")[0] for entry in mapping.entries}
+    read: dict[str, Any] = {name: attributes[name] for name in tops - {"custom", "location"} if name in attributes}
+    custom = as_object(attributes.get("custom"))
+    read |= {entry.source: custom.get(entry.source[7:]) for entry in mapping.entries if entry.source[:7] == "custom."}
+    if "location" in tops:
+        read["location"] = location(attributes)
+    if tops & {"firstName", "lastName"}:
+        read["name"] = attributes.get("name")
+    return msgspec.json.encode(read, order="deterministic")
+
+
+def apply(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, Any]) -> Mapped:
+    """Return what a customer is to look like at Klaviyo."""
+    place, called = location(attributes), names(attributes)
+    held = dict(attributes) | called | {"id": customer_id}
+    fields: Fields = {}
+    masked: list[str] = []
+    notes: list[str] = []
+    for entry in mapping.entries:
+        value = _look(entry.source, held, place)
+        if is_masked(value):
+            masked.append(entry.target)
+            continue
+        try:
+            converted = convert(value, entry.type)
+            if entry.target == "locale" and isinstance(converted, str):
+                converted = locale(converted)
+        except Unreadable as why:
+            notes.append(f"{entry.source} left out: {why}")
+            continue
+        if converted is not None:
+            fields[entry.target] = converted
+    return Mapped(fields, tuple(masked), tuple(notes))
+
+
+def _look(source: str, held: Mapping[str, Any], place: Mapping[str, Any]) -> Any:
+    top, _, below = source.partition(".")
+    if top == "custom":
+        custom = held.get("custom")
+        return custom if is_masked(custom) else as_object(custom).get(below)
+    if top == "location":
+        return held.get("locations") if is_masked(held.get("locations")) else place.get(below)
+    return held.get(source)
+
+
+def location(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the customer's place: the first that names one, else the most recent one seen."""
+    candidates = [*as_list(attributes.get("locations")), attributes.get("recentLocation")]
+    places = [as_object(one) for one in candidates]
+    return next((place for place in places if any(place.get(name) for name in LOCATION)), {})
+
+
+def text_of(source: str, attributes: Mapping[str, Any]) -> str | None:
+    """Return an attribute as text, to compare it with a setting; None when it is missing, masked or no text."""
+    try:
+        text = convert(_look(source, attributes, location(attributes)), "text")
+    except Unreadable:
+        return None
+    return text if isinstance(text, str) else None

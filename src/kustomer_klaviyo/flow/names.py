@@ -1,0 +1,32 @@
+"""What a customer is called: never by the name that Kustomer invents for display. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kustomer_klaviyo.kustomer.wire import as_text, is_masked
+
+_NOT_A_NAME = re.compile(r"@|://|[0-9]{3}")
+
+
+def names(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``firstName`` and ``lastName``: as given, else read out of ``name``; nothing where that is no name."""
+    first, last = attributes.get("firstName"), attributes.get("lastName")
+    if as_text(first) or as_text(last) or is_masked(first) or is_masked(last):
+        return {"firstName": first, "lastName": last}
+    name = attributes.get("name")
+    if is_masked(name):
+        return {"firstName": name, "lastName": name}
+    text = as_text(name)
+    if text is None or _NOT_A_NAME.search(text):
+        return {"firstName": None, "lastName": None}
+    return dict(zip(("firstName", "lastName"), parse(text), strict=True))
+
+
+def parse(name: str) -> tuple[str | None, str | None]:
+    """Part a whole name: ``Ada Lovelace`` and ``Lovelace, Ada`` alike; a single word is a first name."""
+    if name.count(",") == 1:
+        last, first = (part.strip() or None for part in name.split(","))
+        return first, last
+    first, _, last = name.strip().partition(" ")
+    return first, last.strip() or None

@@ -1,0 +1,127 @@
+"""Owes profile writes: for every customer of whom something changed, what their profile at Klaviyo lacks."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from kustomer_klaviyo.facts import ConversationSeen, Counted, Fact, SatisfactionAnswered
+from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.profiles import Owed, owed_profile
+from kustomer_klaviyo.flow.support import Support, fields_of, open_conversations, together
+from kustomer_klaviyo.flow.telling import Telling, held_by
+from kustomer_klaviyo.klaviyo.profiles import Fields
+from kustomer_klaviyo.store import conversations, deliveries, people
+from kustomer_klaviyo.store.deliveries import NewDelivery, State
+from kustomer_klaviyo.store.people import Profiled
+
+KIND = "profile"
+
+
+def told_by(telling: Telling) -> dict[str, list[Fact]]:
+    """Return the facts that a batch tells for the first time, by their customers; what is held back is not told."""
+    found: dict[str, list[Fact]] = {}
+    for fact in telling.facts:
+        customer_id = fact.conversation.customer_id
+        if customer_id is not None and held_by(fact, telling.rules.options) is None:
+            found.setdefault(customer_id, []).append(fact)
+    return found
+
+
+async def owe_profiles(
+    connection: AsyncConnection[DictRow],
+    joined: Joined,
+    customer_ids: Collection[str],
+    *,
+    told: Mapping[str, Sequence[Fact]] | None = None,
+    causes: Mapping[str, str] | None = None,
+) -> int:
+    """Owe what the profiles of these customers lack; returns how many writes that is.
+
+    ``told`` are facts being told in the same transaction, ``causes`` the events that tell of each customer.
+    """
+    told, connection_id = told or {}, joined.connection.id
+    concerned = set(customer_ids) | set(told)
+    if joined.options.profiles == "none" or not concerned:
+        return 0
+    merged = await people.aliases(connection, connection_id, sorted(concerned))
+    survivors = {merged.get(one, one) for one in concerned}
+    persons = await people.profiled(connection, connection_id, sorted(survivors))
+    supports = await _supports(connection, joined, persons, merged, told)
+    news, stated = [], []
+    for person in persons:
+        owed = owed_profile(person, supports.get(person.customer_id, {}), joined.rules)
+        if owed is not None:
+            news.append(_delivery(person, owed, (causes or {}).get(person.customer_id)))
+            stated.append((person.customer_id, msgspec.to_builtins(owed.stated), person.statements + 1))
+    if news:
+        await deliveries.add(connection, connection_id, news)
+        await people.state(connection, connection_id, stated)
+    return len(news)
+
+
+async def _supports(
+    connection: AsyncConnection[DictRow],
+    joined: Joined,
+    persons: Sequence[Profiled],
+    merged: Mapping[str, str],
+    told: Mapping[str, Sequence[Fact]],
+) -> dict[str, Fields]:
+    """Return the state of each person's support, with what those brought along who became part of them."""
+    if not joined.options.support_state:
+        return {}
+    connection_id = joined.connection.id
+    parts = {person.customer_id: [person.customer_id] for person in persons}
+    for source, target in merged.items():
+        parts.setdefault(target, [target]).append(source)
+    everybody = sorted({one for those in parts.values() for one in those})
+    before = {
+        customer_id: _support(row)
+        for customer_id, row in (await deliveries.support(connection, connection_id, everybody)).items()
+    }
+    seen = await conversations.of_customers(connection, connection_id, everybody)
+    found: dict[str, Fields] = {}
+    for person in persons:
+        those = parts[person.customer_id]
+        support = together([before.get(one, Support()) for one in those])
+        for fact in (fact for one in those for fact in told.get(one, ())):
+            support = support.after(fact)
+        turned = [msgspec.convert(one, ConversationSeen) for part in those for one in seen.get(part, ())]
+        found[person.customer_id] = fields_of(support, open_conversations(_counted(person), turned))
+    return found
+
+
+def _support(row: DictRow) -> Support:
+    answer = row["answer"]
+    return Support(
+        row["created_at"],
+        row["done_at"],
+        None if answer is None else msgspec.convert(answer, SatisfactionAnswered),
+        row["ratings"],
+        row["ratings_sum"],
+    )
+
+
+def _counted(person: Profiled) -> Counted | None:
+    if person.counted_open is None or person.counted_at is None:
+        return None
+    return Counted(person.counted_open, person.counted_at)
+
+
+def _delivery(person: Profiled, owed: Owed, cause: str | None) -> NewDelivery:
+    return NewDelivery(
+        key=f"profile:{person.customer_id}:{person.statements + 1}",
+        kind=KIND,
+        subject=person.customer_id,
+        conversation_id="",
+        occurred_at=datetime.now(UTC),
+        rev=0,
+        state=State.WAITING,
+        fact={"notes": owed.notes} if owed.notes else {},
+        event_id=cause,
+        identifier=owed.call.identifier,
+        call=msgspec.to_builtins(owed.call),
+        first=person.statements == 0,
+    )

@@ -1,0 +1,114 @@
+"""Which profile writes are owed: what a person's profile is to hold against what was last stated to Klaviyo. Pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from kustomer_klaviyo.flow.rules import Rules
+from kustomer_klaviyo.klaviyo.profiles import LARGEST_PROFILE, Fields, ProfileCall, Value
+from kustomer_klaviyo.store.people import Profiled
+
+LARGEST_FIELDS = LARGEST_PROFILE - 5_000
+"""Bytes; the rest is left for identifiers and for what surrounds the fields."""
+
+
+class Stated(msgspec.Struct, frozen=True):
+    """What Klaviyo was last told of a person, or is about to be."""
+
+    email: str | None = None
+    phone: str | None = None
+    external_id: str | None = None
+    fields: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A profile write, and what will have been stated with it."""
+
+    call: ProfileCall
+    stated: Stated
+    notes: tuple[str, ...] = field(default=())
+
+
+def owed_profile(person: Profiled, support: Fields, rules: Rules) -> Owed | None:
+    """Return the write that brings the profile up to date; None when nothing is to be written."""
+    stated = read_stated(person.stated)
+    identifiable = person.email is not None or person.phone is not None
+    if not identifiable or person.gone or person.left_out is not None or not _is_wanted(person, rules):
+        return None
+    wanted, too_large = _fitted(person.profile | support)
+    changed = changes(stated.fields, wanted, unknown=person.masked)
+    external_id = f"kustomer:{rules.express.org}:{person.customer_id}" if rules.options.external_id else None
+    news = Stated(person.email, person.phone, external_id, _after(stated.fields, changed))
+    if news == stated:
+        return None
+    email_changed = stated.email is not None and stated.email != person.email
+    phone_decides = stated.email is None and stated.phone is not None
+    call = ProfileCall(
+        fields=changed,
+        email=person.email,
+        phone=person.phone,
+        external_id=external_id,
+        former_email=stated.email if email_changed else None,
+        former_phone=stated.phone if phone_decides and stated.phone != person.phone else None,
+    )
+    return Owed(call, news, (*person.notes, *too_large))
+
+
+def cleared(person: Profiled, *, only: Collection[str] | None = None) -> ProfileCall | None:
+    """Return the write that takes back the fields we wrote, all or some; None when there are none."""
+    stated = read_stated(person.stated)
+    names = [name for name in stated.fields if only is None or name in only]
+    if not names or not (stated.email or stated.phone):
+        return None
+    return ProfileCall(dict.fromkeys(names), email=stated.email, phone=None if stated.email else stated.phone)
+
+
+def erased(person: Profiled) -> ProfileCall | None:
+    """Return the wish to have the person erased; None when Klaviyo was never told of them."""
+    stated = read_stated(person.stated)
+    if not (stated.email or stated.phone):
+        return None
+    return ProfileCall(email=stated.email, phone=None if stated.email else stated.phone, erase=True)
+
+
+def changes(stated: Fields, wanted: Fields, *, unknown: tuple[str, ...] = ()) -> dict[str, Value | None]:
+    """Return what differs: new values, and None for what is no longer there; what is masked is left as it is."""
+    news: dict[str, Value | None] = {
+        name: value for name, value in wanted.items() if name not in stated or not _is_same(stated[name], value)
+    }
+    return news | {name: None for name in stated if name not in wanted and name not in unknown}
+
+
+def read_stated(document: dict[str, Any]) -> Stated:
+    """Return what was kept of the last statement."""
+    return msgspec.convert(document, Stated)
+
+
+def _is_same(one: Value, other: Value) -> bool:
+    # True equals 1 in Python, but not in a segment.
+    return type(one) is type(other) and one == other
+
+
+def _after(stated: Fields, changed: dict[str, Value | None]) -> Fields:
+    merged = stated | changed
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def _is_wanted(person: Profiled, rules: Rules) -> bool:
+    wish = rules.options.profiles
+    return wish == "everyone" or (wish == "conversations" and person.has_conversation)
+
+
+def _fitted(fields: Fields) -> tuple[Fields, list[str]]:
+    """Leave the largest values out until Klaviyo takes the rest."""
+    kept, notes = dict(fields), []
+    size = len(msgspec.json.encode(kept))
+    for name in sorted(kept, key=lambda one: len(msgspec.json.encode(kept[one])), reverse=True):
+        if size <= LARGEST_FIELDS:
+            break
+        size -= len(msgspec.json.encode(kept.pop(name)))
+        notes.append(f"{name} left out: the profile would be larger than Klaviyo takes")
+    return kept, notes

@@ -1,0 +1,19 @@
+"""What a connection's settings mean for telling: read once, handed down."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kustomer_klaviyo.flow.mapping import ProfileMapping, read_mapping
+from kustomer_klaviyo.flow.options import ConnectionOptions
+from kustomer_klaviyo.klaviyo.express import ExpressOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings of one connection, ready for use."""
+
+    options: ConnectionOptions
+    express: ExpressOptions
+    horizon: datetime
+    """Facts older than this are not told."""
+    mapping: ProfileMapping = field(default_factory=lambda: read_mapping(None))

@@ -1,0 +1,87 @@
+"""Whether each conversation is open, as last seen: what the count of a person's open conversations rests on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+SAVE = """
+-- An older revision never overrides a newer one. Returns those that are news, with whose they were before.
+WITH former AS (
+    SELECT conversation_id, customer_id FROM conversations
+    WHERE connection_id = %(connection)s AND conversation_id = ANY(%(ids)s::text[])
+)
+INSERT INTO conversations (connection_id, conversation_id, customer_id, rev, fingerprint, seen)
+SELECT %(connection)s, * FROM unnest(%(ids)s::text[], %(customers)s::text[], %(revs)s::int[], %(fingerprints)s::text[],
+                                     %(seen)s::jsonb[])
+ON CONFLICT (connection_id, conversation_id) DO UPDATE SET
+    customer_id = excluded.customer_id, rev = excluded.rev, fingerprint = excluded.fingerprint, seen = excluded.seen
+WHERE conversations.rev <= excluded.rev
+RETURNING customer_id, (SELECT former.customer_id FROM former WHERE former.conversation_id =
+                        conversations.conversation_id) AS former_customer_id
+"""
+
+KNOWN = """
+-- What is known of some conversations' revisions and standing.
+SELECT connection_id, conversation_id, rev, fingerprint FROM conversations
+WHERE (connection_id, conversation_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
+
+OF_CUSTOMERS = """
+-- The conversations of some customers.
+SELECT customer_id, seen FROM conversations WHERE connection_id = %s AND customer_id = ANY(%s::text[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A conversation as last seen."""
+
+    conversation_id: str
+    customer_id: str | None
+    rev: int
+    fingerprint: str
+    document: dict[str, Any]
+
+
+async def save(connection: AsyncConnection[DictRow], connection_id: str, seen: Sequence[Seen]) -> set[str]:
+    """Keep the newest of each conversation; returns the customers whom that concerns."""
+    newest: dict[str, Seen] = {}
+    for one in seen:
+        known = newest.get(one.conversation_id)
+        if known is None or known.rev <= one.rev:
+            newest[one.conversation_id] = one
+    rows = sorted(newest.values(), key=lambda one: one.conversation_id)
+    params = {
+        "connection": connection_id,
+        "ids": [one.conversation_id for one in rows],
+        "customers": [one.customer_id for one in rows],
+        "revs": [one.rev for one in rows],
+        "fingerprints": [one.fingerprint for one in rows],
+        "seen": [Jsonb(one.document) for one in rows],
+    }
+    saved = await (await connection.execute(SAVE, params)).fetchall()
+    concerned = {row["customer_id"] for row in saved} | {row["former_customer_id"] for row in saved}
+    return {one for one in concerned if one is not None}
+
+
+async def known(
+    connection: AsyncConnection[DictRow], wanted: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[int, str]]:
+    """Return (revision, fingerprint) of those (connection, conversation) pairs that are known."""
+    columns = ([pair[0] for pair in wanted], [pair[1] for pair in wanted])
+    rows = await (await connection.execute(KNOWN, columns)).fetchall()
+    return {(row["connection_id"], row["conversation_id"]): (row["rev"], row["fingerprint"]) for row in rows}
+
+
+async def of_customers(
+    connection: AsyncConnection[DictRow], connection_id: str, customer_ids: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the conversations of each customer as last seen."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in await (await connection.execute(OF_CUSTOMERS, (connection_id, list(customer_ids)))).fetchall():
+        found.setdefault(row["customer_id"], []).append(row["seen"])
+    return found

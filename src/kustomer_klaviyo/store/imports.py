@@ -1,0 +1,80 @@
+"""Bulk imports of profiles that Klaviyo is working on, and the deliveries each carries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from kustomer_klaviyo.store.database import Database
+
+ADD = "INSERT INTO imports (connection_id, id, profiles, poll_at) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+
+CARRY = """
+-- The deliveries go with the import; events of the same people wait for its end, but not for ever.
+UPDATE deliveries SET import = %s, due_at = %s, first_attempt_at = coalesce(first_attempt_at, now())
+WHERE connection_id = %s AND key = ANY(%s::text[]) AND state = 'waiting'
+"""
+
+DUE = "SELECT id, polls, submitted_at FROM imports WHERE connection_id = %s AND poll_at <= now() ORDER BY poll_at"
+NEXT_DUE = "SELECT min(poll_at) AS poll_at FROM imports WHERE connection_id = %s"
+LATER = "UPDATE imports SET polls = polls + 1, poll_at = %s WHERE connection_id = %s AND id = %s"
+END = "DELETE FROM imports WHERE connection_id = %s AND id = %s"
+
+CARRIED = """
+-- What an import carries, in order.
+SELECT key, subject, attempts, first_attempt_at, call FROM deliveries
+WHERE connection_id = %s AND import = %s AND state = 'waiting' ORDER BY seq
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DueImport:
+    """An import to be asked about."""
+
+    id: str
+    polls: int
+    submitted_at: datetime
+
+
+async def begin(
+    connection: AsyncConnection[DictRow],
+    connection_id: str,
+    import_id: str,
+    keys: Sequence[str],
+    *,
+    poll_at: datetime,
+    hold_until: datetime,
+) -> None:
+    """Note that an import carries these deliveries; until ``hold_until`` it holds back the events behind them."""
+    await connection.execute(ADD, (connection_id, import_id, len(keys), poll_at))
+    await connection.execute(CARRY, (import_id, hold_until, connection_id, list(keys)))
+
+
+async def due(database: Database, connection_id: str) -> list[DueImport]:
+    """Return the imports to be asked about now."""
+    rows = await database.fetch(DUE, (connection_id,))
+    return [DueImport(row["id"], row["polls"], row["submitted_at"]) for row in rows]
+
+
+async def next_due(database: Database, connection_id: str) -> datetime | None:
+    """Return when the next import is to be asked about; None when there is none."""
+    rows = await database.fetch(NEXT_DUE, (connection_id,))
+    poll_at: datetime | None = rows[0]["poll_at"]
+    return poll_at
+
+
+async def later(database: Database, connection_id: str, import_id: str, *, poll_at: datetime) -> None:
+    """Ask again at the given time."""
+    await database.execute(LATER, (poll_at, connection_id, import_id))
+
+
+async def end(connection: AsyncConnection[DictRow], connection_id: str, import_id: str) -> None:
+    """Forget an import whose deliveries are settled."""
+    await connection.execute(END, (connection_id, import_id))
+
+
+async def carried(database: Database, connection_id: str, import_id: str) -> list[DictRow]:
+    """Return key, subject, attempts, first_attempt_at and call of what an import carries."""
+    return await database.fetch(CARRIED, (connection_id, import_id))
