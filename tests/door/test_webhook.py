@@ -109,8 +109,8 @@ async def test_a_customer_seen_again_with_the_same_contacts_is_noise_and_a_new_e
 
 async def test_what_happened_before_the_horizon_takes_no_row(door: Door) -> None:
     before = "2025-12-31T23:59:59.999Z"
-    done: dict[str, Any] = {"status": "done", "lastDone": {"createdAt": before}, "modificationHistory": {"statusAt": before}}
-    _, text, _ = await door.knock(event(conversation(createdAt=before, **done)))
+    done: dict[str, Any] = {"lastDone": {"createdAt": before}, "modificationHistory": {"statusAt": before}}
+    _, text, _ = await door.knock(event(conversation(status="done", createdAt=before, **done)))
     assert text == "nothing new"
 
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.table import Table
 
-from kustomer_klaviyo.cli.failures import ExitCode, UsageError
+from kustomer_klaviyo.cli.choosing import chosen
+from kustomer_klaviyo.cli.failures import ExitCode
 from kustomer_klaviyo.cli.output import ago, console, print_json, received_body
 from kustomer_klaviyo.flow.again import SentAgain, send_again
 from kustomer_klaviyo.flow.directory import joined
-from kustomer_klaviyo.service import House, house
+from kustomer_klaviyo.service import house
 from kustomer_klaviyo.settings import load_settings
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.reports import Search
@@ -186,14 +187,5 @@ def retry(*, connection: str | None = None, key: str | None = None, json: Json =
 
 async def _retry(connection_id: str | None, key: str | None) -> dict[str, SentAgain]:
     async with house(load_settings()) as home:
-        chosen = await _chosen(home, connection_id)
-        return {connection.id: await send_again(home.database, joined(connection), key=key) for connection in chosen}
-
-
-async def _chosen(home: House, connection_id: str | None) -> list[Any]:
-    connections = await home.connections.all()
-    chosen = [one for one in connections if connection_id in (None, one.id)]
-    if not chosen and connection_id is not None:
-        names = ", ".join(one.id for one in connections) or "none"
-        raise UsageError(f"There is no connection {connection_id!r}. There are: {names}.")
-    return chosen
+        found = await chosen(home, connection_id)
+        return {connection.id: await send_again(home.database, joined(connection), key=key) for connection in found}

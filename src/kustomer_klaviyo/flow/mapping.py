@@ -14,11 +14,12 @@ import msgspec
 
 from kustomer_klaviyo.flow.names import names
 from kustomer_klaviyo.flow.values import TYPES, Type, Unreadable, convert, locale
-from kustomer_klaviyo.klaviyo.profiles import FIELDS, PROPERTY, Fields
+from kustomer_klaviyo.klaviyo.profiles import FIELDS, PROPERTY, Fields, Value
 from kustomer_klaviyo.kustomer.wire import PROFILE_ATTRIBUTES, as_list, as_object, is_masked
 
 ID_PROPERTY = "Kustomer Customer ID"
 LONGEST_NAME = 100
+MASKED = "masked: the Kustomer API key lacks the permission to read sensitive values; a new key is needed"
 
 _PLAIN = [name for name in PROFILE_ATTRIBUTES if name not in ("locations", "recentLocation", "custom")]
 _OF_OTHER_TYPE: dict[str, Type] = {"birthdayAt": "date", "signedUpAt": "date", "createdAt": "date", "tags": "list"}
@@ -78,6 +79,18 @@ class ProfileMapping:
 
     entries: tuple[Entry, ...]
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one entry makes of one customer."""
+
+    entry: Entry
+    value: Value | None
+    """None when there is nothing to write."""
+    why: str | None = None
+    """Why there is nothing, although the customer has something."""
+    is_masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,26 +193,29 @@ def sources(mapping: ProfileMapping, attributes: Mapping[str, Any]) -> bytes:
 
 def apply(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, Any]) -> Mapped:
     """Return what a customer is to look like at Klaviyo."""
-    place, called = location(attributes), names(attributes)
-    held = dict(attributes) | called | {"id": customer_id}
-    fields: Fields = {}
-    masked: list[str] = []
-    notes: list[str] = []
+    read = list(lines(mapping, customer_id, attributes))
+    return Mapped(
+        fields={line.entry.target: line.value for line in read if line.value is not None},
+        masked=tuple(line.entry.target for line in read if line.is_masked),
+        notes=tuple(f"{line.entry.source} left out: {line.why}" for line in read if line.why and not line.is_masked),
+    )
+
+
+def lines(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, Any]) -> Iterator[Line]:
+    """Say of each entry what becomes of it for one customer."""
+    place = location(attributes)
+    held = dict(attributes) | names(attributes) | {"id": customer_id}
     for entry in mapping.entries:
         value = _look(entry.source, held, place)
         if is_masked(value):
-            masked.append(entry.target)
+            yield Line(entry, None, MASKED, is_masked=True)
             continue
         try:
             converted = convert(value, entry.type)
-            if entry.target == "locale" and isinstance(converted, str):
-                converted = locale(converted)
+            is_locale = entry.target == "locale" and isinstance(converted, str)
+            yield Line(entry, locale(str(converted)) if is_locale else converted)
         except Unreadable as why:
-            notes.append(f"{entry.source} left out: {why}")
-            continue
-        if converted is not None:
-            fields[entry.target] = converted
-    return Mapped(fields, tuple(masked), tuple(notes))
+            yield Line(entry, None, str(why))
 
 
 def _look(source: str, held: Mapping[str, Any], place: Mapping[str, Any]) -> Any:

@@ -57,6 +57,12 @@ class Database:
         async with self._pool.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def rehearsal(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """Lend a connection inside one transaction of which nothing stays."""
+        async with self._pool.connection() as connection, connection.transaction(force_rollback=True):
+            yield connection
+
     async def lane(self) -> AsyncConnection[DictRow]:
         """Open a connection outside the pool, for one owner that keeps it."""
         return await asyncio.wait_for(

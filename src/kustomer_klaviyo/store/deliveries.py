@@ -85,6 +85,12 @@ WHERE connection_id = %s AND state = 'failed' AND kind = 'profile' AND (%s::text
 RETURNING subject
 """
 
+OWED_PROFILES = """
+-- What is still to be written of one customer.
+SELECT key, call, fact FROM deliveries
+WHERE connection_id = %s AND subject = %s AND kind = 'profile' AND state = 'waiting' ORDER BY seq
+"""
+
 SUPPORT = """
 -- What was told of some customers, for the state of their support.
 SELECT subject, max(occurred_at) FILTER (WHERE kind = 'opened') AS created_at,
@@ -304,6 +310,11 @@ async def failed_profiles(connection: AsyncConnection[DictRow], connection_id: s
     """Give up profile writes that were set aside, one or all, for newer ones; returns whose they were."""
     rows = await (await connection.execute(FAILED_PROFILES, (connection_id, key, key))).fetchall()
     return sorted({row["subject"] for row in rows})
+
+
+async def owed_profiles(connection: AsyncConnection[DictRow], connection_id: str, subject: str) -> list[DictRow]:
+    """Return call and fact of a customer's profile writes that wait, the oldest first."""
+    return await (await connection.execute(OWED_PROFILES, (connection_id, subject))).fetchall()
 
 
 async def support(

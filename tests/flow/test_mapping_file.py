@@ -1,0 +1,45 @@
+"""A mapping as a file: every mistake is told with its line."""
+
+import pytest
+
+from kustomer_klaviyo.flow.mapping import read_mapping
+from kustomer_klaviyo.flow.mapping_file import read_mapping_file, write_mapping_file
+from kustomer_klaviyo.flow.options import OptionsError
+
+GOOD = """\
+fields:
+  title: custom.jobTitleStr
+properties:
+  Loyalty tier: custom.tierStr
+  Orders: {from: custom.ordersStr, type: number}
+"""
+
+
+def test_a_mapping_written_and_read_again_is_the_same() -> None:
+    mapping = read_mapping(read_mapping_file(GOOD))
+    assert read_mapping(read_mapping_file(write_mapping_file(mapping))) == mapping
+    default = read_mapping(None)
+    assert read_mapping(read_mapping_file(write_mapping_file(default))) == default
+
+
+def test_an_empty_file_is_the_default_mapping() -> None:
+    assert read_mapping_file("# nothing\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (GOOD.replace("title:", "colour:"), "line 2: Klaviyo has no field 'colour'"),
+        (GOOD.replace("custom.tierStr", "tier"), "line 4: there is no attribute 'tier'"),
+        (GOOD.replace("type: number", "type: money"), "line 5: unknown type 'money'"),
+        (GOOD + "  Orders: custom.xNum\n", "line 6: 'Orders' is there twice"),
+        (GOOD.replace("Orders: {", "Orders: ["), "line 5:"),
+        ("- a\n- b\n", "line 1: a mapping has the sections"),
+        ("just words", "line 1: a mapping has the sections"),
+        ("fields: {title: \tx", "line 1:"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(text: str, told: str) -> None:
+    with pytest.raises(OptionsError) as raised:
+        read_mapping_file(text)
+    assert str(raised.value).startswith(told)
