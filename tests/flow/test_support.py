@@ -64,7 +64,7 @@ def test_the_count_is_never_negative(counted: Counted | None, known: list[Conver
 
 def test_the_latest_of_everything_is_told_and_the_average_of_the_ratings() -> None:
     support = Support()
-    facts = [
+    facts: list[ConversationOpened | ConversationClosed | SatisfactionAnswered] = [
         ConversationOpened(Conversation("c1", "k1"), AT),
         ConversationClosed(Conversation("c1", "k1"), AT + 2 * HOUR),
         ConversationClosed(Conversation("c2", "k1"), AT + HOUR),
