@@ -36,7 +36,7 @@ class Answer(NamedTuple):
 @pytest.fixture
 def options() -> KlaviyoOptions:
     """What the account is like; tests with other wishes replace it."""
-    return KlaviyoOptions(rate_limits=False)
+    return KlaviyoOptions(rate_limits=False, job_seconds=0)
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ async def test_an_event_brings_its_profile_up_to_date(call: Any, event: Any) -> 
     assert found["attributes"]["last_event_date"] == "2026-11-01T10:00:00+00:00"
 
 
-async def test_the_stronger_identifier_of_an_event_takes_the_weaker_one_over(call: Any, event: Any) -> None:
+async def test_an_event_that_names_two_profiles_makes_them_one_for_good(call: Any, event: Any) -> None:
     def person(**attributes: str) -> dict[str, Any]:
         return {"data": {"type": "profile", "attributes": attributes}}
 
@@ -210,9 +210,23 @@ async def test_the_stronger_identifier_of_an_event_takes_the_weaker_one_over(cal
     await call(
         "POST", EVENTS, event(unique_id="both", person=person(email="ada@lantern.example", phone_number="+12025550123"))
     )
-    found = (await call("GET", "/api/profiles")).body["data"]
-    pairs = {(one["attributes"]["email"], one["attributes"]["phone_number"]) for one in found}
-    assert pairs == {(None, None), ("ada@lantern.example", "+12025550123")}
+    [found] = (await call("GET", "/api/profiles")).body["data"]
+    identifiers = found["attributes"]["email"], found["attributes"]["phone_number"]
+    assert identifiers == ("ada@lantern.example", "+12025550123")
+    events = await call("GET", EVENTS, params={"filter": f'equals(profile_id,"{found["id"]}")'})
+    assert len(events.body["data"]) == 3
+
+
+async def test_an_event_told_of_a_merged_person_again_is_still_the_same(call: Any, event: Any) -> None:
+    def person(**attributes: str) -> dict[str, Any]:
+        return {"data": {"type": "profile", "attributes": attributes}}
+
+    both = person(email="ada@lantern.example", phone_number="+12025550123")
+    await call("POST", EVENTS, event(unique_id="a", person=person(phone_number="+12025550123")))
+    await call("POST", EVENTS, event(unique_id="b"))
+    await call("POST", EVENTS, event(unique_id="c", person=both))
+    await call("POST", EVENTS, event(unique_id="a"))
+    assert (await state(call))["dropped_duplicates"] == 1
 
 
 @pytest.mark.parametrize("place", ["attributes", "data"])

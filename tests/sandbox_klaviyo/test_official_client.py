@@ -98,6 +98,49 @@ async def test_a_profile_is_created_once_and_the_second_time_named_as_the_duplic
     assert same["data"]["id"] == made["data"]["id"]
 
 
+async def test_many_profiles_are_imported_and_the_failures_are_told(base: str) -> None:
+    api = client(base)
+    people = [{"type": "profile", "attributes": {"email": one}} for one in ("bo@lantern.example", "nowhere")]
+    body = {"data": {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": people}}}}
+    job = (await asyncio.to_thread(api.Profiles.bulk_import_profiles, body))["data"]
+    assert (job["attributes"]["status"], job["attributes"]["total_count"]) == ("queued", 2)
+    while job["attributes"]["status"] != "complete":
+        job = (await asyncio.to_thread(api.Profiles.get_bulk_import_profiles_job, job["id"]))["data"]
+        await asyncio.sleep(0.1)
+    assert (job["attributes"]["completed_count"], job["attributes"]["failed_count"]) == (1, 1)
+    told = await asyncio.to_thread(api.Profiles.get_errors_for_bulk_import_profiles_job, job["id"])
+    assert told["data"][0]["attributes"]["original_payload"]["attributes"] == {"email": "nowhere"}
+    held = await asyncio.to_thread(api.Profiles.get_profiles_for_bulk_import_profiles_job, job["id"])
+    assert [one["attributes"]["email"] for one in held["data"]] == ["bo@lantern.example"]
+
+
+async def test_profiles_are_merged_read_with_their_consent_and_forgotten(base: str) -> None:
+    api = client(base)
+    made = []
+    for email in ("bo@lantern.example", "bo@marigold.example"):
+        body = {"data": {"type": "profile", "attributes": {"email": email}}}
+        made.append((await asyncio.to_thread(api.Profiles.create_profile, body))["data"]["id"])
+    sources = {"profiles": {"data": [{"type": "profile", "id": made[1]}]}}
+    merge = {"data": {"type": "profile-merge", "id": made[0], "relationships": sources}}
+    assert (await asyncio.to_thread(api.Profiles.merge_profiles, merge))["data"]["id"] == made[0]
+    found = await everybody(api, 1)
+    assert found[0]["attributes"]["subscriptions"]["email"]["marketing"]["consent"] == "NEVER_SUBSCRIBED"
+    person = {"data": {"type": "profile", "attributes": {"email": "bo@marigold.example"}}}
+    deletion = {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": person}}}
+    await asyncio.to_thread(api.Data_Privacy.request_profile_deletion, deletion)
+    assert await everybody(api, 0) == []
+
+
+async def everybody(api: Any, number: int) -> Any:
+    """Read all profiles until there are as many as wanted; merges and deletions take their time."""
+    while True:
+        wanted = {"additional_fields_profile": ["subscriptions", "predictive_analytics"]}
+        found = (await asyncio.to_thread(api.Profiles.get_profiles, **wanted))["data"]
+        if len(found) == number:
+            return found
+        await asyncio.sleep(0.1)
+
+
 async def test_the_account_is_named_by_its_site_id(base: str) -> None:
     found = await asyncio.to_thread(client(base).Accounts.get_accounts)
     assert found["data"][0]["id"] == found["data"][0]["attributes"]["public_api_key"] == "SbxKlv"

@@ -6,6 +6,8 @@ from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import Faults
 from kustomer_klaviyo.sandbox.klaviyo import routes_events as events
+from kustomer_klaviyo.sandbox.klaviyo import routes_imports as imports
+from kustomer_klaviyo.sandbox.klaviyo import routes_joining as joining
 from kustomer_klaviyo.sandbox.klaviyo import routes_metrics as metrics
 from kustomer_klaviyo.sandbox.klaviyo import routes_profiles as profiles
 from kustomer_klaviyo.sandbox.klaviyo.access import Access, operation, throttled
@@ -17,6 +19,7 @@ from kustomer_klaviyo.sandbox.klaviyo.exchange import (
     ACCOUNT,
     DEFAULT_KEY,
     FAULTS,
+    JOBS,
     LARGEST_BODY,
     OPTIONS,
     SCOPES,
@@ -25,6 +28,7 @@ from kustomer_klaviyo.sandbox.klaviyo.exchange import (
     in_the_vendors_form,
     operated,
 )
+from kustomer_klaviyo.sandbox.klaviyo.jobs import Jobs
 from kustomer_klaviyo.sandbox.klaviyo.pages import install_pages
 
 __all__ = ["DEFAULT_KEY", "FAULTS", "SCOPES", "KlaviyoOptions", "create_app"]
@@ -64,6 +68,43 @@ OPERATIONS = (
         operation("create_or_update_profile", "L", "profiles:write"),
         profiles.import_profile,
     ),
+    (
+        "POST",
+        "/api/profile-bulk-import-jobs",
+        operation("bulk_import_profiles", "M", "lists:write", "profiles:write"),
+        imports.create_import,
+    ),
+    (
+        "GET",
+        "/api/profile-bulk-import-jobs",
+        operation("get_bulk_import_profiles_jobs", "M", "lists:read", "profiles:read"),
+        imports.list_imports,
+    ),
+    (
+        "GET",
+        "/api/profile-bulk-import-jobs/{id}",
+        operation("get_bulk_import_profiles_job", "M", "lists:read", "profiles:read"),
+        imports.get_import,
+    ),
+    (
+        "GET",
+        "/api/profile-bulk-import-jobs/{id}/import-errors",
+        operation("get_errors_for_bulk_import_profiles_job", "M", "profiles:read"),
+        imports.list_import_errors,
+    ),
+    (
+        "GET",
+        "/api/profile-bulk-import-jobs/{id}/profiles",
+        operation("get_profiles_for_bulk_import_profiles_job", "M", "profiles:read"),
+        imports.list_imported_profiles,
+    ),
+    ("POST", "/api/profile-merge", operation("merge_profiles", "M", "profiles:write"), joining.merge_profiles),
+    (
+        "POST",
+        "/api/data-privacy-deletion-jobs",
+        operation("request_profile_deletion", "S", "data-privacy:write"),
+        joining.request_deletion,
+    ),
 )
 
 
@@ -75,6 +116,8 @@ def create_app(options: KlaviyoOptions | None = None) -> web.Application:
     app[ACCOUNT] = Account(options.clock)
     app[ACCESS] = Access(options.keys, is_limited=options.rate_limits, scale=options.rate_scale)
     app[TRAFFIC] = Counter()
+    app[JOBS] = Jobs(options.job_seconds)
+    app.cleanup_ctx.append(app[JOBS].while_serving)
     app[FAULTS] = Faults(lambda seconds: refuse(throttled(seconds), new_request_id()))
     app[FAULTS].install(app)
     install_control(app)

@@ -6,14 +6,16 @@ import msgspec
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
-from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCESS, ACCOUNT, FAULTS, SCOPES, TRAFFIC
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCESS, ACCOUNT, FAULTS, JOBS, SCOPES, TRAFFIC
 from kustomer_klaviyo.sandbox.klaviyo.records import Event
+from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
 
 
 def install_control(app: web.Application) -> None:
     """Put the control routes into the application."""
     app.router.add_get(f"{CONTROL_PREFIX}/state", _state)
     app.router.add_get(f"{CONTROL_PREFIX}/events", _events)
+    app.router.add_get(f"{CONTROL_PREFIX}/profiles", _profiles)
     app.router.add_put(f"{CONTROL_PREFIX}/keys", _put_keys)
     app.router.add_post(f"{CONTROL_PREFIX}/reset", _reset)
 
@@ -23,11 +25,13 @@ async def _state(request: web.Request) -> web.Response:
     return web.json_response(
         {
             "events": len(account.events),
-            "profiles": len(account.profiles),
+            "profiles": len(account.people.profiles),
             "metrics": [metric.name for metric in account.metrics.values()],
             "dropped_duplicates": account.counts["dropped_duplicates"],
             "dropped_test_addresses": account.counts["dropped_test_addresses"],
             "dropped_unknown_profiles": account.counts["dropped_unknown_profiles"],
+            "merged_profiles": account.counts["merged_profiles"],
+            "erased_profiles": account.counts["erased_profiles"],
             "requests": {name: n for name, n in traffic.items() if not name.startswith("status ")},
             "answers": {name.removeprefix("status "): n for name, n in traffic.items() if name.startswith("status ")},
         }
@@ -41,6 +45,13 @@ async def _events(request: web.Request) -> web.Response:
         return web.json_response({"error": "since must be a number of an event, or 0"}, status=400)
     found = request.app[ACCOUNT].events[int(since) :]
     return web.Response(body=msgspec.json.encode([_brief(event) for event in found]), content_type="application/json")
+
+
+async def _profiles(request: web.Request) -> web.Response:
+    """Return every profile, whole and at once, to be held against what was to be there."""
+    found = [profile_resource(one, "") for one in request.app[ACCOUNT].people.profiles.values()]
+    shown = [one["attributes"] | {"id": one["id"]} for one in found]
+    return web.Response(body=msgspec.json.encode(shown), content_type="application/json")
 
 
 def _brief(event: Event) -> dict[str, Any]:
@@ -72,6 +83,7 @@ async def _put_keys(request: web.Request) -> web.Response:
 async def _reset(request: web.Request) -> web.Response:
     """Be as at the start: nothing held or counted, the first keys, no faults."""
     app = request.app
+    app[JOBS].clear()
     app[ACCOUNT].reset()
     app[ACCESS].reset()
     app[TRAFFIC].clear()

@@ -15,6 +15,7 @@ from kustomer_klaviyo.sandbox.faults import Faults
 from kustomer_klaviyo.sandbox.klaviyo.access import Access, Operation
 from kustomer_klaviyo.sandbox.klaviyo.account import Account
 from kustomer_klaviyo.sandbox.klaviyo.envelope import MEDIA_TYPE, Refusal, invalid, new_request_id, refuse
+from kustomer_klaviyo.sandbox.klaviyo.jobs import Jobs
 from kustomer_klaviyo.sandbox.klaviyo.query import check_fields
 
 LARGEST_BODY = 5_000_000
@@ -46,6 +47,8 @@ class KlaviyoOptions:
     """Multiplies what each window allows; the windows stay."""
     latency: float = 0.0
     """Seconds each request takes besides its work."""
+    job_seconds: float = 1.0
+    """Seconds before an import, a merge or a deletion begins after it was asked for."""
     clock: Callable[[], float] = time.time
 
 
@@ -53,6 +56,7 @@ ACCOUNT = web.AppKey("account", Account)
 ACCESS = web.AppKey("access", Access)
 OPTIONS = web.AppKey("options", KlaviyoOptions)
 FAULTS = web.AppKey("faults", Faults)
+JOBS = web.AppKey("jobs", Jobs)
 TRAFFIC = web.AppKey("traffic", Counter[str])
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]

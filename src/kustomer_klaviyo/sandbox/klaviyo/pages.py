@@ -1,6 +1,7 @@
 """A look into the simulated account for people: the latest events, and one profile's."""
 
 from html import escape
+from itertools import islice
 
 from aiohttp import web
 
@@ -27,20 +28,21 @@ def install_pages(app: web.Application) -> None:
 
 async def _latest(request: web.Request) -> web.Response:
     account = request.app[ACCOUNT]
-    rows = "".join(_row(event) for event in reversed(account.events[-SHOWN:]))
+    rows = "".join(_row(event) for event in islice(reversed(account.events_by_id.values()), SHOWN))
     body = (
-        f"<p>{len(account.events)} events, {len(account.profiles)} profiles, {len(account.metrics)} metrics. "
+        f"<p>{len(account.events_by_id)} events, {len(account.people.profiles)} profiles, "
+        f"{len(account.metrics)} metrics. "
         f"The latest {SHOWN}, the newest first; the page renews itself.</p>{_table(rows)}"
     )
     return _page(request, "Events", body, renew=True)
 
 
 async def _profile(request: web.Request) -> web.Response:
-    profile = request.app[ACCOUNT].profiles.get(request.match_info["id"])
+    profile = request.app[ACCOUNT].people.profiles.get(request.match_info["id"])
     if profile is None:
         raise web.HTTPNotFound
     events = request.app[ACCOUNT].events_by_profile.get(profile.id, [])
-    facts = {name: value for name, value in profile.attributes.items() if value} | profile.properties
+    facts = {name: value for name, value in profile.attributes.items() if value} | profile.location | profile.properties
     listed = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     rows = "".join(_row(event) for event in sorted(events, key=lambda event: event.time, reverse=True))
     return _page(request, _name(profile), f"<dl>{listed}</dl>{_table(rows)}", renew=True)

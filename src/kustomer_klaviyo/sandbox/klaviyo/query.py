@@ -9,9 +9,10 @@ from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import invalid_parameter
 from kustomer_klaviyo.sandbox.klaviyo.filters import Allowed, Condition, parse
-from kustomer_klaviyo.sandbox.klaviyo.resources import FIELDS
+from kustomer_klaviyo.sandbox.klaviyo.resources import ADDITIONAL_FIELDS, FIELDS
 
 Item = TypeVar("Item")
+ADDITIONAL = "additional-fields[profile]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ def included(request: web.Request, known: Sequence[str]) -> list[str]:
     for name in names:
         if name not in known:
             raise invalid_parameter(f"'{name}' is not a valid include.", "include")
+    return names
+
+
+def additional(request: web.Request) -> list[str]:
+    """Read ``additional-fields[profile]``. Raises Refusal for a field that is none of them."""
+    names = [name for name in request.query.get(ADDITIONAL, "").split(",") if name]
+    for name in names:
+        if name not in ADDITIONAL_FIELDS:
+            raise invalid_parameter(f"'{name}' is not a valid additional field.", ADDITIONAL)
     return names
 
 

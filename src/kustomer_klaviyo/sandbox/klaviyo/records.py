@@ -22,6 +22,21 @@ def short_id(text: str) -> str:
     return "".join(LETTERS[number // len(LETTERS) ** place % len(LETTERS)] for place in range(6))
 
 
+def never_subscribed() -> dict[str, Any]:
+    """Return the consent of a person who gave none (developers.klaviyo.com/en/reference/get_profile)."""
+    nothing = {"consent": "NEVER_SUBSCRIBED", "consent_timestamp": None, "last_updated": None}
+    email = {"can_receive_email_marketing": True, "method": None, "method_detail": None, "double_optin": None}
+    return {
+        "email": {"marketing": nothing | email | {"suppression": [], "list_suppressions": []}},
+        "sms": {"marketing": nothing | {"can_receive_sms_marketing": False, "method": None, "method_detail": None}},
+        "mobile_push": {
+            "marketing": {
+                "can_receive_push_marketing": False, "consent": "NEVER_SUBSCRIBED", "consent_timestamp": None
+            }
+        },
+    }  # fmt: skip
+
+
 @dataclass(slots=True)
 class Profile:
     """A person."""
@@ -33,6 +48,8 @@ class Profile:
     location: dict[str, Any] = field(default_factory=dict)
     properties: dict[str, Any] = field(default_factory=dict)
     last_event: datetime | None = None
+    subscriptions: dict[str, Any] = field(default_factory=never_subscribed)
+    predictive_analytics: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -45,6 +62,23 @@ class Metric:
     updated: datetime
     has_value: bool = False
     integration: str = "API"
+
+
+@dataclass(slots=True)
+class ImportJob:
+    """A bulk import of profiles: what it was given, and what came of it."""
+
+    id: str
+    created_at: datetime
+    entries: list[Any]
+    total: int
+    status: str = "queued"
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    profiles: list[str] = field(default_factory=list)
+    """Ids of those imported."""
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    """JSON:API resources."""
 
 
 @dataclass(slots=True)

@@ -1,9 +1,10 @@
 """How Klaviyo shows what it holds, as JSON:API resources."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from kustomer_klaviyo.sandbox.klaviyo.records import Event, Metric, Profile
+from kustomer_klaviyo.sandbox.klaviyo.records import Event, ImportJob, Metric, Profile
 
 SHOWN = (
     "email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale",
@@ -19,6 +20,11 @@ FIELDS = {
     ),
     "event": frozenset({"id", "timestamp", "event_properties", "datetime", "uuid"}),
     "metric": frozenset({"id", "name", "created", "updated", "integration"}),
+    "import-error": frozenset({"id", "code", "title", "detail", "source", "original_payload"}),
+    "profile-bulk-import-job": frozenset(
+        {"id", "status", "created_at", "total_count", "completed_count", "failed_count", "completed_at", "expires_at",
+         "started_at"}
+    ),
     "profile": frozenset({
         "id", *SHOWN, "created", "updated", "last_event_date", "location", "properties", "subscriptions",
         "predictive_analytics",
@@ -26,7 +32,13 @@ FIELDS = {
 }  # fmt: skip
 """What ``fields[TYPE]`` may name."""
 
+ADDITIONAL_FIELDS = ("subscriptions", "predictive_analytics")
+"""What a profile shows only when asked (developers.klaviyo.com/en/reference/get_profile)."""
+
 METRIC_CATEGORY = "API"
+IMPORT_KEPT = timedelta(days=7)
+"""So long a bulk import can be asked about."""
+
 NEIGHBOURS = ("lists", "segments", "push-tokens", "conversation")
 
 
@@ -35,8 +47,8 @@ def moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def profile_resource(profile: Profile, base: str) -> dict[str, Any]:
-    """Show a profile."""
+def profile_resource(profile: Profile, base: str, more: Sequence[str] = ()) -> dict[str, Any]:
+    """Show a profile, with the additional fields asked for."""
     url = f"{base}/api/profiles/{profile.id}/"
     attributes = {name: profile.attributes.get(name) for name in SHOWN}
     attributes |= {
@@ -46,12 +58,38 @@ def profile_resource(profile: Profile, base: str) -> dict[str, Any]:
         "location": {name: profile.location.get(name) for name in LOCATION},
         "properties": profile.properties,
     }
+    attributes |= {name: getattr(profile, name) for name in more}
     return {
         "type": "profile",
         "id": profile.id,
         "attributes": attributes,
         "relationships": {
             name: {"links": {"self": f"{url}relationships/{name}/", "related": f"{url}{name}/"}} for name in NEIGHBOURS
+        },
+        "links": {"self": url},
+    }
+
+
+def import_job_resource(job: ImportJob, base: str) -> dict[str, Any]:
+    """Show a bulk import."""
+    url = f"{base}/api/profile-bulk-import-jobs/{job.id}/"
+    return {
+        "type": "profile-bulk-import-job",
+        "id": job.id,
+        "attributes": {
+            "status": job.status,
+            "created_at": moment(job.created_at),
+            "total_count": job.total,
+            "completed_count": len(job.profiles),
+            "failed_count": len(job.errors),
+            "completed_at": moment(job.completed_at),
+            "expires_at": moment(job.created_at + IMPORT_KEPT),
+            "started_at": moment(job.started_at),
+        },
+        "relationships": {
+            "lists": {"links": {"self": f"{url}relationships/lists/", "related": f"{url}lists/"}},
+            "profiles": {"links": {"self": f"{url}relationships/profiles/", "related": f"{url}profiles/"}},
+            "import-errors": {"links": {"related": f"{url}import-errors/"}},
         },
         "links": {"self": url},
     }

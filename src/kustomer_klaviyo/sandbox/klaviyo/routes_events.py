@@ -78,7 +78,7 @@ def _candidates(request: web.Request, wanted: Sequence[Condition]) -> Sequence[E
     for condition in wanted:
         if condition.field == "profile_id":
             return account.events_by_profile.get(condition.values[0], [])
-    return account.events
+    return list(account.events_by_id.values())
 
 
 def _test(condition: Condition) -> Callable[[Event], bool]:

@@ -5,17 +5,17 @@ from typing import Any
 
 from aiohttp import web
 
-from kustomer_klaviyo.sandbox.klaviyo.account import DuplicateProfile, UnknownProfile
 from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, document, invalid, not_found
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body
 from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test, time_test
+from kustomer_klaviyo.sandbox.klaviyo.people import DuplicateProfile, UnknownProfile
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import (
     ProfileIn,
     fields_of_profiles,
     read_profile,
     require_identifier,
 )
-from kustomer_klaviyo.sandbox.klaviyo.query import conditions, listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.query import additional, conditions, listed, page, sort_order, sparse
 from kustomer_klaviyo.sandbox.klaviyo.records import Profile
 from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
 
@@ -68,13 +68,13 @@ async def list_accounts(request: web.Request) -> web.Response:
 async def list_profiles(request: web.Request) -> web.Response:
     """``GET /api/profiles``."""
     tests = [_test(one) for one in conditions(request, PROFILE_FILTERS)]
-    profiles = request.app[ACCOUNT].profiles.values()
+    profiles = request.app[ACCOUNT].people.profiles.values()
     found = [profile for profile in profiles if all(test(profile) for test in tests)]
     name, is_descending = sort_order(request, ("created", "updated", "email", "id"), "created")
     found.sort(key=lambda profile: _sort_key(profile, name), reverse=is_descending)
     part, links = listed(request, found, page(request, default=20, most=100))
-    base = str(request.url.origin())
-    return document({"data": [sparse(request, profile_resource(one, base)) for one in part], "links": links})
+    base, more = str(request.url.origin()), additional(request)
+    return document({"data": [sparse(request, profile_resource(one, base, more)) for one in part], "links": links})
 
 
 def _test(condition: Condition) -> Callable[[Profile], bool]:
@@ -104,7 +104,7 @@ async def create_profile(request: web.Request) -> web.Response:
     if wanted.id is not None:
         raise invalid("'id' is not a valid field for the resource 'profile'.", "/data/id")
     try:
-        profile = request.app[ACCOUNT].create_profile(wanted)
+        profile = request.app[ACCOUNT].people.create(wanted)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
     return show_profile(request, profile, wanted, status=201)
@@ -117,7 +117,7 @@ async def update_profile(request: web.Request) -> web.Response:
     if wanted.id != profile.id:
         raise invalid("The id of the body must be that of the path.", "/data/id")
     try:
-        request.app[ACCOUNT].import_profile(wanted)
+        request.app[ACCOUNT].people.create_or_update(wanted)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
     return show_profile(request, profile, wanted)
@@ -127,7 +127,7 @@ async def import_profile(request: web.Request) -> web.Response:
     """``POST /api/profile-import``: create or update, in one call."""
     wanted = await _read(request)
     try:
-        profile, is_new = request.app[ACCOUNT].import_profile(wanted)
+        profile, is_new = request.app[ACCOUNT].people.create_or_update(wanted)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
     except UnknownProfile as error:
@@ -163,14 +163,14 @@ def show_profile(
     """Answer with one profile; ``wanted`` is what the request asked to write."""
     partly = wanted is not None and wanted.without_phone
     content = {
-        "data": sparse(request, profile_resource(profile, str(request.url.origin()))),
+        "data": sparse(request, profile_resource(profile, str(request.url.origin()), additional(request))),
         "links": {"self": str(request.url)},
     }
     return document(content, status=status, headers={"X-Klaviyo-Partial-Failure": "phone_number"} if partly else None)
 
 
 def _profile(request: web.Request) -> Profile:
-    profile = request.app[ACCOUNT].profiles.get(request.match_info["id"])
+    profile = request.app[ACCOUNT].people.profiles.get(request.match_info["id"])
     if profile is None:
         raise not_found(f"A profile with id {request.match_info['id']} does not exist.")
     return profile

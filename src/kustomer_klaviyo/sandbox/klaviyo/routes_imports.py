@@ -1,0 +1,74 @@
+"""Bulk imports of profiles: begun, asked about, and what they could not import."""
+
+from collections.abc import Callable
+from functools import partial
+
+from aiohttp import web
+
+from kustomer_klaviyo.sandbox.klaviyo.envelope import document, not_found
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, JOBS, json_body
+from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test
+from kustomer_klaviyo.sandbox.klaviyo.importing import begin_import, run_import
+from kustomer_klaviyo.sandbox.klaviyo.query import additional, conditions, included, listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.records import ImportJob
+from kustomer_klaviyo.sandbox.klaviyo.resources import import_job_resource, profile_resource
+from kustomer_klaviyo.sandbox.klaviyo.validate import resource
+
+JOB_FILTERS = {"status": frozenset({"equals", "any[]"})}
+
+
+async def create_import(request: web.Request) -> web.Response:
+    """``POST /api/profile-bulk-import-jobs``."""
+    account = request.app[ACCOUNT]
+    job = begin_import(account, resource(await json_body(request), "profile-bulk-import-job"))
+    request.app[JOBS].begin(partial(run_import, account, job))
+    return _show(request, job, status=202)
+
+
+async def list_imports(request: web.Request) -> web.Response:
+    """``GET /api/profile-bulk-import-jobs``."""
+    tests = [_test(one) for one in conditions(request, JOB_FILTERS)]
+    found = [job for job in request.app[ACCOUNT].import_jobs.values() if all(test(job) for test in tests)]
+    _, is_descending = sort_order(request, ("created_at",), "created_at")
+    found.sort(key=lambda job: job.created_at, reverse=is_descending)
+    part, links = listed(request, found, page(request, default=20, most=100))
+    base = str(request.url.origin())
+    return document({"data": [sparse(request, import_job_resource(one, base)) for one in part], "links": links})
+
+
+def _test(condition: Condition) -> Callable[[ImportJob], bool]:
+    is_met = text_test(condition)
+    return lambda job: is_met(job.status)
+
+
+async def get_import(request: web.Request) -> web.Response:
+    """``GET /api/profile-bulk-import-jobs/{id}``."""
+    included(request, ("lists",))
+    return _show(request, _job(request))
+
+
+async def list_import_errors(request: web.Request) -> web.Response:
+    """``GET /api/profile-bulk-import-jobs/{id}/import-errors``."""
+    part, links = listed(request, _job(request).errors, page(request, default=20, most=100))
+    return document({"data": [sparse(request, one) for one in part], "links": links})
+
+
+async def list_imported_profiles(request: web.Request) -> web.Response:
+    """``GET /api/profile-bulk-import-jobs/{id}/profiles``."""
+    profiles = request.app[ACCOUNT].people.profiles
+    held = [profiles[one] for one in dict.fromkeys(_job(request).profiles) if one in profiles]
+    part, links = listed(request, held, page(request, default=20, most=100))
+    base, more = str(request.url.origin()), additional(request)
+    return document({"data": [sparse(request, profile_resource(one, base, more)) for one in part], "links": links})
+
+
+def _job(request: web.Request) -> ImportJob:
+    job = request.app[ACCOUNT].import_jobs.get(request.match_info["id"])
+    if job is None:
+        raise not_found(f"A profile bulk import job with id {request.match_info['id']} does not exist.")
+    return job
+
+
+def _show(request: web.Request, job: ImportJob, *, status: int = 200) -> web.Response:
+    shown = sparse(request, import_job_resource(job, str(request.url.origin())))
+    return document({"data": shown, "links": {"self": str(request.url)}}, status=status)
