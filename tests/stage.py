@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from kustomer_klaviyo.cli.comparison import Comparison, compare
+from kustomer_klaviyo.cli.comparison import Comparison, Sides, compare
 from kustomer_klaviyo.sandbox import klaviyo, kustomer
 from kustomer_klaviyo.sandbox.kustomer import KustomerOptions
 from kustomer_klaviyo.sandbox.serving import serving
@@ -106,8 +106,13 @@ class Stage:
 
     async def compared(self) -> Comparison:
         """Compare what happened with what Klaviyo holds."""
-        happened = await self.get(f"{self.kustomer}/sandbox/expected")
-        return compare(happened, await self.arrived(), LINK)
+        sides = Sides(
+            happened=await self.get(f"{self.kustomer}/sandbox/expected"),
+            customers=await self.get(f"{self.kustomer}/sandbox/expected-customers"),
+            arrived=await self.arrived(),
+            profiles=await self.get(f"{self.klaviyo}/sandbox/profiles"),
+        )
+        return compare(sides, LINK)
 
     async def arrived(self) -> list[dict[str, Any]]:
         """Return what Klaviyo holds, in the order of arrival."""

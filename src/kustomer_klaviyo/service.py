@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 
+from kustomer_klaviyo.flow.acquaintance import Acquaintance
 from kustomer_klaviyo.flow.clients import Clients
 from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Directory, Joined
@@ -155,14 +156,16 @@ class Service:
         kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
         database, sender = self._home.database, Sender(clients)
         settler = Settler(database, connection.id, patience=patience)
+        writer = ProfileWriter(sender, joined.options)
+        acquaintance = Acquaintance(database, connection.id, writer, settler) if joined.options.update_only else None
         return Run(
             self._home.database,
             joined,
-            deliverer=Deliverer(database, connection.id, sender, settler),
+            deliverer=Deliverer(database, connection.id, sender, settler, acquaintance=acquaintance),
             profiles=ProfileDeliverer(
                 database,
                 connection.id,
-                writer=ProfileWriter(sender, joined.options),
+                writer=writer,
                 imports=Imports(database, connection.id, sender, settler),
                 settler=settler,
                 update_only=joined.options.update_only,

@@ -38,7 +38,7 @@ ADA = Profiled(
     statements=0,
     klaviyo_id=None,
     merged_into=None,
-    has_conversation=False,
+    brands=(),
 )
 
 
@@ -110,7 +110,7 @@ def test_whom_nothing_identifies_or_a_setting_leaves_out_is_not_written() -> Non
     assert owe(replace(ADA, left_out="left out")) is None
     assert owe(ADA, profiles="none") is None
     assert owe(ADA, profiles="conversations") is None
-    assert owe(replace(ADA, has_conversation=True), profiles="conversations") is not None
+    assert owe(replace(ADA, brands=(None,)), profiles="conversations") is not None
 
 
 def test_the_external_id_is_sent_only_when_wished_for() -> None:

@@ -40,9 +40,9 @@ async def test_a_refused_event_is_set_aside_with_klaviyos_words_the_rest_is_sent
         await begin(stage, email=f"p{number}@lanternpost.example")
 
     async def is_set_aside() -> bool:
-        return len(await stage.arrived()) == 60 and len(await events(stage, "--state", "failed")) == 1
+        return len(await stage.arrived()) == 60 and len(await events(stage, "--state", "failed")) == 2
 
-    await stage.until(is_set_aside, "one event is set aside and the others arrived")
+    await stage.until(is_set_aside, "one event and its profile are set aside, the others arrived")
     [failed] = await events(stage, "--conversation", conversation)
     assert failed["answer_status"] == 400
     assert "email" in failed["reason"].lower()
@@ -80,7 +80,8 @@ async def test_an_event_without_identifier_waits_until_the_customer_gets_one(sta
         return [event["email"] for event in await stage.arrived()] == ["late@lanternpost.example"]
 
     await stage.until(is_sent, "the event arrived")
-    [found] = await events(stage, "--email", "LATE@lanternpost.example", "--received")
+    written, found = await events(stage, "--email", "LATE@lanternpost.example", "--received")
+    assert (written["kind"], written["state"]) == ("profile", "delivered")
     assert found["state"] == "delivered"
     assert found["received"]["data"]["id"] == conversation
 

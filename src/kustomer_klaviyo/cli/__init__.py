@@ -11,6 +11,7 @@ from kustomer_klaviyo.cli.demo import demo
 from kustomer_klaviyo.cli.failures import FAILURES, ExitCode, explain
 from kustomer_klaviyo.cli.lookup import events, retry, status
 from kustomer_klaviyo.cli.mapping import mapping
+from kustomer_klaviyo.cli.routes import routes
 from kustomer_klaviyo.cli.sandbox import sandbox
 from kustomer_klaviyo.cli.serve import ServeWeb, serve_command, worker
 
@@ -24,7 +25,7 @@ used; 4 a vendor refused.
 def run(serve_web: ServeWeb) -> None:
     """Run the command line; ``serve_web`` is what the ``serve`` command serves with."""
     app = cyclopts.App(name="kustomer-klaviyo", version=__version__, help=HELP)
-    for command in (serve_command(serve_web), worker, connect, status, events, retry, mapping, sandbox, demo):
+    for command in (serve_command(serve_web), worker, connect, status, events, retry, mapping, routes, sandbox, demo):
         app.command(command)
     try:
         code = app()

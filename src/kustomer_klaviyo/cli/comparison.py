@@ -13,6 +13,9 @@ METRICS = {
 }
 KINDS = {metric: kind for kind, metric in METRICS.items()}
 
+PROFILE = "profile"
+ID_PROPERTY, OPEN_PROPERTY = "Kustomer Customer ID", "Kustomer Open Conversations"
+
 Row = Mapping[str, Any]
 Mark = tuple[str, str, datetime]
 """A kind, a conversation, a second."""
@@ -23,6 +26,7 @@ class Comparison:
     """The outcome, by kind of event, with every difference in words."""
 
     by_kind: dict[str, Counter[str]]
+    """A line for each kind of event, and one for profiles."""
     problems: list[str]
     left_out: int
 
@@ -35,14 +39,63 @@ class Comparison:
         """Return the comparison for a program."""
         return {
             "ok": self.is_good,
-            "events": {kind: dict(line) for kind, line in self.by_kind.items()},
+            "events": {kind: dict(self.by_kind[kind]) for kind in METRICS},
+            "profiles": dict(self.by_kind[PROFILE]),
             "left_out": self.left_out,
             "problems": self.problems,
         }
 
 
-def compare(happened: Sequence[Row], arrived: Sequence[Row], link_template: str) -> Comparison:
-    """Match what happened with what arrived."""
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What the two simulated vendors say."""
+
+    happened: Sequence[Row]
+    """``/sandbox/expected`` of Kustomer."""
+    customers: Sequence[Row]
+    """``/sandbox/expected-customers`` of Kustomer."""
+    arrived: Sequence[Row]
+    """``/sandbox/events`` of Klaviyo."""
+    profiles: Sequence[Row]
+    """``/sandbox/profiles`` of Klaviyo."""
+
+
+def compare(sides: Sides, link_template: str) -> Comparison:
+    """Match what happened with what arrived, and the customers with the profiles."""
+    events = _compare_events(sides.happened, sides.arrived, link_template)
+    line, problems = _compare_people(sides.customers, sides.profiles)
+    return Comparison(events.by_kind | {PROFILE: line}, [*events.problems, *problems], events.left_out)
+
+
+def _compare_people(customers: Sequence[Row], profiles: Sequence[Row]) -> tuple[Counter[str], list[str]]:
+    """Every customer with an email or phone is to be one profile, with their names and open conversations."""
+    line, problems = Counter({"expected": 0, "found": 0, "missing": 0, "wrong": 0, "doubled": 0}), []
+    held: defaultdict[str, list[Row]] = defaultdict(list)
+    for profile in profiles:
+        held[str(profile["properties"].get(ID_PROPERTY))].append(profile)
+    for customer in customers:
+        found = held.pop(customer["customer"], [])
+        if customer["email"] is None and customer["phone"] is None:
+            continue
+        differences = _person_differences(customer, found[0]) if found else []
+        line += Counter(expected=1, found=min(1, len(found)), missing=not found, wrong=bool(differences))
+        line["doubled"] += max(0, len(found) - 1)
+        problems += [f"profile of {customer['customer']}: {one}" for one in differences]
+        problems += [] if len(found) == 1 else [f"profile of {customer['customer']}: there are {len(found)}"]
+    line["doubled"] += sum(map(len, held.values()))
+    problems += [f"a profile of {customer} too much" for customer in held]
+    return Counter({name: line[name] for name in ("expected", "found", "missing", "wrong", "doubled")}), problems
+
+
+def _person_differences(customer: Row, profile: Row) -> list[str]:
+    wanted = {name: customer[name] for name in ("email", "name")}
+    wanted |= {"phone_number": customer["phone"], OPEN_PROPERTY: customer["open"]}
+    named = " ".join(filter(None, (profile["first_name"], profile["last_name"]))) or None
+    found = {name: profile.get(name, profile["properties"].get(name)) for name in wanted} | {"name": named}
+    return [f"{name} is {found[name]!r}, not {value!r}" for name, value in wanted.items() if found[name] != value]
+
+
+def _compare_events(happened: Sequence[Row], arrived: Sequence[Row], link_template: str) -> Comparison:
     by_kind = {kind: Counter({"expected": 0, "found": 0, "missing": 0, "wrong": 0, "doubled": 0}) for kind in METRICS}
     problems: list[str] = []
     found: defaultdict[Mark, list[Row]] = defaultdict(list)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.live import Live
 from rich.table import Table
 
-from kustomer_klaviyo.cli.comparison import Comparison, compare
+from kustomer_klaviyo.cli.comparison import Comparison, Sides, compare
 from kustomer_klaviyo.cli.failures import ExitCode
 from kustomer_klaviyo.cli.output import console, print_json
 from kustomer_klaviyo.cli.theatre import Theatre, theatre
@@ -95,9 +95,16 @@ async def _demo(script: dict[str, Any], *, once: bool, disorder: float, port: in
             await _watch(stage, live, once=once)
         if not once:
             return None
-        happened = await stage.get(f"{stage.kustomer}/sandbox/expected")
-        arrived = await stage.get(f"{stage.klaviyo}/sandbox/events")
-        return compare(happened, arrived, stage.link_template)
+        return compare(await _sides(stage), stage.link_template)
+
+
+async def _sides(stage: Theatre) -> Sides:
+    return Sides(
+        happened=await stage.get(f"{stage.kustomer}/sandbox/expected"),
+        customers=await stage.get(f"{stage.kustomer}/sandbox/expected-customers"),
+        arrived=await stage.get(f"{stage.klaviyo}/sandbox/events"),
+        profiles=await stage.get(f"{stage.klaviyo}/sandbox/profiles"),
+    )
 
 
 async def _watch(stage: Theatre, live: Live, *, once: bool) -> None:
@@ -171,6 +178,8 @@ def _print_comparison(comparison: Comparison) -> None:
     for problem in comparison.problems[:20]:
         console.print(f"  {problem}")
     verdict = (
-        "[green]Klaviyo holds every expected event exactly once.[/]" if comparison.is_good else "[red]Not equal.[/]"
+        "[green]Klaviyo holds every expected event and every customer exactly once.[/]"
+        if comparison.is_good
+        else "[red]Not equal.[/]"
     )
     console.print(f"{verdict} {comparison.left_out} left out as spam or without any email or phone.")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from kustomer_klaviyo.flow.acquaintance import Acquaintance
 from kustomer_klaviyo.flow.retry import Again
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.settling import Settler
@@ -52,11 +53,21 @@ class Owed:
 class Deliverer:
     """Sends one connection's events while its run lasts."""
 
-    def __init__(self, database: Database, connection_id: str, sender: Sender, settler: Settler) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connection_id: str,
+        sender: Sender,
+        settler: Settler,
+        *,
+        acquaintance: Acquaintance | None = None,
+    ) -> None:
+        """``acquaintance`` keeps events of people whom Klaviyo does not know from being sent."""
         self._database = database
         self._connection_id = connection_id
         self._sender = sender
         self._settler = settler
+        self._acquaintance = acquaintance
         self.in_flight: dict[str, asyncio.Task[None]] = {}
 
     async def turn(self, *, on_progress: Callable[[], None]) -> float | None:
@@ -71,11 +82,12 @@ class Deliverer:
         busy, began = set(self.in_flight), datetime.now(UTC)
         due = await deliveries.due_events(self._database, self._connection_id, MOST_DUE)
         owed = [_read(delivery) for delivery in due if delivery.subject not in busy]
-        many, lone = _share_out(owed)
+        known = owed if self._acquaintance is None else await self._acquaintance.known(owed)
+        many, lone = _share_out(known)
         if many:
             await self._send_many(compose([one.call for one in many]), {one.call.unique_id: one for one in many})
         self._start_lone(lone, on_progress)
-        if many:
+        if many or len(known) < len(owed):
             return 0
         if self.in_flight:
             return None

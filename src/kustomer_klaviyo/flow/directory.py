@@ -9,6 +9,7 @@ import structlog
 
 from kustomer_klaviyo.flow.mapping import read_mapping
 from kustomer_klaviyo.flow.options import ConnectionOptions, read_options
+from kustomer_klaviyo.flow.routes import read_routes
 from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.klaviyo.express import ExpressOptions
 from kustomer_klaviyo.store.connections import Connection, Connections
@@ -43,7 +44,8 @@ def joined(connection: Connection) -> Joined:
         satisfaction_metric=options.satisfaction_metric,
         link_template=options.link_template,
     )
-    return Joined(connection, options, Rules(options, express, horizon, read_mapping(options.mapping)))
+    mapping, routes = read_mapping(options.mapping), read_routes(connection.routes)
+    return Joined(connection, options, Rules(options, express, horizon, mapping, connection.id, routes))
 
 
 class Directory:

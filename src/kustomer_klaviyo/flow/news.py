@@ -48,7 +48,7 @@ def told_by(joined: Joined, statement: Statement) -> Told:
     """Return what an event tells, in the door's terms."""
     connection_id, rules = joined.connection.id, joined.rules
     marks = [
-        Mark((connection_id, fact.key), HELD if held_by(fact, rules.options) else TOLD)
+        Mark((connection_id, fact.key), HELD if held_by(fact, rules) else TOLD)
         for fact in statement.facts
         if fact.at >= rules.horizon
     ]

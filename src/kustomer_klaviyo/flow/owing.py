@@ -25,7 +25,7 @@ def told_by(telling: Telling) -> dict[str, list[Fact]]:
     found: dict[str, list[Fact]] = {}
     for fact in telling.facts:
         customer_id = fact.conversation.customer_id
-        if customer_id is not None and held_by(fact, telling.rules.options) is None:
+        if customer_id is not None and held_by(fact, telling.rules) is None:
             found.setdefault(customer_id, []).append(fact)
     return found
 

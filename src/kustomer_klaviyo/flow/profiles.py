@@ -99,7 +99,7 @@ def _after(stated: Fields, changed: dict[str, Value | None]) -> Fields:
 
 def _is_wanted(person: Profiled, rules: Rules) -> bool:
     wish = rules.options.profiles
-    return wish == "everyone" or (wish == "conversations" and person.has_conversation)
+    return wish == "everyone" or (wish == "conversations" and any(rules.away(brand) is None for brand in person.brands))
 
 
 def _fitted(fields: Fields) -> tuple[Fields, list[str]]:

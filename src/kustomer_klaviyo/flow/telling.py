@@ -13,7 +13,6 @@ from kustomer_klaviyo.facts import (
     Fact,
     SatisfactionAnswered,
 )
-from kustomer_klaviyo.flow.options import ConnectionOptions
 from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.klaviyo.express import express
 from kustomer_klaviyo.kustomer.interpret import SAME_CLOSING
@@ -49,18 +48,18 @@ class Standing:
     call: dict[str, Any] | None = None
 
 
-def held_by(fact: Fact, options: ConnectionOptions) -> str | None:
+def held_by(fact: Fact, rules: Rules) -> str | None:
     """Return why a setting sets the fact aside; None when none does."""
-    if fact.conversation.spam and options.spam == "skip":
+    if fact.conversation.spam and rules.options.spam == "skip":
         return SPAM
-    if fact.conversation.imported and options.imported == "skip":
+    if fact.conversation.imported and rules.options.imported == "skip":
         return IMPORTED
-    return None
+    return rules.away(fact.conversation.brand_id)
 
 
 def standing(fact: Fact, person: Identifiers | None, rules: Rules) -> Standing:
     """Say what is owed for a fact, given what is known of its customer."""
-    held = held_by(fact, rules.options)
+    held = held_by(fact, rules)
     if held is not None:
         return Standing(State.SKIPPED, held)
     if fact.conversation.customer_id is None:
@@ -139,7 +138,7 @@ class Telling:
     def _release(self, fact: Fact, known: Told) -> str:
         """Let go what a setting held back, when a newer observation no longer gives the reason."""
         still_held = known.key in self.released or known.state is not State.SKIPPED
-        if still_held or known.rev >= fact.conversation.rev or held_by(fact, self.rules.options):
+        if still_held or known.rev >= fact.conversation.rev or held_by(fact, self.rules):
             return "already told"
         owed = standing(fact, self._person(fact), self.rules)
         self._ask(fact, owed)

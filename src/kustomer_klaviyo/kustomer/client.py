@@ -58,6 +58,10 @@ class KustomerClient:
         """Read the definitions of the customers' attributes, the organisation's own among them."""
         return await self._call("GET", "/v1/metadata/customer")
 
+    async def brands(self) -> Outcome:
+        """List the organisation's brands."""
+        return await self._call("GET", "/v1/brands?pageSize=100")
+
     async def organisation(self) -> Outcome:
         """Read the organisation that the key belongs to."""
         return await self._call("GET", "/v1/orgs/current")

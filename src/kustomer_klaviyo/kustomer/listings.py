@@ -39,6 +39,16 @@ def read_found_customers(body: bytes) -> FoundCustomers:
     return FoundCustomers(tuple(deleted), len(rows), max(times, default=None))
 
 
+def read_brands(body: bytes) -> dict[str, str]:
+    """Return the names of an organisation's brands, by their ids."""
+    found: dict[str, str] = {}
+    for row in map(as_object, as_list(_document(body).get("data"))):
+        brand, attributes = as_id(row.get("id")), as_object(row.get("attributes"))
+        if brand is not None:
+            found[brand] = as_text(attributes.get("displayName")) or as_text(attributes.get("name")) or brand
+    return found
+
+
 def read_custom_attributes(body: bytes) -> dict[str, str]:
     """Return the names of an organisation's own attributes of customers, with the names people see.
 

@@ -24,6 +24,23 @@ ON CONFLICT (id) DO UPDATE SET
     revision = connections.revision + 1, updated_at = now()
 """
 
+SAVE_ROUTES = """
+-- An organisation's rules are saved whole.
+INSERT INTO routes (organisation, document) VALUES (%s, %s)
+ON CONFLICT (organisation) DO UPDATE SET document = excluded.document, updated_at = now()
+"""
+
+ROUTED_ANEW = """
+-- Workers notice by the revision.
+UPDATE connections SET revision = revision + 1 WHERE organisation = %s
+"""
+
+ALL = """
+-- Every connection, with the rules of its organisation.
+SELECT connections.*, coalesce(routes.document, '{}') AS routes
+FROM connections LEFT JOIN routes USING (organisation)
+"""
+
 OPEN_LANE = """
 -- A saved connection is tried at once, whatever it was waiting for.
 INSERT INTO delivery_lanes (connection_id) VALUES (%s)
@@ -33,7 +50,7 @@ ON CONFLICT (connection_id) DO UPDATE SET paused = false, wait_until = NULL, rea
 
 STORED_AS_THEY_ARE = (
     "id", "organisation", "kustomer_url", "klaviyo_url", "klaviyo_account", "webhook_id", "webhook_url", "horizon",
-    "options", "revision",
+    "options", "revision", "routes",
 )  # fmt: skip
 
 
@@ -64,6 +81,8 @@ class Connection:
     webhook_id: str | None = None
     webhook_url: str | None = None
     revision: int = 0
+    routes: dict[str, Any] = field(default_factory=dict)
+    """Where the organisation's conversations go by their brand; saved apart, for all its connections."""
 
 
 class Connections:
@@ -75,11 +94,11 @@ class Connections:
 
     async def all(self) -> list[Connection]:
         """Return every connection, in the order of their names."""
-        return [self._open(row) for row in await self._database.fetch("SELECT * FROM connections ORDER BY id")]
+        return [self._open(row) for row in await self._database.fetch(f"{ALL} ORDER BY connections.id")]
 
     async def get(self, connection_id: str) -> Connection | None:
         """Return one connection; None when there is none of that name."""
-        rows = await self._database.fetch("SELECT * FROM connections WHERE id = %s", (connection_id,))
+        rows = await self._database.fetch(f"{ALL} WHERE connections.id = %s", (connection_id,))
         return self._open(rows[0]) if rows else None
 
     async def mark(self) -> tuple[int, int]:
@@ -95,6 +114,12 @@ class Connections:
             await transaction.execute(SAVE, self._row(connection))
             await transaction.execute(OPEN_LANE, (connection.id,))
             await transaction.execute("SELECT pg_notify('work', %s)", (connection.id,))
+
+    async def save_routes(self, organisation: str, document: dict[str, Any]) -> None:
+        """Put an organisation's rules in force for all its connections."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute(SAVE_ROUTES, (organisation, Jsonb(document)))
+            await transaction.execute(ROUTED_ANEW, (organisation,))
 
     def _row(self, connection: Connection) -> dict[str, Any]:
         return {

@@ -60,8 +60,8 @@ PROFILED = """
 -- All that decides what is to be written of some customers, kept from being changed meanwhile.
 SELECT customer_id, email, phone, gone, left_out, profile, masked, notes, counted_open, counted_at, stated, statements,
        klaviyo_id, merged_into,
-       EXISTS (SELECT FROM conversations AS c
-               WHERE c.connection_id = people.connection_id AND c.customer_id = people.customer_id) AS has_conversation
+       ARRAY(SELECT DISTINCT seen #>> '{conversation,brand_id}' FROM conversations AS c
+             WHERE c.connection_id = people.connection_id AND c.customer_id = people.customer_id) AS brands
 FROM people WHERE connection_id = %s AND customer_id = ANY(%s::text[]) ORDER BY customer_id FOR UPDATE
 """
 
@@ -75,6 +75,12 @@ WHERE people.connection_id = %s AND people.customer_id = news.customer_id
 UNSTATE = """
 -- A write failed: the next one says everything again. The address by which Klaviyo knows the person stays known.
 UPDATE people SET stated = stated - 'fields' WHERE connection_id = %s AND customer_id = ANY(%s::text[])
+"""
+
+NAMED = """
+-- Of which of these customers it is known where Klaviyo keeps them.
+SELECT customer_id FROM people
+WHERE connection_id = %s AND customer_id = ANY(%s::text[]) AND klaviyo_id IS NOT NULL
 """
 
 NAME_PROFILES = """
@@ -166,7 +172,8 @@ class Profiled:
     """How often it was told something."""
     klaviyo_id: str | None
     merged_into: str | None
-    has_conversation: bool
+    brands: tuple[str | None, ...]
+    """Those of the person's conversations; None for a conversation without one."""
 
 
 async def save(connection: AsyncConnection[DictRow], connection_id: str, people: Sequence[Person]) -> set[str]:
@@ -224,7 +231,8 @@ async def profiled(
 ) -> list[Profiled]:
     """Return what is kept of those customers that are known, locked until the transaction ends."""
     rows = await (await connection.execute(PROFILED, (connection_id, sorted(customer_ids)))).fetchall()
-    return [Profiled(**(row | {"masked": tuple(row["masked"]), "notes": tuple(row["notes"])})) for row in rows]
+    lists = ("masked", "notes", "brands")
+    return [Profiled(**(row | {name: tuple(row[name]) for name in lists})) for row in rows]
 
 
 async def state(
@@ -238,6 +246,11 @@ async def state(
 async def unstate(connection: AsyncConnection[DictRow], connection_id: str, customer_ids: Sequence[str]) -> None:
     """Let the next write of these customers say everything again."""
     await connection.execute(UNSTATE, (connection_id, list(customer_ids)))
+
+
+async def named(database: Database, connection_id: str, customer_ids: Sequence[str]) -> set[str]:
+    """Return those of the customers whose Klaviyo profile ids are remembered."""
+    return {row["customer_id"] for row in await database.fetch(NAMED, (connection_id, list(customer_ids)))}
 
 
 async def name_profiles(

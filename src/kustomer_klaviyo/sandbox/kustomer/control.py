@@ -14,7 +14,7 @@ from kustomer_klaviyo.sandbox.kustomer.given import CONTACTS, given_conversation
 from kustomer_klaviyo.sandbox.kustomer.merging import merge
 from kustomer_klaviyo.sandbox.kustomer.organisation import Conflict
 from kustomer_klaviyo.sandbox.kustomer.stagehands import act, begin, end_plays, standing
-from kustomer_klaviyo.sandbox.kustomer.truth import expected
+from kustomer_klaviyo.sandbox.kustomer.truth import expected, expected_people
 
 
 class NewConversation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +53,7 @@ def install_control(app: web.Application) -> None:
         ("POST", "/play", _play),
         ("GET", "/play", _progress),
         ("GET", "/expected", _expected),
+        ("GET", "/expected-customers", _expected_people),
         ("GET", "/state", _state),
         ("POST", "/reset", _reset),
     ):
@@ -145,6 +146,10 @@ async def _progress(request: web.Request) -> web.Response:
 
 async def _expected(request: web.Request) -> web.Response:
     return answer(expected(request.app[ORGANISATION]))
+
+
+async def _expected_people(request: web.Request) -> web.Response:
+    return answer(expected_people(request.app[ORGANISATION]))
 
 
 async def _state(request: web.Request) -> web.Response:

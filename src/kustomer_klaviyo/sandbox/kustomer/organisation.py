@@ -105,6 +105,15 @@ class Organisation:
             return named
         return self.brands.setdefault(named, self.new_id())
 
+    def brand_documents(self) -> list[Document]:
+        """Return the brands: the organisation's own, and those that became known."""
+        named = {self.name: self.around.brand} | self.brands
+        return [
+            {"type": "brand", "id": one, "attributes": {"name": name, "displayName": name},
+             "links": {"self": f"/v1/brands/{one}"}}
+            for name, one in named.items()
+        ]  # fmt: skip
+
     def add_customer(self, given: Document) -> Document:
         """Create a customer. Raises Conflict when a contact is taken."""
         one, news = self.new_id(), _identified(given)

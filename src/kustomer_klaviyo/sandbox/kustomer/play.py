@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kustomer_klaviyo.sandbox.kustomer.actions import Support
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.organisation import Organisation
-from kustomer_klaviyo.sandbox.kustomer.people import Person, invent
+from kustomer_klaviyo.sandbox.kustomer.people import Person, furnished, invent
 from kustomer_klaviyo.sandbox.kustomer.script import CHANNELS, RATINGS, Script, subject
 from kustomer_klaviyo.sandbox.kustomer.surveys import Surveys
 
@@ -104,6 +104,7 @@ class Play:
             self._nameless.append((customer, person))
             return customer
         given: Document = {"firstName": person.first_name, "lastName": person.last_name}
+        given |= furnished(person, self._chance)
         given["phones"] = [{"type": "mobile", "phone": person.phone, "verified": False}]
         if kind >= script.without_contact + script.without_email:
             given["emails"] = self._emails(person)
@@ -150,7 +151,8 @@ class Play:
             given["name"] = named
         if self._is(self.script.imported):
             given["importedAt"] = self.organisation.now()
-        return self.support.open_conversation(customer, channel=channel, given=given)
+        brand = self._chance.choice(self.script.brands) if self.script.brands else None
+        return self.support.open_conversation(customer, channel=channel, given=given, brand=brand)
 
     def _asked(self, conversation: Document) -> Course:
         """Ask how it was, at times twice."""

@@ -9,6 +9,7 @@ from kustomer_klaviyo.sandbox.kustomer.access import admit
 from kustomer_klaviyo.sandbox.kustomer.documents import related
 from kustomer_klaviyo.sandbox.kustomer.envelope import answer, json_object, not_found, page
 from kustomer_klaviyo.sandbox.kustomer.exchange import OPTIONS, ORGANISATION, REGISTRY, Operation
+from kustomer_klaviyo.sandbox.kustomer.metadata import CUSTOM, metadata_resource
 from kustomer_klaviyo.sandbox.kustomer.webhooks import EVENTS, Webhook
 
 
@@ -38,6 +39,19 @@ async def get_token(request: web.Request) -> web.Response:
     relationships = {"org": related("org", org.id, "orgs"), "user": related("user", org.around.agent, "users")}
     token = {"type": "auth_token", "id": org.around.team, "attributes": attributes, "relationships": relationships}
     return answer({"data": token})
+
+
+async def list_brands(request: web.Request) -> web.Response:
+    """``GET /v1/brands``."""
+    return page(request, request.app[ORGANISATION].brand_documents())
+
+
+async def get_metadata(request: web.Request) -> web.Response:
+    """``GET /v1/metadata/{resource}``: the organisation's own attributes of a kind of resource."""
+    kind = request.match_info["resource"]
+    if kind not in CUSTOM:
+        raise not_found("resource")
+    return answer({"data": metadata_resource(kind)})
 
 
 async def list_webhook_events(request: web.Request) -> web.Response:
@@ -87,6 +101,8 @@ OPERATIONS = (
     Operation("GET", "/v1/orgs/current", None, get_organisation),
     Operation("GET", "/v1/users/current", None, get_user),
     Operation("GET", "/v1/auth/tokens/current", None, get_token),
+    Operation("GET", "/v1/brands", "brand.read", list_brands),
+    Operation("GET", "/v1/metadata/{resource}", "metadata.read", get_metadata),
     Operation("GET", "/v1/outbound-webhooks/events", "outbound_webhook.read", list_webhook_events),
     Operation("GET", "/v1/outbound-webhooks", "outbound_webhook.read", list_webhooks),
     Operation("POST", "/v1/outbound-webhooks", "outbound_webhook.create", create_webhook),

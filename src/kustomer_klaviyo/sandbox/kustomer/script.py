@@ -44,6 +44,8 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     spam: Part = 0.03
     imported: Part = 0.0
     left_open: Part = 0.1
+    brands: list[str] = []
+    """The brands that conversations are about, each as likely; without any, all are about the organisation's own."""
 
 
 def subject(channel: str, chance: random.Random) -> str | None:

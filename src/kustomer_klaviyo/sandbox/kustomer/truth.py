@@ -11,6 +11,24 @@ def expected(organisation: Organisation) -> list[dict[str, Any]]:
     return [_entry(organisation, told) for told in organisation.truth]
 
 
+def expected_people(organisation: Organisation) -> list[dict[str, Any]]:
+    """Return every customer as of now: by what they are known, and how many of their conversations are not done."""
+    return [
+        {
+            "customer": customer["id"],
+            "email": own_contact(customer, "emails", "sharedEmails", "email"),
+            "phone": own_contact(customer, "phones", "sharedPhones", "phone"),
+            "name": customer["attributes"].get("name"),
+            "open": sum(
+                organisation.conversations[one]["attributes"]["status"] != "done"
+                for one in organisation.conversations_of[customer["id"]]
+            ),
+        }
+        for customer in organisation.customers.values()
+        if not customer["attributes"]["deleted"]
+    ]
+
+
 def _entry(organisation: Organisation, told: Told) -> dict[str, Any]:
     conversation = organisation.conversations[told.conversation]
     customer = organisation.customers[conversation["relationships"]["customer"]["data"]["id"]]
