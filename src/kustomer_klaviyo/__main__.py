@@ -1,5 +1,5 @@
 """Lets the program be run as ``python -m kustomer_klaviyo``."""
 
-from kustomer_klaviyo.program import main
+from kustomer_klaviyo.cli import main
 
 main()

@@ -34,7 +34,7 @@ from kustomer_klaviyo.store.sealing import load_sealer
 from kustomer_klaviyo.store.server import EmbeddedServer
 
 LOOP_AGAIN_SECONDS = 0.5
-SEE_TO_SWEEPS_SECONDS = 20.0
+SEE_TO_SWEEPS_SECONDS = 3.0
 MIGRATE_AGAIN_SECONDS = 1.0
 
 log = structlog.get_logger()

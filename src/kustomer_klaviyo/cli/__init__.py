@@ -1,19 +1,14 @@
 """The commands. Thin: they read what was asked, call the house, and print."""
 
 import asyncio
+import importlib
 import sys
+from typing import Any
 
 import cyclopts
 
 from kustomer_klaviyo import __version__
-from kustomer_klaviyo.cli.connect import connect
-from kustomer_klaviyo.cli.demo import demo
 from kustomer_klaviyo.cli.failures import FAILURES, ExitCode, explain
-from kustomer_klaviyo.cli.lookup import events, retry, status
-from kustomer_klaviyo.cli.mapping import mapping
-from kustomer_klaviyo.cli.routes import routes
-from kustomer_klaviyo.cli.sandbox import sandbox
-from kustomer_klaviyo.cli.serve import ServeWeb, serve_command, worker
 
 HELP = """Joins Kustomer to Klaviyo: support conversations become marketing events, none lost, none sent twice.
 
@@ -21,12 +16,28 @@ Exit codes: 0 done; 1 done, and something needs your attention; 2 wrong use or s
 used; 4 a vendor refused.
 """
 
+COMMANDS = (
+    "kustomer_klaviyo.program:serve",
+    "kustomer_klaviyo.cli.serve:worker",
+    "kustomer_klaviyo.cli.connect:connect",
+    "kustomer_klaviyo.cli.lookup:status",
+    "kustomer_klaviyo.cli.lookup:events",
+    "kustomer_klaviyo.cli.lookup:retry",
+    "kustomer_klaviyo.cli.mapping:mapping",
+    "kustomer_klaviyo.cli.routes:routes",
+    "kustomer_klaviyo.cli.sandbox:sandbox",
+    "kustomer_klaviyo.cli.demo:demo",
+)
+"""Where each command is."""
 
-def run(serve_web: ServeWeb) -> None:
-    """Run the command line; ``serve_web`` is what the ``serve`` command serves with."""
+
+def main() -> None:
+    """Run the command line."""
     app = cyclopts.App(name="kustomer-klaviyo", version=__version__, help=HELP)
-    for command in (serve_command(serve_web), worker, connect, status, events, retry, mapping, routes, sandbox, demo):
-        app.command(command)
+    is_overview = sys.argv[1:2] in ([], ["--help"], ["-h"])
+    for path in COMMANDS:
+        # Reading every command takes longer than most of them run; only the overview needs to know them all.
+        app.command(_read(path) if is_overview else path)
     try:
         code = app()
     except FAILURES as error:
@@ -35,3 +46,8 @@ def run(serve_web: ServeWeb) -> None:
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
     sys.exit(int(code or 0))
+
+
+def _read(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

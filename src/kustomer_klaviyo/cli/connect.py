@@ -79,8 +79,11 @@ def connect(
     since
         Tell nothing that happened earlier; the moment of connecting by default.
     option
-        NAME=VALUE, several times: created_metric, closed_metric, satisfaction_metric, link_template, default_country,
-        spam, imported, keep_unidentified_days, kustomer_share, keep_events_days, keep_deliveries_days.
+        NAME=VALUE, several times. Events: created_metric, closed_metric, satisfaction_metric, link_template, spam,
+        imported, keep_unidentified_days. Profiles: profiles (everyone, conversations, none), update_only,
+        support_state, default_country, placeholders, only_tags, only_attributes, external_id, merge_profiles,
+        on_deletion (nothing, clear, erase), sweep_minutes. House: kustomer_share, keep_events_days,
+        keep_deliveries_days.
     drop_old_key
         Forget the former Klaviyo key instead of keeping it as a fallback.
     json

@@ -130,7 +130,7 @@ async def _standing(stage: Theatre) -> dict[str, Any]:
     kustomer = await stage.get(f"{stage.kustomer}/sandbox/state")
     status = (await reports.status(stage.database))[0]
     klaviyo = await stage.get(f"{stage.klaviyo}/sandbox/state")
-    deliveries, tallies = status["deliveries"], status["tallies"]
+    deliveries, profiles, tallies = status["deliveries"], status["profiles"], status["tallies"]
     pending = kustomer["deliveries"].get("pending", 0)
     looking_up = status["lookups_now"]
     return {
@@ -146,7 +146,14 @@ async def _standing(stage: Theatre) -> dict[str, Any]:
         "skipped": deliveries.get("skipped", 0),
         "failed": deliveries.get("failed", 0),
         "confirmed": klaviyo["events"],
-        "owed": pending + status["inbox_waiting"] + deliveries.get("waiting", 0) + looking_up,
+        "profiles": klaviyo["profiles"],
+        "written": profiles.get("delivered", 0),
+        "to_write": profiles.get("waiting", 0),
+        "owed": pending
+        + status["inbox_waiting"]
+        + deliveries.get("waiting", 0)
+        + profiles.get("waiting", 0)
+        + looking_up,
     }
 
 
@@ -164,7 +171,11 @@ def _table(standing: dict[str, Any]) -> Table:
         f"{standing['unidentified']} without email or phone yet, {standing['skipped']} skipped as spam, "
         f"{standing['failed']} failed",
     )
-    table.add_row("confirmed", f"[bold]{standing['confirmed']}[/] held by Klaviyo")
+    table.add_row("profile writes", f"{standing['written']} delivered, {standing['to_write']} waiting")
+    table.add_row(
+        "confirmed",
+        f"[bold]{standing['confirmed']}[/] events and [bold]{standing['profiles']}[/] profiles held by Klaviyo",
+    )
     return table
 
 

@@ -16,6 +16,11 @@ from kustomer_klaviyo.settings import load_settings
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.reports import Search
 
+MASKED_HELP = (
+    "The Kustomer key lacks the permission to read sensitive data: give its user a role with Read Sensitive for "
+    "these attributes (Settings > Users > Roles), or leave them out of the mapping."
+)
+
 StateName = Literal["waiting", "unidentified", "delivered", "failed", "skipped"]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
@@ -51,7 +56,7 @@ async def _status() -> list[dict[str, Any]]:
 
 
 def _count(row: dict[str, Any], state: str) -> int:
-    return int(row["deliveries"].get(state, 0))
+    return int(row["deliveries"].get(state, 0) + row["profiles"].get(state, 0))
 
 
 def _standing(row: dict[str, Any]) -> str:
@@ -64,12 +69,16 @@ def _status_document(row: dict[str, Any]) -> dict[str, Any]:
     return {"connection": row["id"], "standing": _standing(row)} | {k: v for k, v in row.items() if k != "id"}
 
 
+def _counts(states: dict[str, int]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none yet"
+
+
 def _print_status(row: dict[str, Any]) -> None:
     tallies = row["tallies"]
     console.print(f"[bold]{row['connection']}[/]: {row['organisation']} -> Klaviyo {row['klaviyo_account'] or '?'}")
     console.print(f"  {row['standing']}" + (f": {row['reason']}" if row["reason"] else ""))
-    counts = ", ".join(f"{n} {state}" for state, n in sorted(row["deliveries"].items())) or "none yet"
-    console.print(f"  deliveries: {counts}; last accepted by Klaviyo {ago(row['last_accepted_at'])}")
+    console.print(f"  events: {_counts(row['deliveries'])}; last accepted by Klaviyo {ago(row['last_accepted_at'])}")
+    console.print(f"  profile writes: {_counts(row['profiles'])}")
     console.print(
         f"  webhooks: {tallies.get('received', 0)} received, {tallies.get('nothing new', 0)} told nothing new, "
         f"{tallies.get('bad signature', 0)} with a wrong signature; {row['inbox_waiting']} wait to be understood"
@@ -80,7 +89,11 @@ def _print_status(row: dict[str, Any]) -> None:
         console.print(
             f"  questions to Kustomer: {row['lookups']}" + (f" ({row['lookup_note']})" if row["lookup_note"] else "")
         )
-    if row["deliveries"].get("failed") or row["inbox_failed"]:
+    if row["masked"]:
+        masked = ", ".join(f"{name} ({n} customers)" for name, n in sorted(row["masked"].items()))
+        console.print(f"  [yellow]masked by Kustomer, so not sent: {masked}[/]")
+        console.print(f"  [yellow]{MASKED_HELP}[/]")
+    if _count(row, "failed") or row["inbox_failed"]:
         console.print("  set aside: look with `kustomer-klaviyo events --state failed`, send with `... retry`")
 
 
@@ -156,7 +169,7 @@ def _print_events(found: list[dict[str, Any]]) -> None:
             row.get("identifier") or "-",
             row["conversation_id"] or "-",
             row["state"],
-            "; ".join(text for text in (row["reason"], answer.strip()) if text),
+            "; ".join(text for text in (row["reason"], *(row.get("notes") or ()), answer.strip()) if text),
         )
     console.print(table)
     console.print(f"{len(found)} shown. `--json` shows what was sent and answered in full, `--received` the webhook.")

@@ -62,7 +62,7 @@ class ConnectionOptions:
     """How long an event waits for its customer to get an email or phone."""
     kustomer_share: float = 0.2
     """The part of the organisation's API limit that we may use."""
-    sweep_minutes: int = 60
+    sweep_minutes: float = 60
     """How often Kustomer is asked for deleted and merged customers, of which no webhook tells; 0 is never."""
     keep_events_days: int = 30
     """How long understood events and written profiles can be looked up as received."""

@@ -12,8 +12,17 @@ SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'waiting') AS inbox_waiting,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'failed') AS inbox_failed,
        (SELECT coalesce(jsonb_object_agg(state, n), '{}') FROM (
-            SELECT state, count(*) AS n FROM deliveries WHERE deliveries.connection_id = c.id GROUP BY state) AS s
+            SELECT state, count(*) AS n FROM deliveries
+            WHERE deliveries.connection_id = c.id AND kind <> 'profile' GROUP BY state) AS s
        ) AS deliveries,
+       (SELECT coalesce(jsonb_object_agg(state, n), '{}') FROM (
+            SELECT state, count(*) AS n FROM deliveries
+            WHERE deliveries.connection_id = c.id AND kind = 'profile' GROUP BY state) AS s
+       ) AS profiles,
+       (SELECT coalesce(jsonb_object_agg(name, n), '{}') FROM (
+            SELECT unnest(masked) AS name, count(*) AS n FROM people
+            WHERE people.connection_id = c.id AND masked <> '{}' GROUP BY name) AS m
+       ) AS masked,
        (SELECT min(created_at) FROM deliveries WHERE connection_id = c.id AND state = 'waiting') AS oldest_waiting,
        (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id) AS lookups,
        (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id AND kind = 'customer') AS lookups_now,
@@ -27,7 +36,8 @@ EVENTS = """
 -- Deliveries by whatever an admin knows of them, the newest first.
 SELECT d.connection_id, d.key, d.kind, d.subject AS customer_id, d.conversation_id, d.occurred_at, d.state, d.reason,
        d.identifier, d.attempts, d.due_at, d.created_at, d.settled_at, d.call AS sent, d.answer_status,
-       d.answer_request_id, d.answer_detail, d.event_id, i.name AS event_name, i.received_at, i.body AS received
+       d.answer_request_id, d.answer_detail, d.fact -> 'notes' AS notes, d.event_id, i.name AS event_name,
+       i.received_at, i.body AS received
 FROM deliveries AS d LEFT JOIN inbox AS i ON i.connection_id = d.connection_id AND i.event_id = d.event_id
 WHERE (%(connection)s::text IS NULL OR d.connection_id = %(connection)s)
   AND (%(customer)s::text IS NULL OR d.subject = %(customer)s)
