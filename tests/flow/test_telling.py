@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from kustomer_klaviyo.facts import (
     Conversation,
     ConversationClosed,
@@ -10,6 +12,7 @@ from kustomer_klaviyo.facts import (
     SatisfactionAnswered,
 )
 from kustomer_klaviyo.flow.options import ConnectionOptions
+from kustomer_klaviyo.flow.routes import Route, Routes
 from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.flow.telling import (
     GONE,
@@ -171,3 +174,20 @@ def test_a_fact_comes_back_from_storage_as_it_was() -> None:
         ("satisfaction", SatisfactionAnswered(about(), AT, "r1", None, 1)),
     ):
         assert unpack(kind, pack(fact)) == fact
+
+
+def test_a_conversation_of_another_accounts_brand_is_set_aside_and_released_when_its_brand_changes() -> None:
+    routes = Routes((Route("b1", "kids"),), "acme")
+    rules = Rules(ConnectionOptions(), ExpressOptions(org="acme"), HORIZON, connection_id="acme", routes=routes)
+    batch = Telling(rules, {}, {"k1": ADA})
+    batch.tell(ConversationOpened(replace_brand(about(), "b1"), AT), "e1")
+    [owed] = batch.new.values()
+    assert (owed.state, owed.call) == (State.SKIPPED, None)
+    assert "kids" in str(owed.reason)
+    later = Telling(rules, {"c1": [Told(owed.key, "opened", AT, State.SKIPPED, 1)]}, {"k1": ADA})
+    assert later.tell(ConversationOpened(replace_brand(about(rev=2), "b2"), AT), "e2") == "opened released"
+    assert later.released[owed.key].state is State.WAITING
+
+
+def replace_brand(conversation: Conversation, brand: str) -> Conversation:
+    return msgspec.structs.replace(conversation, brand_id=brand)

@@ -187,3 +187,17 @@ async def test_conversations_are_searched_by_status_closing_and_survey(desk: Des
     assert await found(conversation_satisfaction_status={"in": ["rated", "commented"]}) == ["rated"]
     assert await found(conversation_satisfaction_rating={"lt": 3}) == ["rated"]
     assert await found(conversation_satisfaction_created_at={"set": True}) == ["rated"]
+
+
+async def test_an_organisations_own_attributes_are_told_by_their_names(desk: Desk) -> None:
+    [told] = (await desk.get("/v1/metadata/customer"))["data"]
+    assert told["attributes"]["properties"]["loyaltyTierStr"]["displayName"] == "Loyalty tier"
+    assert told["attributes"]["properties"]["memberSinceAt"]["type"] == "date"
+    assert (await desk.ask("GET", "/v1/metadata/weather")).status == 404
+
+
+async def test_brands_become_known_by_the_conversations_about_them(desk: Desk) -> None:
+    begun = await desk.conversation(brand="Kids")
+    own, kids = (await desk.get("/v1/brands"))["data"]
+    assert (own["attributes"]["name"], kids["attributes"]["name"]) == ("sandbox", "Kids")
+    assert begun["relationships"]["brand"]["data"] == {"type": "brand", "id": kids["id"]}

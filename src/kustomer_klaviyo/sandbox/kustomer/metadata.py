@@ -17,6 +17,7 @@ CUSTOM: dict[str, dict[str, str]] = {
     },
     "conversation": {"orderNumberStr": "Order number", "reasonStr": "Contact reason"},
     "company": {},
+    "message": {},
 }
 """Names as the API has them, and as people see them."""
 
@@ -25,7 +26,10 @@ TYPES = {"Str": "string", "Txt": "string", "Num": "number", "At": "date", "Bool"
 
 def metadata_resource(kind: str) -> Document:
     """Show the definitions of one kind of resource."""
-    properties = {name: {"displayName": title, "type": _type(name)} for name, title in CUSTOM[kind].items()}
+    properties = {
+        name: {"displayName": title, "type": _type(name), "array": False, "enumeration": False, "multi": False}
+        for name, title in CUSTOM[kind].items()
+    }
     return {
         "type": "metadata",
         "id": kind,

@@ -51,7 +51,7 @@ async def get_metadata(request: web.Request) -> web.Response:
     kind = request.match_info["resource"]
     if kind not in CUSTOM:
         raise not_found("resource")
-    return answer({"data": metadata_resource(kind)})
+    return answer({"data": [metadata_resource(kind)]})
 
 
 async def list_webhook_events(request: web.Request) -> web.Response:
