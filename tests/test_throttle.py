@@ -53,29 +53,13 @@ def test_a_limit_for_the_minute_alone_lets_all_of_it_go_at_once() -> None:
     assert sent(Windows(Limits(None, 5), headroom=1.0), [0.0] * 6) == [0.0] * 5 + [60.0]
 
 
-def test_several_requests_go_together_once_there_is_room_for_all() -> None:
-    windows = Windows(Limits(None, 5), headroom=1.0)
-    for at in (0.0, 10.0, 20.0):
-        windows.took(at)
-    assert windows.wait(30.0, count=2) == 0.0
-    assert windows.wait(30.0, count=3) == 30.0
-    assert windows.wait(30.0, count=4) == 40.0
-
-
-def test_more_than_a_window_takes_waits_until_it_is_empty_not_for_ever() -> None:
-    windows = Windows(Limits(None, 5), headroom=1.0)
-    windows.took(0.0)
-    assert windows.wait(10.0, count=6) == 50.0
-    assert windows.wait(60.0, count=6) == 0.0
-
-
-@given(st.integers(1, 6), st.lists(st.floats(0, 30), max_size=30))
-def test_waiting_as_long_as_told_is_enough_and_less_is_not(count: int, pauses: list[float]) -> None:
+@given(st.lists(st.floats(0, 30), max_size=30))
+def test_waiting_as_long_as_told_is_enough_and_less_is_not(pauses: list[float]) -> None:
     windows, now = Windows(Limits(3, 6), headroom=1.0), 0.0
     for pause in pauses:
         now += pause
         windows.took(now)
-    wait = windows.wait(now, count)
+    wait = windows.wait(now)
     if wait > 0.01:
-        assert windows.wait(now + wait - 0.001, count) > 0
-    assert windows.wait(now + wait + 0.001, count) == 0
+        assert windows.wait(now + wait - 0.001) > 0
+    assert windows.wait(now + wait + 0.001) == 0

@@ -84,6 +84,15 @@ class ConversationSeen(msgspec.Struct, frozen=True):
     since: datetime
     """When it became so."""
     opened_at: datetime
+    turns: dict[str, bool] = {}
+    """When it opened (true) or was done (false) before, as far as that was seen, by epoch milliseconds."""
+
+    def was_open(self, at: datetime) -> bool:
+        """Say whether it was open at a time; one that had begun counts as open until it is known to be done."""
+        before = [(int(moment), is_open) for moment, is_open in self.turns.items() if int(moment) <= milliseconds(at)]
+        if before:
+            return max(before)[1]
+        return self.opened_at <= at
 
     @property
     def fingerprint(self) -> str:

@@ -38,17 +38,14 @@ class Windows:
         """Let nothing go before then."""
         self._held_until = max(self._held_until, until)
 
-    def wait(self, now: float, count: int = 1) -> float:
-        """Return the seconds until ``count`` requests may go together; 0 when they may go now.
-
-        More than a whole window takes are let go as soon as that window is empty.
-        """
+    def wait(self, now: float) -> float:
+        """Return the seconds until a request may go; 0 when it may go now."""
         self._forget(now)
         return max(
             0.0,
             self._held_until - now,
-            self._until_room(self._steady, MINUTE, now, count),
-            self._until_room(self._burst, SECOND, now, count),
+            self._until_room(self._steady, MINUTE, now),
+            self._until_room(self._burst, SECOND, now),
         )
 
     def took(self, now: float) -> None:
@@ -60,7 +57,5 @@ class Windows:
         while self._taken and self._taken[0] <= now - MINUTE:
             self._taken.popleft()
 
-    def _until_room(self, limit: int, window: float, now: float, count: int) -> float:
-        """Of the requests before, only so many may still be in the window as leave room for ``count`` more."""
-        last_to_leave = max(1, limit - count + 1)
-        return 0.0 if len(self._taken) < last_to_leave else self._taken[-last_to_leave] + window - now
+    def _until_room(self, limit: int, window: float, now: float) -> float:
+        return 0.0 if len(self._taken) < limit else self._taken[-limit] + window - now

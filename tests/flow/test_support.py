@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from kustomer_klaviyo.facts import (
     ConversationSeen,
     Counted,
     SatisfactionAnswered,
+    milliseconds,
 )
 from kustomer_klaviyo.flow.support import Support, fields_of, open_conversations, together
 
@@ -45,6 +47,21 @@ def test_what_turned_since_the_count_corrects_it() -> None:
     assert open_conversations(Counted(1, AT), [seen("a", is_open=True, since=later, opened_at=later)]) == 2
     assert open_conversations(Counted(1, AT), [seen("a", is_open=False, since=later)]) == 0
     assert open_conversations(Counted(1, AT), [seen("a", is_open=False, since=later, opened_at=later)]) == 1
+
+
+def test_what_was_done_when_kustomer_counted_and_was_opened_in_between_is_not_done_twice() -> None:
+    turns = {AT: True, AT + HOUR: False, AT + 3 * HOUR: True, AT + 4 * HOUR: False}
+    turned = {str(milliseconds(at)): is_open for at, is_open in turns.items()}
+    again = msgspec.structs.replace(seen("a", is_open=False, since=AT + 4 * HOUR), turns=turned)
+    assert open_conversations(Counted(1, AT + 2 * HOUR), [again]) == 1
+    assert open_conversations(Counted(1, AT), [again]) == 0
+
+
+def test_spam_is_in_kustomers_count_and_so_in_its_correction() -> None:
+    assert (
+        open_conversations(Counted(1, AT), [seen("a", is_open=True, since=AT + HOUR, opened_at=AT + HOUR, spam=True)])
+        == 2
+    )
 
 
 def test_a_newer_count_closes_what_was_deleted_unseen() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY
-from stage import Stage, staged
+from stage import Stage, kill, staged
 
 ADA = "ada@lanternpost.example"
 
@@ -126,14 +126,20 @@ async def test_the_state_of_support_is_kept_on_the_profile_and_the_profile_comes
     await until_equal(stage, ADA, **{"Kustomer Last CSAT Rating": 5, "Kustomer Last CSAT Score": 1})
 
 
-async def test_many_customers_at_once_go_through_one_import(stage: Stage) -> None:
+async def test_many_customers_at_once_go_through_imports_and_a_kill_in_their_middle_costs_nothing(stage: Stage) -> None:
     await stage.connect()
-    for number in range(120):
-        await customer(stage, email=f"p{number}@lanternpost.example", firstName=f"P{number}")
+    await stage.play(customers=400, conversations=30, rate=0)
 
-    async def are_there() -> bool:
-        return len([one for one in await profiles(stage) if one["first_name"]]) == 120
+    async def is_importing() -> bool:
+        state = await stage.get(f"{stage.klaviyo}/sandbox/state")
+        return "bulk_import_profiles" in state["requests"]
 
-    await stage.until(are_there, "every customer has a profile")
-    rows = msgspec.json.decode(await stage.run("events", "--json", "--limit", "500"))
-    assert {row["state"] for row in rows} <= {"delivered", "waiting"}
+    for _ in range(2):
+        await stage.until(is_importing, "an import was begun")
+        kill(stage.processes[-1])
+        await stage.serve()
+    await stage.assert_every_event_arrives_once()
+    requests = (await stage.get(f"{stage.klaviyo}/sandbox/state"))["requests"]
+    assert requests["bulk_import_profiles"] < 40
+    rows = msgspec.json.decode(await stage.run("events", "--json", "--limit", "2000"))
+    assert any(row["reason"] == "imported in bulk" for row in rows)

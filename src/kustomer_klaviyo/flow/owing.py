@@ -123,5 +123,5 @@ def _delivery(person: Profiled, owed: Owed, cause: str | None) -> NewDelivery:
         event_id=cause,
         identifier=owed.call.identifier,
         call=msgspec.to_builtins(owed.call),
-        first=person.statements == 0,
+        leads=person.statements == 0 or bool(owed.call.former_email or owed.call.former_phone),
     )

@@ -29,6 +29,9 @@ BULK_FROM = 50
 """This many people's writes go through a bulk import; it is not meant for a few
 (developers.klaviyo.com/en/docs/use_klaviyos_bulk_profile_import_api)."""
 
+BULK_FROM_AT_THE_LIMIT = 2
+"""While the limit of single writes is used up, an import is the quicker way even for a few."""
+
 AT_ONCE = 8
 """People whose profiles are written side by side, one request each."""
 
@@ -117,7 +120,8 @@ class ProfileDeliverer:
     def _share_out(self, owed: Sequence[OwedProfile]) -> tuple[list[OwedProfile], list[OwedProfile]]:
         """Part what goes into an import from what goes alone."""
         fit = [one for one in owed if one.is_untried and one.call.is_plain and not self._update_only]
-        if len(fit) < BULK_FROM or not self._imports.are_possible(time.monotonic()):
+        enough = BULK_FROM_AT_THE_LIMIT if self._writer.is_at_its_limit else BULK_FROM
+        if len(fit) < enough or not self._imports.are_possible(time.monotonic()):
             return [], list(owed)
         subjects = {one.subject for one in fit}
         return fit, [one for one in owed if one.subject not in subjects]

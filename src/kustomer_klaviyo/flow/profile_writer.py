@@ -11,6 +11,8 @@ from kustomer_klaviyo.klaviyo.profile_wire import read_id
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
 
+LONG_SECONDS = 3.0
+
 PHONE_AT = "/data/attributes/phone_number"
 
 NUMBER_TAKEN = "the phone number belongs to another Klaviyo profile: kept as a property"
@@ -45,6 +47,11 @@ class ProfileWriter:
     def __init__(self, sender: Sender, options: ConnectionOptions) -> None:
         self._sender = sender
         self._options = options
+
+    @property
+    def is_at_its_limit(self) -> bool:
+        """Whether Klaviyo's limits keep single writes waiting for longer than a bulk import takes."""
+        return self._sender.seconds_to_import > LONG_SECONDS
 
     async def write(self, call: ProfileCall, profile_id: str | None) -> Written:
         """Write a change; ``profile_id`` is where Klaviyo keeps the person, when we know it."""

@@ -30,6 +30,11 @@ class Sender:
         """Send a batch through the bulk endpoint, when the limits let it."""
         return await self._with_a_key(lambda client: _timely(client.bulk_windows, lambda: client.create_events(batch)))
 
+    @property
+    def seconds_to_import(self) -> float:
+        """How long the limits keep the next single import of a profile waiting."""
+        return self._clients[0].profile_import_windows.wait(time.monotonic())
+
     async def import_profile(self, call: ProfileCall) -> Outcome:
         """Create or update a profile, when the limits let it."""
         return await self._with_a_key(

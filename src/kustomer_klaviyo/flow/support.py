@@ -78,15 +78,13 @@ def open_conversations(counted: Counted | None, seen: Sequence[ConversationSeen]
     """Count the conversations that are not done: as Kustomer counts them, corrected by what turned since it did.
 
     Kustomer's own count knows of conversations that we never saw, and no longer of deleted ones; but the webhook that
-    brings it may be late or lost. Where Kustomer does not count, what we saw is all there is.
+    brings it may be late or lost, and one that brings the same number again is not kept. It has spam in it, so that
+    its correction must, too. Where Kustomer does not count, what we saw is all there is.
     """
-    known = [one for one in seen if not one.conversation.spam]
     if counted is None:
-        return sum(one.is_open for one in known)
-    turned = [one for one in known if one.since > counted.at]
-    opened = sum(one.is_open for one in turned)
-    closed = sum(not one.is_open and one.opened_at <= counted.at for one in turned)
-    return max(0, counted.open + opened - closed)
+        return sum(one.is_open for one in seen if not one.conversation.spam)
+    turned = [one for one in seen if one.since > counted.at]
+    return max(0, counted.open + sum(one.is_open - one.was_open(counted.at) for one in turned))
 
 
 def fields_of(support: Support, open_now: int) -> Fields:

@@ -9,6 +9,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from kustomer_klaviyo.facts import milliseconds
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.identity import identify
 from kustomer_klaviyo.flow.keeping import keep_people
@@ -88,6 +89,7 @@ async def _absorb_conversations(
             one.conversation.rev,
             one.fingerprint,
             msgspec.to_builtins(one),
+            {str(milliseconds(one.since)): one.is_open},
         )
         for statement in statements
         if (one := statement.seen) is not None

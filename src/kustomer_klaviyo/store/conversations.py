@@ -14,11 +14,12 @@ WITH former AS (
     SELECT conversation_id, customer_id FROM conversations
     WHERE connection_id = %(connection)s AND conversation_id = ANY(%(ids)s::text[])
 )
-INSERT INTO conversations (connection_id, conversation_id, customer_id, rev, fingerprint, seen)
+INSERT INTO conversations (connection_id, conversation_id, customer_id, rev, fingerprint, seen, turns)
 SELECT %(connection)s, * FROM unnest(%(ids)s::text[], %(customers)s::text[], %(revs)s::int[], %(fingerprints)s::text[],
-                                     %(seen)s::jsonb[])
+                                     %(seen)s::jsonb[], %(turns)s::jsonb[])
 ON CONFLICT (connection_id, conversation_id) DO UPDATE SET
-    customer_id = excluded.customer_id, rev = excluded.rev, fingerprint = excluded.fingerprint, seen = excluded.seen
+    customer_id = excluded.customer_id, rev = excluded.rev, fingerprint = excluded.fingerprint, seen = excluded.seen,
+    turns = conversations.turns || excluded.turns
 WHERE conversations.rev <= excluded.rev
 RETURNING customer_id, (SELECT former.customer_id FROM former WHERE former.conversation_id =
                         conversations.conversation_id) AS former_customer_id
@@ -31,8 +32,9 @@ WHERE (connection_id, conversation_id) IN (SELECT * FROM unnest(%s::text[], %s::
 """
 
 OF_CUSTOMERS = """
--- The conversations of some customers.
-SELECT customer_id, seen FROM conversations WHERE connection_id = %s AND customer_id = ANY(%s::text[])
+-- The conversations of some customers, with the turns seen of each.
+SELECT customer_id, seen || jsonb_build_object('turns', turns) AS seen FROM conversations
+WHERE connection_id = %s AND customer_id = ANY(%s::text[])
 """
 
 
@@ -45,12 +47,16 @@ class Seen:
     rev: int
     fingerprint: str
     document: dict[str, Any]
+    turns: dict[str, bool]
+    """When it opened or was done, by epoch milliseconds."""
 
 
 async def save(connection: AsyncConnection[DictRow], connection_id: str, seen: Sequence[Seen]) -> set[str]:
     """Keep the newest of each conversation; returns the customers whom that concerns."""
     newest: dict[str, Seen] = {}
+    turns: dict[str, dict[str, bool]] = {}
     for one in seen:
+        turns.setdefault(one.conversation_id, {}).update(one.turns)
         known = newest.get(one.conversation_id)
         if known is None or known.rev <= one.rev:
             newest[one.conversation_id] = one
@@ -62,6 +68,7 @@ async def save(connection: AsyncConnection[DictRow], connection_id: str, seen: S
         "revs": [one.rev for one in rows],
         "fingerprints": [one.fingerprint for one in rows],
         "seen": [Jsonb(one.document) for one in rows],
+        "turns": [Jsonb(turns[one.conversation_id]) for one in rows],
     }
     saved = await (await connection.execute(SAVE, params)).fetchall()
     concerned = {row["customer_id"] for row in saved} | {row["former_customer_id"] for row in saved}

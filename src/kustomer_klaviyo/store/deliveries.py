@@ -31,7 +31,7 @@ class State(StrEnum):
 ADD = """
 -- A key already told is refused.
 INSERT INTO deliveries (connection_id, key, kind, subject, conversation_id, occurred_at, rev, state, reason, identifier,
-                        event_id, fact, call, first)
+                        event_id, fact, call, leads)
 SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::text[],
                          %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[])
 ON CONFLICT (connection_id, key) DO NOTHING
@@ -105,15 +105,15 @@ GROUP BY subject
 """
 
 DUE_EVENTS = """
--- Events that may be sent now: due, and nothing earlier of the same customer still waits for its time; nor does a
--- profile write, unless Klaviyo has been importing it for so long that events no longer wait for it.
+-- Events that may be sent now: due, and no earlier event of the same customer still waits for its time; nor a profile
+-- write that leads, unless Klaviyo has been importing it for so long that events no longer wait for it.
 SELECT key, subject, attempts, first_attempt_at, call FROM deliveries AS due
 WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind <> 'profile'
   AND NOT EXISTS (
     SELECT FROM deliveries AS earlier
     WHERE earlier.connection_id = %(connection)s AND earlier.state = 'waiting' AND earlier.subject = due.subject
-      AND (earlier.seq < due.seq OR earlier.first)
-      AND (earlier.due_at > now() OR (earlier.kind = 'profile' AND earlier.import IS NULL)))
+      AND CASE WHEN earlier.kind = 'profile' THEN earlier.leads AND (earlier.due_at > now() OR earlier.import IS NULL)
+               ELSE earlier.seq < due.seq AND earlier.due_at > now() END)
 ORDER BY seq LIMIT %(limit)s
 """
 
@@ -182,8 +182,8 @@ class NewDelivery:
     reason: str | None = None
     identifier: str | None = None
     call: dict[str, Any] | None = None
-    first: bool = False
-    """Goes before everything else of the same customer: it makes their profile."""
+    leads: bool = False
+    """The person's profile is made or renamed by it: no event of theirs goes before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ async def add(connection: AsyncConnection[DictRow], connection_id: str, news: Se
         [new.event_id for new in news],
         [Jsonb(new.fact) for new in news],
         [_json(new.call) for new in news],
-        [new.first for new in news],
+        [new.leads for new in news],
     )
     await connection.execute(ADD, (connection_id, *columns))
 

@@ -12,8 +12,9 @@ from kustomer_klaviyo.store.database import Database
 ADD = "INSERT INTO imports (connection_id, id, profiles, poll_at) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
 
 CARRY = """
--- The deliveries go with the import; events of the same people wait for its end, but not for ever.
-UPDATE deliveries SET import = %s, due_at = %s, first_attempt_at = coalesce(first_attempt_at, now())
+-- The deliveries go with the import; events of people who are new to Klaviyo wait for its end, but not for ever.
+UPDATE deliveries SET import = %s, due_at = CASE WHEN leads THEN %s ELSE due_at END,
+    first_attempt_at = coalesce(first_attempt_at, now())
 WHERE connection_id = %s AND key = ANY(%s::text[]) AND state = 'waiting'
 """
 
@@ -47,7 +48,7 @@ async def begin(
     poll_at: datetime,
     hold_until: datetime,
 ) -> None:
-    """Note that an import carries these deliveries; until ``hold_until`` it holds back the events behind them."""
+    """Note that an import carries these deliveries; until ``hold_until`` it holds back the events of new people."""
     await connection.execute(ADD, (connection_id, import_id, len(keys), poll_at))
     await connection.execute(CARRY, (import_id, hold_until, connection_id, list(keys)))
 

@@ -22,13 +22,14 @@ CREATE TABLE conversations (
     rev             integer NOT NULL,
     fingerprint     text NOT NULL,
     seen            jsonb NOT NULL,
+    turns           jsonb NOT NULL,
     PRIMARY KEY (connection_id, conversation_id)
 );
 CREATE INDEX conversations_customer ON conversations (connection_id, customer_id);
 
--- first: the person's profile is made by it, so that no event of theirs goes before it.
+-- leads: the person's profile is made or renamed by it, so that no event of theirs goes before it.
 -- import: the bulk import at Klaviyo that carries it; its end is waited for.
-ALTER TABLE deliveries ADD COLUMN first boolean NOT NULL DEFAULT false, ADD COLUMN import text;
+ALTER TABLE deliveries ADD COLUMN leads boolean NOT NULL DEFAULT false, ADD COLUMN import text;
 CREATE INDEX deliveries_import ON deliveries (connection_id, import) WHERE import IS NOT NULL;
 CREATE INDEX deliveries_waiting_profile ON deliveries (connection_id, seq) WHERE state = 'waiting' AND kind = 'profile';
 
