@@ -188,7 +188,12 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def staged(
-    data_directory: Path, *, database_url: str | None = None, trouble: float = 0.0, retry_scale: float = 0.02
+    data_directory: Path,
+    *,
+    database_url: str | None = None,
+    trouble: float = 0.0,
+    retry_scale: float = 0.02,
+    masked: bool = False,
 ) -> AsyncIterator[Stage]:
     """Set the stage: both vendors run, nothing of the service does."""
     environment = os.environ | {f"KUSTOMER_KLAVIYO_{name}": value for name, value in IMPATIENT.items()}
@@ -207,6 +212,7 @@ async def staged(
             duplicate_probability=trouble,
             reorder_probability=trouble,
             disable_after_failures=10_000,
+            masked=masked,
         )
     )
     async with (

@@ -152,3 +152,43 @@ async def test_only_the_customers_whom_the_filters_let_through_are_told_of(stage
     assert "only_attributes" in (await told(stage, "--customer", other))[0]["reason"]
     await stage.send(f"{stage.kustomer}/sandbox/customers/{other}", {"custom": {"vipBool": True}}, method="PUT")
     await until_profile(stage, BO)
+
+
+async def test_what_the_key_may_not_read_is_not_sent_and_status_names_the_permission(
+    data_directory: Path, database_url: str
+) -> None:
+    async with staged(data_directory, database_url=database_url, masked=True) as stage:
+        await stage.serve()
+        ada = await customer(stage, email=ADA, firstName="Ada", lastName="Byron")
+        await connect(stage)
+        await converse(stage, ada)
+
+        async def is_known() -> bool:
+            [standing] = msgspec.json.decode(await stage.run("status", "--json"))
+            return {"email", "first_name", "last_name"} <= set(standing["masked"])
+
+        await stage.until(is_known, "status tells what is masked")
+        assert "Read Sensitive" in await stage.run("status")
+        assert await profiles(stage) == {}
+        assert "********" not in await stage.run("events", "--json")
+
+
+async def test_a_mapping_is_tried_on_a_real_customer_put_in_force_and_kept_when_the_next_one_is_wrong(
+    stage: Stage, tmp_path: Path
+) -> None:
+    await connect(stage)
+    ada = await customer(stage, email=ADA, name="Ada Byron", custom={"loyaltyTierStr": "gold", "loyaltyPointsNum": 7})
+    await until_profile(stage, ADA, **{"Kustomer Customer ID": ada})
+    file = tmp_path / "mapping.yaml"
+    file.write_text("properties:\n  Tier: custom.loyaltyTierStr\n  Points: custom.loyaltyPointsNum\n")
+    shown = msgspec.json.decode(await stage.run("mapping", "preview", "--customer", ada, "--file", str(file), "--json"))
+    assert shown["would_send"]["attributes"]["properties"] == {"Tier": "gold", "Points": 7}
+    assert (await profiles(stage))[ADA]["properties"].get("Tier") is None
+    await stage.run("mapping", "set", str(file))
+    file.write_text("properties:\n  Tier: custom.loyaltyTierStr\n  Points: points\n")
+    await stage.run("mapping", "set", str(file), expect=2)
+    assert "Tier: custom.loyaltyTierStr" in await stage.run("mapping", "show")
+    assert "custom.shoeSizeNum (Shoe size)" in await stage.run("mapping", "show", "--available")
+    await stage.send(f"{stage.kustomer}/sandbox/customers/{ada}", {"companyName": "Lantern Post"}, method="PUT")
+    held = await until_profile(stage, ADA, Tier="gold", Points=7)
+    assert (held["first_name"], held["last_name"], held["organization"]) == ("Ada", "Byron", "Lantern Post")

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
@@ -12,6 +12,7 @@ from kustomer_klaviyo.sandbox.kustomer.access import Meter
 from kustomer_klaviyo.sandbox.kustomer.actions import Support
 from kustomer_klaviyo.sandbox.kustomer.control import install_control
 from kustomer_klaviyo.sandbox.kustomer.deliver import Dispatcher
+from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.exchange import (
     DISPATCHER,
     METER,
@@ -24,6 +25,7 @@ from kustomer_klaviyo.sandbox.kustomer.exchange import (
     in_the_vendors_form,
     throttled,
 )
+from kustomer_klaviyo.sandbox.kustomer.masking import masked_event
 from kustomer_klaviyo.sandbox.kustomer.options import DEFAULT_KEY, KustomerOptions
 from kustomer_klaviyo.sandbox.kustomer.organisation import Organisation
 from kustomer_klaviyo.sandbox.kustomer.stagehands import PLAYS, end_plays
@@ -58,7 +60,11 @@ def _furnish(app: web.Application, options: KustomerOptions) -> None:
     registry = app[REGISTRY] = Registry(allow_http=options.allow_http)
     dispatcher = app[DISPATCHER] = Dispatcher(registry, options)
     chance = random.Random(options.seed)
-    organisation = app[ORGANISATION] = Organisation(options.org_name, dispatcher.announce, options.clock, chance)
+
+    def announce(name: str, make: Callable[[], Document]) -> None:
+        dispatcher.announce(name, (lambda: masked_event(make())) if options.masked else make)
+
+    organisation = app[ORGANISATION] = Organisation(options.org_name, announce, options.clock, chance)
     support = app[SUPPORT] = Support(organisation, noise=options.noise, chance=chance)
     app[SURVEYS] = Surveys(organisation, support)
 

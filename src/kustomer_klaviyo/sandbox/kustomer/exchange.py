@@ -12,6 +12,7 @@ from kustomer_klaviyo.sandbox.kustomer.actions import Support
 from kustomer_klaviyo.sandbox.kustomer.deliver import Dispatcher
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, refuse
+from kustomer_klaviyo.sandbox.kustomer.masking import masked
 from kustomer_klaviyo.sandbox.kustomer.options import KustomerOptions
 from kustomer_klaviyo.sandbox.kustomer.organisation import Organisation
 from kustomer_klaviyo.sandbox.kustomer.surveys import Surveys
@@ -27,9 +28,6 @@ TRAFFIC = web.AppKey("traffic", Counter[str])
 METER = web.AppKey("meter", Meter)
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-MASK = "********"
-SENSITIVE = ("name", "firstName", "lastName", "displayName", "username")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +92,7 @@ async def in_the_vendors_form(
 
 def shown(request: web.Request, resource: Document) -> Document:
     """Return a resource as the key may see it."""
-    if not request.app[OPTIONS].masked or resource["type"] != "customer":
-        return resource
-    attributes = dict(resource["attributes"])
-    attributes |= {name: MASK for name in SENSITIVE if attributes.get(name)}
-    for name, part in (("emails", "email"), ("sharedEmails", "email"), ("phones", "phone"), ("sharedPhones", "phone")):
-        attributes[name] = [entry | {part: MASK} for entry in attributes[name]]
-    return resource | {"attributes": attributes}
+    return masked(resource) if request.app[OPTIONS].masked else resource
 
 
 def present(resources: dict[str, Document]) -> list[Document]:

@@ -36,7 +36,7 @@ class KustomerOptions:
     seed: int = 0
     """Decides noise, duplicates and disorder."""
     masked: bool = False
-    """The keys may not read sensitive attributes."""
+    """Sensitive attributes are hidden, from the keys and in webhooks."""
     allow_http: bool = True
     """Webhooks may go to plain ``http``, which the real one refuses."""
     clock: Callable[[], float] = time.time
