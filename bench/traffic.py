@@ -52,6 +52,12 @@ def customers(path: str) -> list[bytes]:
     return [_signed(_envelope(_customer(number, now), "create"), path) for number in range(CUSTOMERS)]
 
 
+def people(start: int, count: int, path: str) -> list[bytes]:
+    """Introduce more customers, each with names and address of their own."""
+    now = moment(datetime.now(UTC).timestamp())
+    return [_signed(_envelope(_customer(number, now), "create"), path) for number in range(start, start + count)]
+
+
 def _customer(number: int, now: str) -> dict[str, Any]:
     given = {
         "name": f"Person {number}",

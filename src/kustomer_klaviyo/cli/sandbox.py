@@ -24,6 +24,7 @@ def sandbox(
     disorder: float = 0.0,
     rate_scale: float = 1.0,
     latency: float = 0.0,
+    job_seconds: float = 1.0,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Run one simulated vendor until Ctrl-C; what it holds is kept in memory only.
@@ -50,6 +51,8 @@ def sandbox(
         Klaviyo: multiplies the rate limits; 0 switches them off.
     latency
         Klaviyo: seconds that each request takes besides its work.
+    job_seconds
+        Klaviyo: seconds before a bulk import, a merge or a deletion begins.
     json
         Print where it listens as JSON.
     """
@@ -64,7 +67,9 @@ def sandbox(
         )
         key = kustomer.DEFAULT_KEY
     else:
-        options = klaviyo.KlaviyoOptions(rate_limits=rate_scale > 0, rate_scale=rate_scale or 1.0, latency=latency)
+        options = klaviyo.KlaviyoOptions(
+            rate_limits=rate_scale > 0, rate_scale=rate_scale or 1.0, latency=latency, job_seconds=job_seconds
+        )
         app, key = klaviyo.create_app(options), klaviyo.DEFAULT_KEY
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(app, vendor, host, port, key, json=json))

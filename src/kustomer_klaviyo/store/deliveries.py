@@ -104,6 +104,8 @@ WHERE connection_id = %s AND subject = ANY(%s::text[]) AND kind IN ('opened', 'c
 GROUP BY subject
 """
 
+# OFFSET 0 and CASE keep the question about each customer a question by the customer's index: made a join of, or
+# answered by the index of all that waits, it is quadratic whenever the planner has not noticed yet how much waits.
 DUE_EVENTS = """
 -- Events that may be sent now: due, and no earlier event of the same customer still waits for its time; nor a profile
 -- write that leads, unless Klaviyo has been importing it for so long that events no longer wait for it.
@@ -113,20 +115,22 @@ WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() A
     SELECT FROM deliveries AS earlier
     WHERE earlier.connection_id = %(connection)s AND earlier.state = 'waiting' AND earlier.subject = due.subject
       AND CASE WHEN earlier.kind = 'profile' THEN earlier.leads AND (earlier.due_at > now() OR earlier.import IS NULL)
-               ELSE earlier.seq < due.seq AND earlier.due_at > now() END)
+               ELSE earlier.seq < due.seq AND earlier.due_at > now() END
+    OFFSET 0)
 ORDER BY seq LIMIT %(limit)s
 """
 
 DUE_PROFILES = """
 -- Profile writes that may go now: due, and none of the same customer is waiting for its time or under way.
-SELECT key, subject, attempts, first_attempt_at, call, klaviyo_id
-FROM deliveries AS due LEFT JOIN people ON people.connection_id = due.connection_id AND customer_id = subject
-WHERE due.connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind = 'profile'
+SELECT key, subject, attempts, first_attempt_at, call,
+    (SELECT klaviyo_id FROM people WHERE connection_id = %(connection)s AND customer_id = due.subject) AS klaviyo_id
+FROM deliveries AS due
+WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind = 'profile'
   AND import IS NULL AND NOT EXISTS (
-    SELECT FROM deliveries AS earlier
-    WHERE earlier.connection_id = %(connection)s AND earlier.state = 'waiting' AND earlier.subject = due.subject
-      AND earlier.kind = 'profile' AND earlier.seq < due.seq
-      AND (earlier.due_at > now() OR earlier.import IS NOT NULL))
+    SELECT FROM deliveries AS other
+    WHERE other.connection_id = %(connection)s AND other.state = 'waiting' AND other.subject = due.subject
+      AND CASE WHEN other.kind = 'profile' THEN other.due_at > now() OR other.import IS NOT NULL END
+    OFFSET 0)
 ORDER BY seq LIMIT %(limit)s
 """
 

@@ -32,6 +32,8 @@ CREATE INDEX conversations_customer ON conversations (connection_id, customer_id
 ALTER TABLE deliveries ADD COLUMN leads boolean NOT NULL DEFAULT false, ADD COLUMN import text;
 CREATE INDEX deliveries_import ON deliveries (connection_id, import) WHERE import IS NOT NULL;
 CREATE INDEX deliveries_waiting_profile ON deliveries (connection_id, seq) WHERE state = 'waiting' AND kind = 'profile';
+CREATE INDEX deliveries_waiting_event ON deliveries (connection_id, seq) WHERE state = 'waiting' AND kind <> 'profile';
+DROP INDEX deliveries_waiting;
 
 -- Bulk imports of profiles that Klaviyo is working on.
 CREATE TABLE imports (
