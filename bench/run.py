@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kustomer_klaviyo.store.server import EmbeddedServer
+from kustomer_klaviyo.throttle import HEADROOM
 from load import quantile, send
 from traffic import conversations, customers, people
 
@@ -31,7 +32,7 @@ HOOK, NOOP, NAIVE = "/webhooks/kustomer/bench", "/noop", "/naive"
 ROUNDS = 3
 REQUESTS = 6000
 PEOPLE = 100_000
-SLOWED = 1 / 50
+SLOWED = 1 / 30
 """By what Klaviyo's limits are multiplied to see them hold."""
 
 
@@ -225,32 +226,22 @@ async def _write_people(bench: Bench, rate_scale: float) -> tuple[float, dict[st
 
 
 async def _people(bench: Bench) -> list[Figure]:
-    """100,000 customers changed at once: at limits that let hardly anything through, and without any.
+    """100,000 customers changed at once: at Klaviyo's real limits, and at limits so low that they must be what holds.
 
-    At Klaviyo's real limits ten bulk imports would do, so that nothing is held up; slowed down by a known factor the
-    limits must be what holds, and not our code.
+    At the real limits ten bulk imports would do, so that no limit is met. Slowed down by a known factor, the time is
+    held against the least that so many imports take at the part of the limit that we use.
     """
-    free, _, _ = await _write_people(bench, 0.0)
     real, requests, throttled = await _write_people(bench, 1.0)
     slowed, few, refused = await _write_people(bench, SLOWED)
-    imports = few["bulk_import_profiles"]
-    per_minute = max(1, round(150 * SLOWED))
-    least = max(0.0, (imports - per_minute) / per_minute) * 60
+    imports, per_minute = few["bulk_import_profiles"], int(max(1, round(150 * SLOWED)) * HEADROOM)
+    least = (imports - per_minute) / per_minute * 60
+    calls = sum(requests.values())
     return [
-        Figure(f"{PEOPLE:,} customers written", PEOPLE / real, "/s", PEOPLE / free, free / real, "-", met=True),
-        Figure(
-            "... requests at the real limits", sum(requests.values()), "", None, None, f"429: {throttled}", met=True
-        ),
-        Figure(
-            f"... with limits of 1/{1 / SLOWED:.0f}",
-            slowed,
-            "s",
-            least,
-            slowed / max(least, 1),
-            f"{imports} imports, 429: {refused}",
-            met=True,
-        ),
-    ]
+        Figure(f"{PEOPLE:,} customers written", PEOPLE / real, "/s", None, None, f"{calls} requests, no 429",
+               met=throttled == 0),
+        Figure(f"... at 1/{1 / SLOWED:.0f} of the limits", slowed, "s", least, slowed / least,
+               f"1.5 ({imports} imports, no 429)", met=refused == 0 and slowed <= 1.5 * least),
+    ]  # fmt: skip
 
 
 async def _measure() -> list[Figure]:

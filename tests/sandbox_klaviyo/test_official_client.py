@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import aiohttp
 import pytest
 from klaviyo_api import KlaviyoAPI
 from openapi_client.api_arg_options import USE_DICTIONARY_FOR_RESPONSE_DATA
@@ -161,3 +162,26 @@ async def test_beyond_the_limit_it_is_told_to_come_again() -> None:
             await asyncio.to_thread(api.Accounts.get_accounts)
     assert caught.value.status == 429
     assert "throttled" in str(caught.value.body)
+
+
+async def test_it_reads_what_a_card_needs(base: str) -> None:
+    api = client(base)
+    for number in range(12):
+        person = {"type": "profile", "attributes": {"email": f"p{number}@lanternpost.example"}}
+        await asyncio.to_thread(api.Profiles.create_profile, {"data": person})
+    async with aiohttp.ClientSession() as session:
+        await (await session.post(f"{base}/sandbox/furnish")).release()
+    people = (await asyncio.to_thread(api.Profiles.get_profiles))["data"]
+    lists = await asyncio.to_thread(api.Profiles.get_lists_for_profile, people[0]["id"])
+    segments = await asyncio.to_thread(api.Profiles.get_segments_for_profile, people[0]["id"])
+    assert {one["type"] for one in lists["data"] + segments["data"]} <= {"list", "segment"}
+    shown = await asyncio.to_thread(
+        lambda: api.Profiles.get_profile(
+            people[0]["id"], include=["lists"], additional_fields_profile=["subscriptions", "predictive_analytics"]
+        )
+    )
+    assert shown["data"]["attributes"]["subscriptions"]["email"]["marketing"]["consent"]
+    campaigns = (await asyncio.to_thread(api.Campaigns.get_campaigns))["data"]
+    messages = await asyncio.to_thread(api.Campaigns.get_messages_for_campaign, campaigns[0]["id"])
+    assert messages["data"][0]["attributes"]["definition"]["content"]["subject"]
+    assert len((await asyncio.to_thread(api.Flows.get_flows))["data"]) == 2

@@ -27,6 +27,14 @@ def operation(name: str, tier: str, *scopes: str) -> Operation:
     return Operation(name, tier, frozenset(scopes))
 
 
+EXTRAS = {
+    "lists": operation("include lists", "XS", "lists:read"),
+    "segments": operation("include segments", "XS", "segments:read"),
+    "predictive_analytics": operation("additional predictive_analytics", "M", "profiles:read"),
+}
+"""What is limited in addition, over all operations together (developers.klaviyo.com/en/reference/get_profile)."""
+
+
 @dataclass(slots=True)
 class Window:
     """A fixed window of ``length`` seconds."""
@@ -122,6 +130,13 @@ class Access:
         """Count a request of the operation. Raises Refusal (429)."""
         if self._is_limited:
             self.meter(wanted).take(now)
+
+    def take_extra(self, authorization: str, name: str, now: float) -> None:
+        """Count and permit what a request of profiles asks for besides. Raises Refusal (403, 429)."""
+        extra = EXTRAS.get(name)
+        if extra is not None:
+            self.admit(authorization, extra)
+            self.take(extra, now)
 
     def reset(self) -> None:
         """Forget what was counted, and take the first keys again."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from kustomer_klaviyo.sandbox.klaviyo.marketing import Marketing
 from kustomer_klaviyo.sandbox.klaviyo.people import People, UnknownProfile
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import ProfileIn
 from kustomer_klaviyo.sandbox.klaviyo.records import Event, ImportJob, Metric, Profile, short_id
@@ -21,6 +22,7 @@ class Account:
     def __init__(self, clock: Callable[[], float] = clock_time.time) -> None:
         self._clock = clock
         self.people = People(self.now)
+        self.marketing = Marketing(self.now())
         self.metrics: dict[str, Metric] = {}
         self.events: list[Event] = []
         """Every event in the order of arrival, those of erased people too; what the API shows is ``events_by_id``."""
@@ -62,6 +64,26 @@ class Account:
             return None
         self._seen.add(mark)
         return self._store(event, profile, metric, time=time, received_at=received_at, request=request)
+
+    def happen(self, metric_name: str, profile: Profile, time: datetime, properties: dict[str, Any]) -> Event:
+        """Store an event of Klaviyo's own, such as a message received. It did not arrive from outside."""
+        metric = self._metric(metric_name, integration="Klaviyo")
+        self.counts["own_events"] += 1
+        number = self.counts["own_events"]
+        event = Event(
+            n=-number,
+            id=f"{metric.id}k{number:x}",
+            metric=metric,
+            profile=profile,
+            time=time,
+            unique_id=None,
+            properties=properties,
+            backfill=False,
+            received_at=self._clock(),
+            request="own",
+        )
+        self._keep(event)
+        return event
 
     def merge(self, into: Profile, source: Profile) -> None:
         """Make two profiles one, their events too."""
@@ -109,17 +131,21 @@ class Account:
             request=request,
         )
         self.events.append(stored)
-        self.events_by_id[stored.id] = stored
-        self.events_by_profile[profile.id].append(stored)
-        if profile.last_event is None or profile.last_event < time:
-            profile.last_event = time
+        self._keep(stored)
         return stored
 
-    def _metric(self, name: str) -> Metric:
+    def _keep(self, event: Event) -> None:
+        profile = event.profile
+        self.events_by_id[event.id] = event
+        self.events_by_profile[profile.id].append(event)
+        if profile.last_event is None or profile.last_event < event.time:
+            profile.last_event = event.time
+
+    def _metric(self, name: str, integration: str = "API") -> Metric:
         found = self._metrics_by_name.get(name)
         if found is None:
             now = self.now()
-            found = Metric(short_id(f"metric {name}"), name, now, now)
+            found = Metric(short_id(f"metric {name}"), name, now, now, integration=integration)
             self._metrics_by_name[name] = self.metrics[found.id] = found
         return found
 

@@ -9,6 +9,7 @@ from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCESS, ACCOUNT, FAULTS, JOBS, SCOPES, TRAFFIC
 from kustomer_klaviyo.sandbox.klaviyo.records import Event
 from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
+from kustomer_klaviyo.sandbox.klaviyo.season import furnish
 
 
 def install_control(app: web.Application) -> None:
@@ -17,6 +18,7 @@ def install_control(app: web.Application) -> None:
     app.router.add_get(f"{CONTROL_PREFIX}/events", _events)
     app.router.add_get(f"{CONTROL_PREFIX}/profiles", _profiles)
     app.router.add_put(f"{CONTROL_PREFIX}/keys", _put_keys)
+    app.router.add_post(f"{CONTROL_PREFIX}/furnish", _furnish)
     app.router.add_post(f"{CONTROL_PREFIX}/reset", _reset)
 
 
@@ -68,6 +70,16 @@ def _brief(event: Event) -> dict[str, Any]:
         "received_at": event.received_at,
         "request": event.request,
     }
+
+
+async def _furnish(request: web.Request) -> web.Response:
+    """Give every profile, or that of ``?email=``, a past with marketing."""
+    account, email = request.app[ACCOUNT], request.query.get("email")
+    chosen = account.people.profiles.values() if email is None else [account.people.holder("email", email)]
+    people = [one for one in chosen if one is not None]
+    for one in people:
+        furnish(account, one)
+    return web.json_response({"furnished": len(people)})
 
 
 async def _put_keys(request: web.Request) -> web.Response:

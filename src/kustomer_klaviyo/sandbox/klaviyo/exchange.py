@@ -16,7 +16,7 @@ from kustomer_klaviyo.sandbox.klaviyo.access import Access, Operation
 from kustomer_klaviyo.sandbox.klaviyo.account import Account
 from kustomer_klaviyo.sandbox.klaviyo.envelope import MEDIA_TYPE, Refusal, invalid, new_request_id, refuse
 from kustomer_klaviyo.sandbox.klaviyo.jobs import Jobs
-from kustomer_klaviyo.sandbox.klaviyo.query import check_fields
+from kustomer_klaviyo.sandbox.klaviyo.query import check_fields, extras
 
 LARGEST_BODY = 5_000_000
 SCOPES = frozenset(
@@ -49,6 +49,8 @@ class KlaviyoOptions:
     """Seconds each request takes besides its work."""
     job_seconds: float = 1.0
     """Seconds before an import, a merge or a deletion begins after it was asked for."""
+    marketing: bool = False
+    """Whether each new profile has a past: consent, lists, messages received, predictions."""
     clock: Callable[[], float] = time.time
 
 
@@ -102,6 +104,8 @@ def operated(operation: Operation, handler: Handler) -> Handler:
             shown |= access.meter(operation).headers(now)
             shown["X-Klaviyo-Api-Revision"] = _revision(request)
             check_fields(request.query)
+            for extra in extras(request):
+                access.take_extra(request.headers.get("Authorization", ""), extra, now)
             response = await handler(request)
         except Refusal as refusal:
             response = refuse(refusal, request_id)

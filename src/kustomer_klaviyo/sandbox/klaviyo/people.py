@@ -37,6 +37,8 @@ class People:
         self._now = now
         self.profiles: dict[str, Profile] = {}
         self._index: dict[tuple[str, str], Profile] = {}
+        self.welcome: Callable[[Profile], None] | None = None
+        """What happens to a profile as soon as it is made."""
 
     def clear(self) -> None:
         """Forget everybody."""
@@ -74,6 +76,8 @@ class People:
         profile = Profile(new_ulid(now.timestamp()), now, now)
         self.profiles[profile.id] = profile
         self.update(profile, wanted)
+        if self.welcome is not None:
+            self.welcome(profile)
         return profile
 
     def create_or_update(self, wanted: ProfileIn) -> tuple[Profile, bool]:
@@ -109,6 +113,7 @@ class People:
                 into.attributes[name] = value
         into.location = source.location | into.location
         into.properties = source.properties | into.properties
+        into.lists |= source.lists
         into.last_event = max(filter(None, (into.last_event, source.last_event)), default=None)
         into.updated = self._now()
         for key, holder in self._index.items():

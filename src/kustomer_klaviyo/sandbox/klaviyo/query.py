@@ -68,6 +68,11 @@ def additional(request: web.Request) -> list[str]:
     return names
 
 
+def extras(request: web.Request) -> list[str]:
+    """Return what was asked for besides the resource itself; some of it is limited on its own."""
+    return [name for given in ("include", ADDITIONAL) for name in request.query.get(given, "").split(",") if name]
+
+
 def check_fields(query: Mapping[str, str]) -> None:
     """Raise Refusal when ``fields[TYPE]`` asks for an attribute that the resource does not have."""
     for parameter, text in query.items():

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,16 @@ LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 
 def new_ulid(now: float) -> str:
     """Return a profile id of the newer kind: 26 characters, the first ten from the time."""
-    number = (int(now * 1000) << 80) | secrets.randbits(80)
+    return _ulid(now, secrets.randbits(80))
+
+
+def named_ulid(now: float, text: str) -> str:
+    """Return the id of a campaign or message: the same for the same time and name."""
+    return _ulid(now, int.from_bytes(hashlib.sha256(text.encode()).digest()[:10], "big"))
+
+
+def _ulid(now: float, bits: int) -> str:
+    number = (int(now * 1000) << 80) | bits
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
@@ -48,6 +58,7 @@ class Profile:
     location: dict[str, Any] = field(default_factory=dict)
     properties: dict[str, Any] = field(default_factory=dict)
     last_event: datetime | None = None
+    lists: set[str] = field(default_factory=set)
     subscriptions: dict[str, Any] = field(default_factory=never_subscribed)
     predictive_analytics: dict[str, Any] | None = None
 
@@ -62,6 +73,51 @@ class Metric:
     updated: datetime
     has_value: bool = False
     integration: str = "API"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A list, or a segment: whoever meets a condition at the moment of asking."""
+
+    id: str
+    name: str
+    created: datetime
+    meets: Callable[[Profile], bool] | None = None
+    """The condition of a segment; None for a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a campaign or a flow sends."""
+
+    id: str
+    name: str
+    channel: str
+    """``email`` or ``sms``."""
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """Something sent once, to a list."""
+
+    id: str
+    name: str
+    audience: str
+    sent_at: datetime
+    messages: tuple[Message, ...]
+    """Several are variations that were tried on parts of the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Messages sent to each person when something happens."""
+
+    id: str
+    name: str
+    trigger_type: str
+    created: datetime
+    messages: tuple[Message, ...]
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """How Klaviyo shows what it holds, as JSON:API resources."""
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +26,11 @@ FIELDS = {
         {"id", "status", "created_at", "total_count", "completed_count", "failed_count", "completed_at", "expires_at",
          "started_at"}
     ),
+    "list": frozenset({"id", "name", "created", "updated", "opt_in_process", "profile_count"}),
+    "segment": frozenset(
+        {"id", "name", "definition", "created", "updated", "is_active", "is_processing", "is_starred", "profile_count"}
+    ),
+    "flow": frozenset({"id", "name", "status", "archived", "created", "updated", "trigger_type"}),
     "profile": frozenset({
         "id", *SHOWN, "created", "updated", "last_event_date", "location", "properties", "subscriptions",
         "predictive_analytics",
@@ -35,7 +41,9 @@ FIELDS = {
 ADDITIONAL_FIELDS = ("subscriptions", "predictive_analytics")
 """What a profile shows only when asked (developers.klaviyo.com/en/reference/get_profile)."""
 
-METRIC_CATEGORY = "API"
+INTEGRATIONS = {"API": ("7FtS4J", "api", "API"), "Klaviyo": ("0rG4eQ", "klaviyo", "Internal")}
+"""Who makes metrics: id, key and category."""
+
 IMPORT_KEPT = timedelta(days=7)
 """So long a bulk import can be asked about."""
 
@@ -98,6 +106,7 @@ def import_job_resource(job: ImportJob, base: str) -> dict[str, Any]:
 def metric_resource(metric: Metric, base: str) -> dict[str, Any]:
     """Show a metric."""
     url = f"{base}/api/metrics/{metric.id}/"
+    number, key, category = INTEGRATIONS[metric.integration]
     return {
         "type": "metric",
         "id": metric.id,
@@ -107,10 +116,10 @@ def metric_resource(metric: Metric, base: str) -> dict[str, Any]:
             "updated": moment(metric.updated),
             "integration": {
                 "object": "integration",
-                "id": "7FtS4J",
-                "key": metric.integration.lower(),
+                "id": number,
+                "key": key,
                 "name": metric.integration,
-                "category": METRIC_CATEGORY,
+                "category": category,
             },
         },
         "relationships": {
@@ -144,7 +153,7 @@ def event_resource(event: Event, base: str) -> dict[str, Any]:
             "timestamp": int(event.time.timestamp()),
             "event_properties": event.properties | {"$event_id": event.unique_id or event.id},
             "datetime": moment(event.time),
-            "uuid": f"{event.n:08x}-0000-11ee-8000-{event.n:012x}",
+            "uuid": str(uuid.uuid5(uuid.NAMESPACE_OID, event.id)),
         },
         "relationships": relationships,
         "links": {"self": url},

@@ -9,7 +9,7 @@ from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT
 from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test
 from kustomer_klaviyo.sandbox.klaviyo.query import conditions, listed, page, sparse
 from kustomer_klaviyo.sandbox.klaviyo.records import Metric
-from kustomer_klaviyo.sandbox.klaviyo.resources import METRIC_CATEGORY, metric_resource
+from kustomer_klaviyo.sandbox.klaviyo.resources import INTEGRATIONS, metric_resource
 
 METRIC_FILTERS = {"integration.name": frozenset({"equals"}), "integration.category": frozenset({"equals"})}
 PAGE_SIZE = 200
@@ -28,7 +28,7 @@ def _test(condition: Condition) -> Callable[[Metric], bool]:
     is_met = text_test(condition)
     if condition.field == "integration.name":
         return lambda metric: is_met(metric.integration)
-    return lambda _: is_met(METRIC_CATEGORY)
+    return lambda metric: is_met(INTEGRATIONS[metric.integration][2])
 
 
 async def get_metric(request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from aiohttp import web
 from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, document, invalid, not_found
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body
 from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test, time_test
+from kustomer_klaviyo.sandbox.klaviyo.marketing_resources import audience_resource
 from kustomer_klaviyo.sandbox.klaviyo.people import DuplicateProfile, UnknownProfile
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import (
     ProfileIn,
@@ -15,11 +16,12 @@ from kustomer_klaviyo.sandbox.klaviyo.profile_rules import (
     read_profile,
     require_identifier,
 )
-from kustomer_klaviyo.sandbox.klaviyo.query import additional, conditions, listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.query import additional, conditions, included, listed, page, sort_order, sparse
 from kustomer_klaviyo.sandbox.klaviyo.records import Profile
 from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
 
 LARGEST_PROFILE = 100_000
+INCLUDES = ("lists", "segments")
 BY_ID = frozenset({"equals", "equals[]", "any[]"})
 PROFILE_FILTERS = {
     "id": BY_ID,
@@ -95,7 +97,23 @@ def _sort_key(profile: Profile, name: str) -> tuple[bool, Any]:
 
 async def get_profile(request: web.Request) -> web.Response:
     """``GET /api/profiles/{id}``."""
-    return show_profile(request, _profile(request))
+    profile = profile_of(request)
+    names = included(request, INCLUDES)
+    if not names:
+        return show_profile(request, profile)
+    marketing, base = request.app[ACCOUNT].marketing, str(request.url.origin())
+    found = {"lists": marketing.lists_of, "segments": marketing.segments_of}
+    resource = profile_resource(profile, base, additional(request))
+    neighbours = {name: [audience_resource(one, base) for one in found[name](profile)] for name in names}
+    for name, shown in neighbours.items():
+        resource["relationships"][name]["data"] = [{"type": one["type"], "id": one["id"]} for one in shown]
+    return document(
+        {
+            "data": sparse(request, resource),
+            "included": [sparse(request, one) for shown in neighbours.values() for one in shown],
+            "links": {"self": str(request.url)},
+        }
+    )
 
 
 async def create_profile(request: web.Request) -> web.Response:
@@ -112,7 +130,7 @@ async def create_profile(request: web.Request) -> web.Response:
 
 async def update_profile(request: web.Request) -> web.Response:
     """``PATCH /api/profiles/{id}``."""
-    profile = _profile(request)
+    profile = profile_of(request)
     wanted = await _read(request, needs_identifier=False)
     if wanted.id != profile.id:
         raise invalid("The id of the body must be that of the path.", "/data/id")
@@ -169,7 +187,8 @@ def show_profile(
     return document(content, status=status, headers={"X-Klaviyo-Partial-Failure": "phone_number"} if partly else None)
 
 
-def _profile(request: web.Request) -> Profile:
+def profile_of(request: web.Request) -> Profile:
+    """Return the profile that the path names. Raises Refusal (404)."""
     profile = request.app[ACCOUNT].people.profiles.get(request.match_info["id"])
     if profile is None:
         raise not_found(f"A profile with id {request.match_info['id']} does not exist.")
