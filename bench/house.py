@@ -149,6 +149,8 @@ async def _run(kind: str, port: int, klaviyo: str) -> None:
         naive_route = asgi("/naive", is_mount=True, copy_scope=False)(naive.receive)
         app = create_app(
             service.intake,
+            cards=service.cards,
+            directory=service.directory,
             is_ready=service.is_ready,
             registry=CollectorRegistry(),
             metrics_token=None,

@@ -12,7 +12,7 @@ import msgspec
 from kustomer_klaviyo.sandbox.kustomer.documents import moment, new_conversation, new_customer
 
 TOKEN = "bench-token"
-CUSTOMERS = 200
+CUSTOMERS = 2000
 LATER = 50
 """Conversations that begin before an earlier one is updated."""
 

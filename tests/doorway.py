@@ -61,7 +61,14 @@ def new_connection() -> Connection:
 @asynccontextmanager
 async def serving(service: Service) -> AsyncIterator[str]:
     """Serve the door."""
-    app = create_app(service.intake, is_ready=service.is_ready, registry=CollectorRegistry(), metrics_token="metrics")
+    app = create_app(
+        service.intake,
+        cards=service.cards,
+        directory=service.directory,
+        is_ready=service.is_ready,
+        registry=CollectorRegistry(),
+        metrics_token="metrics",
+    )
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, http="httptools"))
     task = asyncio.create_task(server._serve())  # noqa: SLF001 - without its signal handlers, which belong to pytest

@@ -90,6 +90,13 @@ class Stage:
             assert response.status < 300, await response.text()
             return await response.json() if response.content_type == "application/json" else None
 
+    async def kustomer_api(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the simulated Kustomer's API as an admin would."""
+        headers = {"Authorization": f"Bearer {kustomer.DEFAULT_KEY}"}
+        async with self.session.request(method, self.kustomer + path, json=body, headers=headers) as response:
+            assert response.status < 300, await response.text()
+            return await response.json()
+
     async def play(self, **script: Any) -> None:
         """Let the simulated people begin their day."""
         await self.send(f"{self.kustomer}/sandbox/play", script)
@@ -194,6 +201,7 @@ async def staged(
     trouble: float = 0.0,
     retry_scale: float = 0.02,
     masked: bool = False,
+    marketing: bool = False,
 ) -> AsyncIterator[Stage]:
     """Set the stage: both vendors run, nothing of the service does."""
     environment = os.environ | {f"KUSTOMER_KLAVIYO_{name}": value for name, value in IMPATIENT.items()}
@@ -217,7 +225,7 @@ async def staged(
     )
     async with (
         serving(people) as kustomer_url,
-        serving(klaviyo.create_app()) as klaviyo_url,
+        serving(klaviyo.create_app(klaviyo.KlaviyoOptions(marketing=marketing))) as klaviyo_url,
         aiohttp.ClientSession() as session,
     ):
         stage = Stage(kustomer_url, klaviyo_url, session, environment, free_port())

@@ -10,13 +10,18 @@ import aiohttp
 import structlog
 
 from kustomer_klaviyo.flow.acquaintance import Acquaintance
+from kustomer_klaviyo.flow.card_desk import CardDesk
+from kustomer_klaviyo.flow.cards import Cards
 from kustomer_klaviyo.flow.clients import Clients
 from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.housekeeping import keep_house
 from kustomer_klaviyo.flow.imports import Imports
+from kustomer_klaviyo.flow.insight import InsightFetch
 from kustomer_klaviyo.flow.intake import Intake
+from kustomer_klaviyo.flow.keys import Keys
 from kustomer_klaviyo.flow.lookups import LookUp
+from kustomer_klaviyo.flow.meanings import Meanings
 from kustomer_klaviyo.flow.options import KUSTOMER_LIMIT_PER_MINUTE
 from kustomer_klaviyo.flow.profile_delivery import ProfileDeliverer
 from kustomer_klaviyo.flow.profile_writer import ProfileWriter
@@ -104,6 +109,7 @@ class Service:
         self._clients = Clients(session)
         self.directory = Directory(home.connections)
         self.intake = Intake(home.database, self.directory)
+        self.cards = CardDesk(home.database, self.directory)
         self._work = Work(home.database, self.directory, self._start_run)
         self._stopped = asyncio.Event()
 
@@ -171,8 +177,15 @@ class Service:
                 update_only=joined.options.update_only,
             ),
             look_up=LookUp(self._home.database, joined, kustomer),
+            cards=Cards(database, joined, self._insight_fetch(joined)),
             patience=patience,
         )
+
+    def _insight_fetch(self, joined: Joined) -> InsightFetch:
+        connection = joined.connection
+        readers = Keys([self._clients.reader(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys])
+        meanings = Meanings(self._home.database, connection.id, readers)
+        return InsightFetch(readers, meanings, joined.options.placeholders)
 
 
 def _spare_the_collector() -> None:

@@ -48,6 +48,11 @@ class Windows:
             self._until_room(self._burst, SECOND, now),
         )
 
+    def room(self, now: float) -> float:
+        """Return the part of the minute's limit that is left: 0 to 1."""
+        self._forget(now)
+        return 0.0 if self._held_until > now else max(0.0, 1 - len(self._taken) / self._steady)
+
     def took(self, now: float) -> None:
         """Count a request that goes now."""
         self._forget(now)

@@ -25,6 +25,7 @@ COMMANDS = (
     "kustomer_klaviyo.cli.lookup:retry",
     "kustomer_klaviyo.cli.mapping:mapping",
     "kustomer_klaviyo.cli.routes:routes",
+    "kustomer_klaviyo.cli.app:app",
     "kustomer_klaviyo.cli.sandbox:sandbox",
     "kustomer_klaviyo.cli.demo:demo",
 )

@@ -3,6 +3,7 @@
 import aiohttp
 
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.reading import KlaviyoReader
 from kustomer_klaviyo.kustomer.client import KustomerClient
 
 
@@ -12,6 +13,7 @@ class Clients:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
         self._klaviyo: dict[tuple[str, str], KlaviyoClient] = {}
+        self._readers: dict[tuple[str, str], KlaviyoReader] = {}
         self._kustomer: dict[tuple[str, str, int], KustomerClient] = {}
 
     def klaviyo(self, url: str, key: str) -> KlaviyoClient:
@@ -20,6 +22,13 @@ class Clients:
         if client is None:
             client = self._klaviyo[url, key] = KlaviyoClient(self._session, base_url=url, key=key)
         return client
+
+    def reader(self, url: str, key: str) -> KlaviyoReader:
+        """Return what reads for cards under a Klaviyo key."""
+        reader = self._readers.get((url, key))
+        if reader is None:
+            reader = self._readers[url, key] = KlaviyoReader(self.klaviyo(url, key))
+        return reader
 
     def kustomer(self, url: str, key: str, requests_per_minute: int) -> KustomerClient:
         """Return the client of a Kustomer key with its budget."""

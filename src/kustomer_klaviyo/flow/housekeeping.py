@@ -5,11 +5,14 @@ import random
 
 import structlog
 
+from kustomer_klaviyo.flow.cards import AHEAD_MINUTES
 from kustomer_klaviyo.flow.directory import Directory
-from kustomer_klaviyo.store import deliveries, inbox
+from kustomer_klaviyo.store import deliveries, inbox, insights
 from kustomer_klaviyo.store.database import Database
 
 ROUND_SECONDS = 3600.0
+KEEP_CARDS_DAYS = 7
+"""A card that nobody looked at for so long is forgotten, and fetched anew when somebody does."""
 
 log = structlog.get_logger()
 
@@ -22,6 +25,8 @@ async def keep_house(database: Database, directory: Directory) -> None:
             expired = await deliveries.expire_unidentified(database, connection_id, days=options.keep_unidentified_days)
             forgotten = await deliveries.purge(database, connection_id, days=options.keep_deliveries_days)
             profiles = await deliveries.purge_profiles(database, connection_id, days=options.keep_events_days)
+            await insights.give_up_ahead(database, connection_id, minutes=AHEAD_MINUTES)
+            await insights.purge(database, connection_id, days=KEEP_CARDS_DAYS)
             events = await inbox.purge(database, connection_id, days=options.keep_events_days)
             log.info(
                 "house.kept",

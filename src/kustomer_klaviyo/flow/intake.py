@@ -19,7 +19,7 @@ from kustomer_klaviyo.flow.news import Doorkeeper, Pair, Sighting, Told, told_by
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.signature import is_signed
 from kustomer_klaviyo.kustomer.wire import Envelope, MalformedJSON, as_id, decode_webhook
-from kustomer_klaviyo.store import conversations, deliveries, people, tallies
+from kustomer_klaviyo.store import conversations, deliveries, insights, people, tallies
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.inbox import NewEvent, land
 
@@ -80,6 +80,7 @@ class Intake:
         self._away_until = 0.0
         self._tallies: Counter[Pair] = Counter()
         self._advances: dict[Pair, Sighting] = {}
+        self._awaited: set[Pair] = set()
 
     async def receive(self, connection_id: str, signature: str, body: bytes) -> Answer:
         """Answer one webhook; 2xx only when nothing of it can be lost any more."""
@@ -102,6 +103,7 @@ class Intake:
         statement = interpret(envelope, received_at=now)
         told = told_by(joined, statement)
         self._count(joined, "received")
+        self._expect_agent(joined, statement)
         if self._is_noise(told):
             self._count(joined, "nothing new")
             return NOTHING_NEW
@@ -127,6 +129,12 @@ class Intake:
         if sighting is not None and self._doorkeeper.is_advance(sighting):
             self._doorkeeper.saw(sighting)
             self._advances[sighting.pair] = sighting
+
+    def _expect_agent(self, joined: Joined, statement: Statement) -> None:
+        """Have the card fetched before an agent looks. A wish lost in a crash costs an agent a moment, not an event."""
+        wanted = statement.awaits_agent and statement.customer_id is not None and joined.connection.app
+        if wanted and len(self._awaited) < MOST_WAITING:
+            self._awaited.add((joined.connection.id, statement.customer_id or ""))
 
     def _count(self, joined: Joined, name: str) -> None:
         self._tallies[joined.connection.id, name] += 1
@@ -157,6 +165,7 @@ class Intake:
         """
         counts, self._tallies = self._tallies, Counter()
         advances, self._advances = self._advances, {}
+        awaited, self._awaited = self._awaited, set()
         try:
             if counts:
                 await tallies.add(self._database, counts)
@@ -165,6 +174,8 @@ class Intake:
                 await people.advance(
                     self._database, [(*one.pair, one.rev, one.fingerprint) for one in advances.values()]
                 )
+            if awaited:
+                await insights.wish_ahead(self._database, awaited)
         except UNREACHABLE:
             self._tallies.update(counts)
             self._advances = advances | self._advances

@@ -1,5 +1,6 @@
 """What an admin may set for one connection, with what each setting does."""
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -62,6 +63,18 @@ class ConnectionOptions:
     """How long an event waits for its customer to get an email or phone."""
     kustomer_share: float = 0.2
     """The part of the organisation's API limit that we may use."""
+    card_minutes: float = 15
+    """How old a card may be before it is fetched anew behind the one shown."""
+    profile_link: str = "https://www.klaviyo.com/profile/{id}"
+    list_link: str = "https://www.klaviyo.com/list/{id}"
+    segment_link: str = "https://www.klaviyo.com/list/{id}"
+    campaign_link: str = "https://www.klaviyo.com/campaign/{id}"
+    flow_link: str = "https://www.klaviyo.com/flow/{id}"
+    """Where the card links to: Klaviyo documents none of these addresses."""
+    agents_at: str = "https://{org}.kustomerapp.com"
+    """Where agents work: the only site that may frame the card."""
+    cards_sdk: str = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
+    """Kustomer's script for cards."""
     sweep_minutes: float = 60
     """How often Kustomer is asked for deleted and merged customers, of which no webhook tells; 0 is never."""
     keep_events_days: int = 30
@@ -70,6 +83,9 @@ class ConnectionOptions:
     """How long what was sent can be looked up; older facts are not told any more."""
 
 
+LINKS = ("profile_link", "list_link", "segment_link", "campaign_link", "flow_link")
+ADDRESS = re.compile(r"https?://[\w.:/\-@~%?=&]+\Z", re.ASCII)
+ADDRESS_OF_SITE = re.compile(r"https?://[\w.:\-]+\Z", re.ASCII)
 LISTS = ("placeholders", "only_tags")
 
 
@@ -84,6 +100,10 @@ def read_options(document: dict[str, Any]) -> ConnectionOptions:
         validate_template(options.link_template)
         for metric in (options.created_metric, options.closed_metric, options.satisfaction_metric):
             validate_metric(metric)
+        for name in LINKS:
+            validate_link(name, getattr(options, name))
+        validate_address("agents_at", options.agents_at.replace("{org}", "org"), ADDRESS_OF_SITE)
+        validate_address("cards_sdk", options.cards_sdk, ADDRESS)
         read_mapping(options.mapping)
     except MappingError as error:
         raise OptionsError(f"mapping, {' > '.join(error.path)}: {error}") from error
@@ -115,3 +135,17 @@ def _check_numbers(options: ConnectionOptions) -> None:
         raise OptionsError("keep_..._days must be at least 1, and keep_deliveries_days at least 2")
     if options.sweep_minutes < 0:
         raise OptionsError("sweep_minutes must be 0 (never) or more")
+    if not 1 <= options.card_minutes <= 1440:
+        raise OptionsError("card_minutes must be from 1 to 1440")
+
+
+def validate_address(name: str, address: str, form: re.Pattern[str]) -> None:
+    """Raise ValueError unless the text is an address that can stand in a page's head."""
+    if form.match(address) is None:
+        raise ValueError(f"{name} must be an address that begins with https://")
+
+
+def validate_link(name: str, template: str) -> None:
+    """Raise ValueError unless the template makes an address for a browser out of an id."""
+    if not re.match(r"https?://[^\s<>\"{}]+\{id\}[^\s<>\"{}]*\Z", template):
+        raise ValueError(f"{name} must be an address with {{id}} in it, such as https://www.klaviyo.com/list/{{id}}")

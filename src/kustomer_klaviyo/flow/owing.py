@@ -81,7 +81,8 @@ async def _supports(
         customer_id: _support(row)
         for customer_id, row in (await deliveries.support(connection, connection_id, everybody)).items()
     }
-    seen = await conversations.of_customers(connection, connection_id, everybody)
+    counted_at = {one: person.counted_at for person in persons for one in parts[person.customer_id]}
+    seen = await conversations.turned(connection, connection_id, counted_at)
     found: dict[str, Fields] = {}
     for person in persons:
         those = parts[person.customer_id]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from kustomer_klaviyo.flow.cards import Cards
 from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.lookups import LookUp
@@ -35,6 +36,7 @@ class Run:
         deliverer: Deliverer,
         profiles: ProfileDeliverer,
         look_up: LookUp,
+        cards: Cards,
         patience: Patience,
     ) -> None:
         self._database = database
@@ -42,6 +44,7 @@ class Run:
         self._deliverer = deliverer
         self._profiles = profiles
         self._look_up = look_up
+        self._cards = cards
         self._patience = patience
         self._woken: list[asyncio.Event] = []
         self._ended = asyncio.Event()
@@ -65,11 +68,12 @@ class Run:
     async def work(self) -> None:
         """Do what there is to do."""
         async with asyncio.TaskGroup() as group:
-            for turn in (self._understand, self._ask, self._deliver, self._write_profiles):
+            for turn in (self._understand, self._ask, self._deliver, self._write_profiles, self._fetch_cards):
                 group.create_task(self._repeat(turn))
             group.create_task(self._end_when_idle())
         await self._deliverer.finish()
         await self._profiles.finish()
+        await self._cards.finish()
 
     async def _repeat(self, turn: Turn) -> None:
         woken = asyncio.Event()
@@ -89,13 +93,17 @@ class Run:
     async def _end_when_idle(self) -> None:
         while not self._ended.is_set():
             idle = time.monotonic() - self._active_at
-            if idle > LINGER_SECONDS and not (self._deliverer.in_flight or self._profiles.in_flight):
+            if idle > LINGER_SECONDS and not self._is_busy:
                 self.end()
             try:
                 async with asyncio.timeout(LINGER_SECONDS / 5):
                     await self._ended.wait()
             except TimeoutError:
                 pass
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._deliverer.in_flight or self._profiles.in_flight or self._cards.in_flight)
 
     async def _understand(self) -> float | None:
         understood = await understand_some(self._database, self._joined)
@@ -109,6 +117,9 @@ class Run:
 
     async def _write_profiles(self) -> float | None:
         return await self._profiles.turn(on_progress=self.wake)
+
+    async def _fetch_cards(self) -> float | None:
+        return await self._cards.turn(on_progress=self.wake)
 
     async def _ask(self) -> float | None:
         connection_id = self._joined.connection.id

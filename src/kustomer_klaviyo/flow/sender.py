@@ -4,58 +4,55 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-import structlog
-
+from kustomer_klaviyo.flow.keys import Keys
 from kustomer_klaviyo.klaviyo.batches import Batch
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
 from kustomer_klaviyo.klaviyo.express import EventCall
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
-from kustomer_klaviyo.outcomes import LockedOut, Outcome
+from kustomer_klaviyo.outcomes import Outcome
 from kustomer_klaviyo.throttle import Windows
-
-log = structlog.get_logger()
 
 
 class Sender:
     """One connection's way to Klaviyo: a client per key, the current key first."""
 
     def __init__(self, clients: Sequence[KlaviyoClient]) -> None:
-        self._clients = list(clients)
+        self._keys = Keys(clients)
 
     async def send_event(self, call: EventCall) -> Outcome:
         """Send one event, when the limits let it."""
-        return await self._with_a_key(lambda client: _timely(client.event_windows, lambda: client.create_event(call)))
+        return await self._keys.use(lambda client: _timely(client.event_windows, lambda: client.create_event(call)))
 
     async def send_events(self, batch: Batch) -> Outcome:
         """Send a batch through the bulk endpoint, when the limits let it."""
-        return await self._with_a_key(lambda client: _timely(client.bulk_windows, lambda: client.create_events(batch)))
+        return await self._keys.use(lambda client: _timely(client.bulk_windows, lambda: client.create_events(batch)))
 
     @property
     def seconds_to_import(self) -> float:
         """How long the limits keep the next single import of a profile waiting."""
-        return self._clients[0].profile_import_windows.wait(time.monotonic())
+        return self._keys.current.profile_import_windows.wait(time.monotonic())
 
     async def import_profile(self, call: ProfileCall) -> Outcome:
         """Create or update a profile, when the limits let it."""
-        return await self._with_a_key(
+        return await self._keys.use(
             lambda client: _timely(client.profile_import_windows, lambda: client.import_profile(call))
         )
 
     async def patch_profile(self, profile_id: str, call: ProfileCall) -> Outcome:
         """Change a profile known by its id, when the limits let it."""
-        return await self._with_a_key(
+        return await self._keys.use(
             lambda client: _timely(client.profile_patch_windows, lambda: client.patch_profile(profile_id, call))
         )
 
     async def find_profile(self, field: str, value: str) -> Outcome:
         """Read the profile with an identifier, when the limits let it."""
-        return await self._with_a_key(
+        return await self._keys.use(
             lambda client: _timely(client.profile_read_windows, lambda: client.find_profile(field, value))
         )
 
     async def merge_profiles(self, *, into: str, source: str) -> Outcome:
         """Merge two profiles, when the limits let it."""
-        return await self._with_a_key(
+        return await self._keys.use(
             lambda client: _timely(
                 client.profile_merge_windows, lambda: client.merge_profiles(into=into, source=source)
             )
@@ -63,7 +60,7 @@ class Sender:
 
     async def erase_profile(self, field: str, value: str) -> Outcome:
         """Have a person erased, when the limits let it."""
-        return await self._with_a_key(
+        return await self._keys.use(
             lambda client: _timely(client.erasure_windows, lambda: client.erase_profile(field, value))
         )
 
@@ -72,34 +69,20 @@ class Sender:
 
         Only with the current key: one that lacks the scope is no reason to prefer another, since single imports do.
         """
-        client = self._clients[0]
+        client = self._keys.current
         return await _timely(client.bulk_import_windows, lambda: client.import_profiles(entries))
 
     async def profile_import(self, import_id: str) -> Outcome:
         """Ask how a bulk import fares, when the limits let it."""
-        return await self._with_a_key(
+        return await self._keys.use(
             lambda client: _timely(client.bulk_import_read_windows, lambda: client.profile_import(import_id))
         )
 
     async def import_errors(self, import_id: str, cursor: str | None) -> Outcome:
         """Read a page of what a bulk import could not import, when the limits let it."""
-        return await self._with_a_key(
+        return await self._keys.use(
             lambda client: _timely(client.import_errors_windows, lambda: client.import_errors(import_id, cursor))
         )
-
-    async def _with_a_key(self, send: Callable[[KlaviyoClient], Awaitable[Outcome]]) -> Outcome:
-        """Try the current key; where it is refused, the others, and keep to the one that works."""
-        outcome = await send(self._clients[0])
-        for client in self._clients[1:]:
-            if not isinstance(outcome, LockedOut):
-                break
-            outcome = await send(client)
-            if not isinstance(outcome, LockedOut):
-                log.warning("klaviyo.key_refused", now_using="another key of the connection")
-                self._clients.remove(client)
-                self._clients.insert(0, client)
-                break
-        return outcome
 
 
 async def _timely(windows: Windows, send: Callable[[], Awaitable[Outcome]]) -> Outcome:

@@ -123,6 +123,10 @@ class KlaviyoClient:
         """Read the account that the key belongs to, without its address."""
         return await self._call("GET", ACCOUNT, None, None)
 
+    async def read(self, path: str, windows: Windows) -> Outcome:
+        """Read something; what the answer tells of limits goes into the windows."""
+        return await self._call("GET", path, None, windows)
+
     async def _call(self, method: str, path: str, body: bytes | None, windows: Windows | None) -> Outcome:
         try:
             async with self._session.request(

@@ -83,6 +83,30 @@ class KustomerClient:
         """Delete an outbound webhook."""
         return await self._call("DELETE", f"/v1/outbound-webhooks/{webhook_id}")
 
+    async def available_apps(self) -> Outcome:
+        """List the versions of apps that are registered."""
+        return await self._call("GET", "/v1/apps/available?pageSize=100")
+
+    async def register_app(self, definition: dict[str, Any]) -> Outcome:
+        """Register a version of an app, for ever."""
+        return await self._call("POST", "/v1/apps/available", definition)
+
+    async def installed_apps(self) -> Outcome:
+        """List the apps that are installed."""
+        return await self._call("GET", "/v1/apps?pageSize=100")
+
+    async def install_app(self, name: str, version: str) -> Outcome:
+        """Install a registered version of an app, or upgrade to it."""
+        return await self._call("POST", "/v1/apps/install", {"app": name, "version": version})
+
+    async def setting(self, app: str, category: str, name: str) -> Outcome:
+        """Read a setting of an app; of a secret only whether there is one."""
+        return await self._call("GET", f"/v1/settings/{app}/{category}/{name}")
+
+    async def put_setting(self, app: str, category: str, name: str, value: str) -> Outcome:
+        """Set a setting of an app."""
+        return await self._call("PUT", f"/v1/settings/{app}/{category}/{name}", {"value": value})
+
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Outcome:
         await _turn(self.windows)
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}

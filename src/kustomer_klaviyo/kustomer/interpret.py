@@ -43,6 +43,9 @@ SAME_CLOSING = timedelta(seconds=5)
 """How far the time of a change of status and the stated closing may lie apart and still be one closing:
 Kustomer's own workers write a conversation milliseconds after one another."""
 
+JUST_NOW = timedelta(minutes=2)
+"""So long after a customer's message an agent is likely to look."""
+
 ANSWERED = ("rated", "commented")
 """Survey states that hold an answer (help.kustomer.com/en_us/view-satisfaction-surveys-S1_kAtucU)."""
 
@@ -68,6 +71,8 @@ class Statement(msgspec.Struct, frozen=True):
     conversation_id: str | None = None
     customer_id: str | None = None
     rev: int = 0
+    awaits_agent: bool = False
+    """The customer has just written, so that an agent is likely to look soon."""
 
 
 NOTHING = Statement()
@@ -112,7 +117,16 @@ def _state_conversation(resource: Resource, conversation_id: str, event: Envelop
         conversation_id=conversation_id,
         customer_id=conversation.customer_id,
         rev=conversation.rev,
+        awaits_agent=_awaits_agent(attributes, event, seen_at),
     )
+
+
+def _awaits_agent(attributes: Attributes, event: Envelope, seen_at: datetime) -> bool:
+    if attributes.status == "done":
+        return False
+    written = as_time(as_object(attributes.last_message_in).get("createdAt"))
+    is_new = event.name == "kustomer.conversation.create"
+    return is_new or (written is not None and abs(seen_at - written) <= JUST_NOW)
 
 
 def _conversation(attributes: Attributes, relationships: Relationships | None, conversation_id: str) -> Conversation:

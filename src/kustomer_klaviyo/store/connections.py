@@ -14,13 +14,13 @@ from kustomer_klaviyo.store.sealing import Sealer
 SAVE = """
 -- A connection is saved whole; workers notice by its revision.
 INSERT INTO connections (id, organisation, kustomer_url, klaviyo_url, klaviyo_account, webhook_id, webhook_url, secrets,
-                         options, horizon)
+                         options, horizon, app)
 VALUES (%(id)s, %(organisation)s, %(kustomer_url)s, %(klaviyo_url)s, %(klaviyo_account)s, %(webhook_id)s,
-        %(webhook_url)s, %(secrets)s, %(options)s, %(horizon)s)
+        %(webhook_url)s, %(secrets)s, %(options)s, %(horizon)s, %(app)s)
 ON CONFLICT (id) DO UPDATE SET
     organisation = excluded.organisation, kustomer_url = excluded.kustomer_url, klaviyo_url = excluded.klaviyo_url,
     klaviyo_account = excluded.klaviyo_account, webhook_id = excluded.webhook_id, webhook_url = excluded.webhook_url,
-    secrets = excluded.secrets, options = excluded.options, horizon = excluded.horizon,
+    secrets = excluded.secrets, options = excluded.options, horizon = excluded.horizon, app = excluded.app,
     revision = connections.revision + 1, updated_at = now()
 """
 
@@ -50,7 +50,7 @@ ON CONFLICT (connection_id) DO UPDATE SET paused = false, wait_until = NULL, rea
 
 STORED_AS_THEY_ARE = (
     "id", "organisation", "kustomer_url", "klaviyo_url", "klaviyo_account", "webhook_id", "webhook_url", "horizon",
-    "options", "revision", "routes",
+    "options", "revision", "routes", "app",
 )  # fmt: skip
 
 
@@ -63,6 +63,8 @@ class Secrets:
     """The current key first; the others are tried when it is refused."""
     webhook_tokens: tuple[str, ...] = field(repr=False)
     """Every token whose signatures are accepted; several while one is being replaced."""
+    card_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Digests of the secrets by which Kustomer asks for cards; two while one is being replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Connection:
     klaviyo_account: str | None = None
     webhook_id: str | None = None
     webhook_url: str | None = None
+    app: dict[str, Any] = field(default_factory=dict)
+    """The Kustomer app with the card, as it was installed: name, version, form and digest of its definition."""
     revision: int = 0
     routes: dict[str, Any] = field(default_factory=dict)
     """Where the organisation's conversations go by their brand; saved apart, for all its connections."""
@@ -133,6 +137,7 @@ class Connections:
             "secrets": self._sealer.seal(msgspec.json.encode(connection.secrets)),
             "options": Jsonb(connection.options),
             "horizon": connection.horizon,
+            "app": Jsonb(connection.app),
         }
 
     def _open(self, row: DictRow) -> Connection:

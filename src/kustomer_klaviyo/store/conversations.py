@@ -1,7 +1,8 @@
 """Whether each conversation is open, as last seen: what the count of a person's open conversations rests on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -31,10 +32,15 @@ SELECT connection_id, conversation_id, rev, fingerprint FROM conversations
 WHERE (connection_id, conversation_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
 
-OF_CUSTOMERS = """
--- The conversations of some customers, with the turns seen of each.
-SELECT customer_id, seen || jsonb_build_object('turns', turns) AS seen FROM conversations
-WHERE connection_id = %s AND customer_id = ANY(%s::text[])
+TURNED = """
+-- The conversations that can matter to what some customers' counts said at a time: those that turned since, but for
+-- those that came and went since; and all open ones where there is no count. A customer may have thousands of others.
+SELECT customer_id, seen || jsonb_build_object('turns', turns) AS seen
+FROM unnest(%s::text[], %s::timestamptz[]) AS asked (id, counted_at)
+     JOIN conversations ON customer_id = asked.id AND connection_id = %s
+WHERE CASE WHEN counted_at IS NULL THEN (seen ->> 'is_open')::boolean
+           ELSE (seen ->> 'since')::timestamptz > counted_at
+                AND ((seen ->> 'is_open')::boolean OR (seen ->> 'opened_at')::timestamptz <= counted_at) END
 """
 
 
@@ -84,11 +90,12 @@ async def known(
     return {(row["connection_id"], row["conversation_id"]): (row["rev"], row["fingerprint"]) for row in rows}
 
 
-async def of_customers(
-    connection: AsyncConnection[DictRow], connection_id: str, customer_ids: Sequence[str]
+async def turned(
+    connection: AsyncConnection[DictRow], connection_id: str, counted_at: Mapping[str, datetime | None]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the conversations of each customer as last seen."""
+    """Return those conversations of each customer, as last seen, by which a count of a time must be corrected."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in await (await connection.execute(OF_CUSTOMERS, (connection_id, list(customer_ids)))).fetchall():
+    params = (list(counted_at), list(counted_at.values()), connection_id)
+    for row in await (await connection.execute(TURNED, params)).fetchall():
         found.setdefault(row["customer_id"], []).append(row["seen"])
     return found

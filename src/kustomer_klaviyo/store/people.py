@@ -56,6 +56,14 @@ FROM people AS asked JOIN people AS person ON person.connection_id = asked.conne
 WHERE asked.connection_id = %s AND asked.customer_id = ANY(%s::text[])
 """
 
+REACHABLE = """
+-- By what Klaviyo may know a customer; who became part of another is that other.
+SELECT person.customer_id, person.email, person.phone, person.contacts, person.masked, person.gone, person.klaviyo_id
+FROM people AS asked JOIN people AS person ON person.connection_id = asked.connection_id
+     AND person.customer_id = coalesce(asked.merged_into, asked.customer_id)
+WHERE asked.connection_id = %s AND asked.customer_id = %s
+"""
+
 PROFILED = """
 -- All that decides what is to be written of some customers, kept from being changed meanwhile.
 SELECT customer_id, email, phone, gone, left_out, profile, masked, notes, counted_open, counted_at, stated, statements,
@@ -153,6 +161,19 @@ class Identifiers:
 
 
 @dataclass(frozen=True, slots=True)
+class Reachable:
+    """All by which Klaviyo may know a customer."""
+
+    customer_id: str
+    email: str | None
+    phone: str | None
+    contacts: dict[str, Any]
+    masked: tuple[str, ...]
+    gone: bool
+    klaviyo_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Profiled:
     """All that is kept of a person for writing their profile."""
 
@@ -174,6 +195,12 @@ class Profiled:
     merged_into: str | None
     brands: tuple[str | None, ...]
     """Those of the person's conversations; None for a conversation without one."""
+
+
+async def reachable(database: Database, connection_id: str, customer_id: str) -> Reachable | None:
+    """Return by what Klaviyo may know a customer; None for one who is not known here yet."""
+    rows = await database.fetch(REACHABLE, (connection_id, customer_id))
+    return Reachable(**rows[0] | {"masked": tuple(rows[0]["masked"])}) if rows else None
 
 
 async def save(connection: AsyncConnection[DictRow], connection_id: str, people: Sequence[Person]) -> set[str]:

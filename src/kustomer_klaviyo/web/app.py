@@ -6,7 +6,10 @@ from litestar import Litestar, asgi
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
+from kustomer_klaviyo.flow.card_desk import CardDesk
+from kustomer_klaviyo.flow.directory import Directory
 from kustomer_klaviyo.flow.intake import Intake
+from kustomer_klaviyo.web.card import card_routes
 from kustomer_klaviyo.web.health import IsReady, health_routes, metrics_route
 from kustomer_klaviyo.web.webhook import WebhookEndpoint
 
@@ -14,6 +17,8 @@ from kustomer_klaviyo.web.webhook import WebhookEndpoint
 def create_app(
     intake: Intake,
     *,
+    cards: CardDesk,
+    directory: Directory,
     is_ready: IsReady,
     registry: CollectorRegistry,
     metrics_token: str | None,
@@ -26,5 +31,5 @@ def create_app(
     async def webhook(scope: Scope, receive: Receive, send: Send) -> None:
         await endpoint(scope, receive, send)
 
-    handlers = [webhook, *health_routes(is_ready), metrics_route(registry, metrics_token), *more]
-    return Litestar(handlers, openapi_config=None, logging_config=None)
+    routes = [*health_routes(is_ready), *card_routes(cards, directory), metrics_route(registry, metrics_token)]
+    return Litestar([webhook, *routes, *more], openapi_config=None, logging_config=None)

@@ -28,7 +28,14 @@ async def serve_web(service: Service, *, host: str, port: int, metrics_token: st
     """Serve until SIGINT or SIGTERM."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    app = create_app(service.intake, is_ready=service.is_ready, registry=registry, metrics_token=metrics_token)
+    app = create_app(
+        service.intake,
+        cards=service.cards,
+        directory=service.directory,
+        is_ready=service.is_ready,
+        registry=registry,
+        metrics_token=metrics_token,
+    )
     config = uvicorn.Config(
         app, host=host, port=port, log_config=None, access_log=False, server_header=False, http="httptools"
     )

@@ -7,13 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import Faults
-from kustomer_klaviyo.sandbox.kustomer import routes_conversations, routes_customers, routes_organisation
+from kustomer_klaviyo.sandbox.kustomer import routes_apps, routes_conversations, routes_customers, routes_organisation
 from kustomer_klaviyo.sandbox.kustomer.access import Meter
 from kustomer_klaviyo.sandbox.kustomer.actions import Support
+from kustomer_klaviyo.sandbox.kustomer.apps import Apps
+from kustomer_klaviyo.sandbox.kustomer.commands import Commands
 from kustomer_klaviyo.sandbox.kustomer.control import install_control
 from kustomer_klaviyo.sandbox.kustomer.deliver import Dispatcher
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.exchange import (
+    APPS,
+    COMMANDS,
     DISPATCHER,
     METER,
     OPTIONS,
@@ -47,11 +51,12 @@ def create_app(options: KustomerOptions | None = None) -> web.Application:
     app[FAULTS] = Faults(lambda seconds: throttled(seconds, options.clock()), seed=options.seed)
     app[FAULTS].install(app)
     app.middlewares.append(in_the_vendors_form)
-    for routes in (routes_organisation, routes_customers, routes_conversations):
+    for routes in (routes_organisation, routes_customers, routes_conversations, routes_apps):
         for operation in routes.OPERATIONS:
             operation.install(app)
     install_control(app)
     app.cleanup_ctx.append(_delivering)
+    app.cleanup_ctx.append(routes_apps.with_session)
     return app
 
 
@@ -67,6 +72,8 @@ def _furnish(app: web.Application, options: KustomerOptions) -> None:
     organisation = app[ORGANISATION] = Organisation(options.org_name, announce, options.clock, chance)
     support = app[SUPPORT] = Support(organisation, noise=options.noise, chance=chance)
     app[SURVEYS] = Surveys(organisation, support)
+    app[APPS] = Apps(organisation.id)
+    app[COMMANDS] = Commands(app[APPS], options.clock)
 
 
 async def _delivering(app: web.Application) -> AsyncIterator[None]:

@@ -9,7 +9,15 @@ from aiohttp import web
 from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, answer, bad, json_object, not_found, refuse
-from kustomer_klaviyo.sandbox.kustomer.exchange import DISPATCHER, ORGANISATION, REGISTRY, SUPPORT, TRAFFIC
+from kustomer_klaviyo.sandbox.kustomer.exchange import (
+    APPS,
+    COMMANDS,
+    DISPATCHER,
+    ORGANISATION,
+    REGISTRY,
+    SUPPORT,
+    TRAFFIC,
+)
 from kustomer_klaviyo.sandbox.kustomer.given import CONTACTS, given_conversation, given_customer
 from kustomer_klaviyo.sandbox.kustomer.merging import merge
 from kustomer_klaviyo.sandbox.kustomer.organisation import Conflict
@@ -175,5 +183,7 @@ async def _reset(request: web.Request) -> web.Response:
     app[REGISTRY].webhooks.clear()
     app[DISPATCHER].forget()
     app[ORGANISATION].forget()
+    app[APPS].forget()
+    app[COMMANDS].forget()
     app[TRAFFIC].clear()
     return web.Response(status=204)

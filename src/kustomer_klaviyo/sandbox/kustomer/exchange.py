@@ -9,6 +9,8 @@ from aiohttp import web
 from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
 from kustomer_klaviyo.sandbox.kustomer.access import Meter, admit, reset_at, too_many
 from kustomer_klaviyo.sandbox.kustomer.actions import Support
+from kustomer_klaviyo.sandbox.kustomer.apps import Apps
+from kustomer_klaviyo.sandbox.kustomer.commands import Commands
 from kustomer_klaviyo.sandbox.kustomer.deliver import Dispatcher
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, refuse
@@ -23,6 +25,8 @@ SUPPORT = web.AppKey("support", Support)
 SURVEYS = web.AppKey("surveys", Surveys)
 REGISTRY = web.AppKey("registry", Registry)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
+APPS = web.AppKey("apps", Apps)
+COMMANDS = web.AppKey("commands", Commands)
 OPTIONS = web.AppKey("options", KustomerOptions)
 TRAFFIC = web.AppKey("traffic", Counter[str])
 METER = web.AppKey("meter", Meter)

@@ -1,0 +1,111 @@
+"""``app``: the Kustomer app that brings the card to the agents, printed or installed."""
+
+import asyncio
+import sys
+from typing import Annotated, Any
+
+import aiohttp
+import msgspec
+from cyclopts import App, Parameter
+
+from kustomer_klaviyo.cli.choosing import chosen_one
+from kustomer_klaviyo.cli.failures import ExitCode
+from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.flow.app_setup import Installed, install_app, organisation_id
+from kustomer_klaviyo.kustomer.app_definition import FIRST_VERSION, Form, app_definition
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.service import house
+from kustomer_klaviyo.settings import load_settings
+
+app = App(name="app", help="The Kustomer app that shows the Klaviyo insight card.")
+
+
+@app.command
+def definition(*, public_url: str, connection: str | None = None, form: Form = "hosted") -> int:
+    """Print the app's definition as JSON, to look at or to register by hand.
+
+    Example: kustomer-klaviyo app definition --connection acme --public-url https://hooks.acme.com
+
+    Parameters
+    ----------
+    public_url
+        Where Kustomer and the agents' browsers reach this service.
+    connection
+        The connection; needed when there are several.
+    form
+        ``hosted`` shows our page in a frame; ``native`` lets Kustomer render the card itself.
+    """
+    made = asyncio.run(_definition(connection, public_url, form))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
+    return ExitCode.DONE
+
+
+@app.command
+def install(
+    *,
+    public_url: str,
+    connection: str | None = None,
+    form: Form = "hosted",
+    new_secret: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Register and install the app in Kustomer, and give it the card's secret; run again at any time.
+
+    The Kustomer key needs the roles org.admin.apps, org.permission.apps.read and org.permission.setting.
+
+    Example: kustomer-klaviyo app install --connection acme --public-url https://hooks.acme.com
+
+    Parameters
+    ----------
+    public_url
+        Where Kustomer and the agents' browsers reach this service.
+    connection
+        The connection; needed when there are several.
+    form
+        ``hosted`` shows our page in a frame; ``native`` lets Kustomer render the card itself.
+    new_secret
+        Replace the card's secret; the former one is still accepted until the next replacement.
+    json
+        Print JSON for a program.
+    """
+    done = asyncio.run(_install(connection, public_url, form, new_secret=new_secret))
+    _report(done, json=json)
+    return ExitCode.DONE
+
+
+async def _definition(name: str | None, public_url: str, form: Form) -> dict[str, Any]:
+    async with house(load_settings()) as home, aiohttp.ClientSession() as session:
+        chosen = await chosen_one(home, name)
+        client = KustomerClient(session, base_url=chosen.kustomer_url, key=chosen.secrets.kustomer_key)
+        version = str(chosen.app.get("version", FIRST_VERSION))
+        org_id = await organisation_id(client)
+        return app_definition(chosen.id, org_id, public_url=public_url, version=version, form=form)
+
+
+async def _install(name: str | None, public_url: str, form: Form, *, new_secret: bool) -> Installed:
+    async with house(load_settings()) as home, aiohttp.ClientSession() as session:
+        chosen = await chosen_one(home, name)
+        client = KustomerClient(session, base_url=chosen.kustomer_url, key=chosen.secrets.kustomer_key)
+        done = await install_app(client, chosen, public_url=public_url, form=form, new_secret=new_secret)
+        if done.connection != chosen:
+            await home.connections.save(done.connection)
+        return done
+
+
+def _report(done: Installed, *, json: bool) -> None:
+    kept = done.connection.app
+    if json:
+        print_json(
+            {
+                "connection": done.connection.id,
+                "app": kept["name"],
+                "version": kept["version"],
+                "form": kept["form"],
+                "registered": done.was_registered,
+                "installed": done.was_installed,
+                "secret_set": done.secret_was_set,
+            }
+        )
+        return
+    console.print(f"[bold]{kept['name']}[/] {kept['version']} ({kept['form']} card)")
+    console.print("  registered and installed" if done.changed else "  nothing to do: it is installed as it should be")

@@ -1,0 +1,120 @@
+"""Brings the app with the card into Kustomer: registers what changed, installs it, puts the card's secret in.
+
+Doing it again changes nothing. Registered versions are for ever, so that one is registered only when the definition is
+another than the last (developer.kustomer.com/docs/apps/register-and-install).
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kustomer_klaviyo.flow.card_desk import digest as digest_of_secret
+from kustomer_klaviyo.flow.setup import SetupError, answer_of, put_first
+from kustomer_klaviyo.kustomer.app_definition import (
+    CATEGORY,
+    FIRST_VERSION,
+    SECRET,
+    Form,
+    app_definition,
+    app_names,
+    digest,
+    latest_version,
+    next_version,
+)
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text
+from kustomer_klaviyo.outcomes import Accepted, Refused
+from kustomer_klaviyo.store.connections import Connection
+
+MOST_SECRETS = 2
+"""The current one, and the one before it while Kustomer still has that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What was done."""
+
+    connection: Connection
+    definition: dict[str, Any]
+    was_registered: bool
+    was_installed: bool
+    secret_was_set: bool
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was done at all."""
+        return self.was_registered or self.was_installed or self.secret_was_set
+
+
+async def organisation_id(client: KustomerClient) -> str:
+    """Return the id of the organisation that the key belongs to. Raises SetupError."""
+    document = answer_of(await client.organisation(), asking="Reading the Kustomer organisation")
+    org_id = as_id(as_object(document.get("data")).get("id"))
+    if org_id is None:
+        raise SetupError("Reading the Kustomer organisation: the answer names no id.")
+    return org_id
+
+
+async def install_app(
+    client: KustomerClient, connection: Connection, *, public_url: str, form: Form = "hosted", new_secret: bool = False
+) -> Installed:
+    """Register, install and arm the app. Raises SetupError; what was done by then is found again the next time."""
+    org_id = await organisation_id(client)
+    name = app_names(connection.id, org_id).app
+    last = as_text(connection.app.get("version")) or latest_version(await _registered(client, name))
+    draft = app_definition(connection.id, org_id, public_url=public_url, version=last or FIRST_VERSION, form=form)
+    is_same = last is not None and connection.app.get("digest") == digest(draft)
+    if not is_same:
+        draft = await _register(client, draft if last is None else draft | {"version": next_version(last)})
+    is_there = await _is_installed(client, name, draft["version"])
+    if not is_there:
+        answer_of(await client.install_app(name, draft["version"]), asking="Installing the Kustomer app")
+    armed = connection
+    needs_secret = new_secret or not connection.secrets.card_secrets or not await _has_secret(client, name)
+    if needs_secret:
+        secret = secrets.token_urlsafe(32)
+        answer_of(await client.put_setting(name, CATEGORY, SECRET, secret), asking="Setting the card's secret")
+        kept = put_first(digest_of_secret(secret), connection.secrets.card_secrets, most=MOST_SECRETS)
+        armed = replace(connection, secrets=replace(connection.secrets, card_secrets=kept))
+    armed = replace(armed, app={"name": name, "version": draft["version"], "digest": digest(draft), "form": form})
+    return Installed(armed, draft, not is_same, not is_there, needs_secret)
+
+
+async def _register(client: KustomerClient, definition: dict[str, Any]) -> dict[str, Any]:
+    """Register a version; one that is taken, by an installation we do not remember, is followed by the next."""
+    for _ in range(20):
+        outcome = await client.register_app(definition)
+        is_taken = isinstance(outcome, Refused) and (outcome.status == 409 or "outdated version" in outcome.detail)
+        if not is_taken:
+            answer_of(outcome, asking="Registering the Kustomer app")
+            return definition
+        definition = definition | {"version": next_version(definition["version"])}
+    raise SetupError("Registering the Kustomer app: every version tried is taken.")
+
+
+async def _registered(client: KustomerClient, name: str) -> list[str]:
+    """Return the versions of the app that are registered; none where the key may not list them."""
+    outcome = await client.available_apps()
+    if not isinstance(outcome, Accepted):
+        return []
+    listed = as_list(answer_of(outcome, asking="Listing the Kustomer apps").get("data"))
+    found = [as_object(as_object(one).get("attributes")) for one in listed]
+    return [version for one in found if one.get("app") == name and (version := as_text(one.get("version")))]
+
+
+async def _is_installed(client: KustomerClient, name: str, version: str) -> bool:
+    outcome = await client.installed_apps()
+    if not isinstance(outcome, Accepted):
+        return False
+    listed = as_list(answer_of(outcome, asking="Listing the installed apps").get("data"))
+    found = [as_object(as_object(one).get("attributes")) for one in listed]
+    return any(one.get("app") == name and one.get("version") == version for one in found)
+
+
+async def _has_secret(client: KustomerClient, name: str) -> bool:
+    """Say whether the setting holds something; of a secret only that is shown."""
+    outcome = await client.setting(name, CATEGORY, SECRET)
+    if not isinstance(outcome, Accepted):
+        return False
+    document = answer_of(outcome, asking="Reading the card's secret")
+    return bool(as_object(as_object(document.get("data")).get("attributes")).get("value"))

@@ -1,0 +1,38 @@
+"""Several keys for one account, the current one first: while one is replaced, whichever works is used."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+from kustomer_klaviyo.outcomes import LockedOut, Outcome
+
+Client = TypeVar("Client")
+
+log = structlog.get_logger()
+
+
+class Keys(Generic[Client]):
+    """One client for each key of a connection."""
+
+    def __init__(self, clients: Sequence[Client]) -> None:
+        self._clients = list(clients)
+
+    @property
+    def current(self) -> Client:
+        """The client of the key in use."""
+        return self._clients[0]
+
+    async def use(self, send: Callable[[Client], Awaitable[Outcome]]) -> Outcome:
+        """Try the key in use; where it is refused, the others, and keep to the one that works."""
+        outcome = await send(self._clients[0])
+        for client in self._clients[1:]:
+            if not isinstance(outcome, LockedOut):
+                break
+            outcome = await send(client)
+            if not isinstance(outcome, LockedOut):
+                log.warning("klaviyo.key_refused", now_using="another key of the connection")
+                self._clients.remove(client)
+                self._clients.insert(0, client)
+                break
+        return outcome

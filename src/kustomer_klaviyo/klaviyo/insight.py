@@ -1,0 +1,243 @@
+"""What Klaviyo knows of a person that an agent may want to see, read out of its answers. Pure.
+
+Profiles: developers.klaviyo.com/en/reference/get_profiles. Message events carry ``$message``, and ``$flow`` when a flow
+sent them (developers.klaviyo.com/en/docs/working_with_system_webhooks shows one); nothing documents the rest of their
+properties, so that each is optional here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+RECEIVED = {"Received Email": "email", "Received SMS": "sms", "Received Push": "push"}
+OPENED = {"Opened Email": "email", "Opened Push": "push"}
+CLICKED = {"Clicked Email": "email", "Clicked SMS": "sms"}
+MESSAGE_METRICS = (*RECEIVED, *OPENED, *CLICKED)
+"""Klaviyo's own metrics that tell what a person was sent, and the channel of each."""
+
+CHANNELS = {"email": "email", "sms": "sms", "mobile_push": "push"}
+MOST_MESSAGES = 10
+
+
+class Consent(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether marketing may write to a person on one channel."""
+
+    channel: str
+    state: str
+    """Klaviyo's word in lower case: ``subscribed``, ``unsubscribed``, ``never_subscribed``."""
+    since: datetime | None = None
+    can_receive: bool | None = None
+    suppressed: str | None = None
+    """Why nothing is sent whatever the consent, in Klaviyo's word: a bounce, a complaint."""
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """What Klaviyo expects of a person; each is None where it predicts nothing."""
+
+    lifetime_value: float | None = None
+    """In the account's currency, past and expected orders together."""
+    churn_risk: float | None = None
+    """From 0 to 1."""
+    next_order: datetime | None = None
+
+
+class Who(msgspec.Struct, frozen=True, kw_only=True):
+    """A Klaviyo profile, as far as an agent needs it."""
+
+    id: str
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    consents: tuple[Consent, ...] = ()
+    prediction: Prediction | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a person was sent."""
+
+    id: str
+    """A campaign's id, or a message's."""
+    channel: str
+    name: str | None = None
+    subject: str | None = None
+    flow: str | None = None
+    """The id of the flow that sent it; None for a campaign."""
+    sent_at: datetime | None = None
+    """None when it was sent before what was read began."""
+    opened_at: datetime | None = None
+    clicked_at: datetime | None = None
+
+    @property
+    def last_at(self) -> datetime:
+        """When something last happened with it."""
+        moments = [at for at in (self.sent_at, self.opened_at, self.clicked_at) if at is not None]
+        return max(moments, default=datetime.min.replace(tzinfo=UTC))
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A list or a segment."""
+
+    id: str
+    name: str
+
+
+class Happening(msgspec.Struct, frozen=True):
+    """One event of a message: received, opened or clicked."""
+
+    metric: str
+    at: datetime
+    properties: dict[str, Any]
+
+
+def read_profiles(body: bytes) -> list[Who]:
+    """Read the profiles in an answer, one or several."""
+    return [_who(one) for one in _resources(body)]
+
+
+def read_named(body: bytes) -> list[Named]:
+    """Read lists or segments, by their names."""
+    found = [Named(one["id"], _text(_dict(one.get("attributes")).get("name")) or one["id"]) for one in _resources(body)]
+    return sorted(found, key=lambda one: one.name.lower())
+
+
+def read_metrics(body: bytes) -> dict[str, str]:
+    """Read Klaviyo's own message metrics: ids by names."""
+    named = {str(_dict(one.get("attributes")).get("name")): one["id"] for one in _resources(body)}
+    return {name: named[name] for name in MESSAGE_METRICS if name in named}
+
+
+def read_happenings(body: bytes, metric: str) -> list[Happening]:
+    """Read the events of one metric; an event without a time or properties tells nothing."""
+    found = []
+    for one in _resources(body):
+        attributes = _dict(one.get("attributes"))
+        at, properties = _time(attributes.get("datetime")), _dict(attributes.get("event_properties"))
+        if at is not None and properties.get("Bot Click") is not True:
+            found.append(Happening(metric, at, properties))
+    return found
+
+
+def read_campaign(body: bytes) -> Named | None:
+    """Read a campaign, in the shape before or after revision 2026-10-15."""
+    for one in _resources(body):
+        attributes = _dict(one.get("attributes"))
+        name = _text(attributes.get("name")) or _text(_dict(attributes.get("definition")).get("name"))
+        return Named(one["id"], name or one["id"])
+    return None
+
+
+def messages(happenings: Iterable[Happening]) -> list[Message]:
+    """Put together what happened with each message, the latest first."""
+    sent: dict[str, list[Message]] = {}
+    for one in sorted(happenings, key=lambda one: (one.at, one.metric not in RECEIVED)):
+        message_id = _text(one.properties.get("$message"))
+        if message_id is None:
+            continue
+        copies = sent.setdefault(message_id, [])
+        if one.metric in RECEIVED:
+            copies.append(_message(message_id, one, RECEIVED[one.metric]))
+            continue
+        if not copies:
+            copies.append(_message(message_id, one, {**OPENED, **CLICKED}[one.metric]))
+        copies[-1] = _with(copies[-1], one)
+    found = [message for copies in sent.values() for message in copies]
+    return sorted(found, key=lambda message: message.last_at, reverse=True)
+
+
+def latest(found: Sequence[Message]) -> list[Message]:
+    """Return the latest campaigns and the latest messages of flows, so many of each as a card shows."""
+    campaigns = [one for one in found if one.flow is None][:MOST_MESSAGES]
+    flows = [one for one in found if one.flow is not None][:MOST_MESSAGES]
+    return campaigns + flows
+
+
+def _message(message_id: str, one: Happening, channel: str) -> Message:
+    return Message(
+        id=message_id,
+        channel=channel,
+        name=_text(one.properties.get("Campaign Name")),
+        subject=_text(one.properties.get("Subject")),
+        flow=_text(one.properties.get("$flow")),
+        sent_at=one.at if one.metric in RECEIVED else None,
+    )
+
+
+def _with(message: Message, one: Happening) -> Message:
+    if one.metric in OPENED:
+        return msgspec.structs.replace(message, opened_at=message.opened_at or one.at)
+    clicked = message.clicked_at or one.at
+    return msgspec.structs.replace(message, clicked_at=clicked)
+
+
+def _who(resource: Mapping[str, Any]) -> Who:
+    attributes = _dict(resource.get("attributes"))
+    names = [_text(attributes.get(name)) for name in ("first_name", "last_name")]
+    subscriptions = _dict(attributes.get("subscriptions"))
+    return Who(
+        id=resource["id"],
+        name=" ".join(filter(None, names)) or None,
+        email=_text(attributes.get("email")),
+        phone=_text(attributes.get("phone_number")),
+        consents=tuple(_consents(subscriptions)),
+        prediction=_prediction(_dict(attributes.get("predictive_analytics"))),
+    )
+
+
+def _consents(subscriptions: Mapping[str, Any]) -> Iterable[Consent]:
+    for name, channel in CHANNELS.items():
+        marketing = _dict(_dict(subscriptions.get(name)).get("marketing"))
+        state = _text(marketing.get("consent"))
+        if state is None:
+            continue
+        suppressions = marketing.get("suppression")
+        first = _dict(suppressions[0]) if isinstance(suppressions, list) and suppressions else {}
+        allowed = next((marketing[key] for key in marketing if key.startswith("can_receive")), None)
+        yield Consent(
+            channel=channel,
+            state=state.lower(),
+            since=_time(marketing.get("consent_timestamp")),
+            can_receive=allowed if isinstance(allowed, bool) else None,
+            suppressed=(_text(first.get("reason")) or "").lower() or None,
+        )
+
+
+def _prediction(analytics: Mapping[str, Any]) -> Prediction | None:
+    value, risk = _number(analytics.get("total_clv")), _number(analytics.get("churn_probability"))
+    following = _time(analytics.get("expected_date_of_next_order"))
+    if value is None and risk is None and following is None:
+        return None
+    return Prediction(lifetime_value=value, churn_risk=risk, next_order=following)
+
+
+def _resources(body: bytes) -> list[dict[str, Any]]:
+    """Return the resources of a document, one or several; those without an id are none."""
+    try:
+        data = _dict(msgspec.json.decode(body)).get("data")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    listed = data if isinstance(data, list) else [data]
+    return [one for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str)]
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _time(value: Any) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -1,0 +1,64 @@
+(() => {
+  const { createElement: el, useEffect, useState } = React;
+  const command = "__COMMAND__";
+  const day = (moment) => new Date(moment).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
+  const link = (name, address) =>
+    /^https?:\/\//.test(address || "")
+      ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, name)
+      : el("span", null, name);
+  const title = (text) => el("div", { style: { color: "#6a7079", marginTop: "10px", fontWeight: 600 } }, text);
+  const names = (items, empty) =>
+    !items ? el("div", null, "On its way ...")
+      : items.length ? items.map((one, at) => el("div", { key: at }, link(one.name, one.link)))
+      : el("div", null, empty);
+  const lines = (items) =>
+    !items ? el("div", null, "On its way ...")
+      : items.length ? items.map((one, at) => el("div", { key: at, style: { marginBottom: "4px" } },
+          link(one.title, one.link),
+          one.subtitle ? el("div", null, one.subtitle) : null,
+          el("div", { style: { color: "#6a7079" } }, [
+            one.channel === "sms" ? "SMS" : one.channel,
+            one.sent_at ? `sent ${day(one.sent_at)}` : null,
+            one.clicked_at ? "clicked" : one.opened_at ? "opened" : null,
+          ].filter(Boolean).join(" · "))))
+      : el("div", null, "None in the last 90 days.");
+  const consent = (one) =>
+    `${one.channel === "sms" ? "SMS" : one.channel}: ${one.state.replaceAll("_", " ")}`
+    + (one.since ? ` since ${day(one.since)}` : "") + (one.suppressed ? `, suppressed: ${one.suppressed}` : "");
+  const known = (card) => [
+    el("div", { key: "who", style: { fontWeight: 600 } }, link(card.person.name, card.person.link)),
+    ...(card.others || []).map((one, at) => el("div", { key: `o${at}` }, "also ", link(one.name, one.link))),
+    el("div", { key: "consent" }, title("Consent"), ...card.consents.map((one, at) => el("div", { key: at }, consent(one)))),
+    el("div", { key: "campaigns" }, title("Campaigns"), lines(card.campaigns)),
+    card.flows && card.flows.length ? el("div", { key: "flows" }, title("Flow messages"), lines(card.flows)) : null,
+    el("div", { key: "lists" }, title("Lists"), names(card.lists, "On no list.")),
+    el("div", { key: "segments" }, title("Segments"), names(card.segments, "In no segment.")),
+  ];
+  const Insight = ({ id }) => {
+    const [answer, setAnswer] = useState(null);
+    useEffect(() => {
+      let live = true;
+      let timer = null;
+      const ask = () => KustomerRequest(
+        { url: `/v1/commands/${command}/run`, method: "POST",
+          body: { args: { customer: id }, headers: { Authorization: "Bearer {{cardSecret}}" }, body: {} } },
+        (error, result) => {
+          if (!live) return;
+          const data = (result && (result.data || (result.body && result.body.data))) || {};
+          const body = (data.attributes || result || {}).responseBody;
+          const ours = body && body.customer === id ? body.card : null;
+          setAnswer(error || !ours ? { face: "error", says: "The integration could not be asked." } : ours);
+          if (ours && ours.refresh_after) timer = setTimeout(ask, ours.refresh_after * 1000);
+        });
+      ask();
+      return () => { live = false; clearTimeout(timer); };
+    }, [id]);
+    if (!answer) return el("div", { style: { padding: "10px" } }, "Asking Klaviyo ...");
+    return el("div", { style: { padding: "10px" } },
+      answer.face === "known" ? known(answer) : el("div", null, answer.says),
+      ...(answer.notes || []).map((note, at) => el("div", { key: `n${at}` }, note)),
+      el("div", { style: { color: "#6a7079", marginTop: "8px" } },
+        [answer.account && `Klaviyo account ${answer.account}`, answer.fetched_at && `as of ${new Date(answer.fetched_at).toLocaleString("en")}`].filter(Boolean).join(" · ")));
+  };
+  return el(Insight, { id: customer.id });
+})()

@@ -1,0 +1,184 @@
+"""What cards show, kept so that an agent never waits for Klaviyo; and which cards are wanted next."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from kustomer_klaviyo.store.database import Database
+
+
+class Wish(StrEnum):
+    """Why a card is wanted."""
+
+    OPENED = "opened"
+    """An agent looks at it."""
+    AHEAD = "ahead"
+    """An agent is likely to look at it soon."""
+
+
+OPEN = """
+-- An agent opens a card: what is kept of it; and a wish, when that is older than it should be.
+INSERT INTO insights AS kept (connection_id, customer_id, opened_at, wish, wished_at, due_at)
+VALUES (%(connection)s, %(customer)s, now(), 'opened', now(), now())
+ON CONFLICT (connection_id, customer_id) DO UPDATE SET opened_at = now(),
+    wish = CASE WHEN kept.fresh_until > now() AND kept.wish IS NULL THEN NULL ELSE 'opened' END,
+    wished_at = CASE WHEN kept.fresh_until > now() AND kept.wish IS NULL THEN NULL
+                     ELSE coalesce(kept.wished_at, now()) END,
+    due_at = CASE WHEN kept.wish = 'opened' THEN kept.due_at ELSE now() END
+RETURNING document, fetched_at, trouble, wish IS NOT NULL AS is_wanted, kept.due_at
+"""
+
+READ = """
+-- What is kept of a card.
+SELECT document, fetched_at, trouble, wish IS NOT NULL AS is_wanted, due_at FROM insights
+WHERE connection_id = %s AND customer_id = %s
+"""
+
+AHEAD = """
+-- Cards that agents are likely to open soon, unless they are fresh.
+INSERT INTO insights AS kept (connection_id, customer_id, wish, wished_at, due_at)
+SELECT connection_id, customer_id, 'ahead', now(), now()
+FROM unnest(%s::text[], %s::text[]) AS wished (connection_id, customer_id) ORDER BY 1, 2
+ON CONFLICT (connection_id, customer_id) DO UPDATE SET wish = coalesce(kept.wish, 'ahead'), wished_at = now(),
+    due_at = coalesce(CASE WHEN kept.wish IS NOT NULL THEN kept.due_at END, now())
+WHERE kept.fresh_until IS NULL OR kept.fresh_until <= now()
+"""
+
+DUE = """
+-- The cards to fetch next: those that agents look at, the longest wanted first; then those wished for ahead, the latest
+-- first, since it is the latest news that agents look after.
+SELECT customer_id, wish, wished_at, document FROM insights
+WHERE connection_id = %s AND wish IS NOT NULL AND due_at <= now() AND NOT customer_id = ANY(%s::text[])
+ORDER BY wish = 'ahead', CASE WHEN wish = 'ahead' THEN -extract(epoch FROM wished_at)
+                              ELSE extract(epoch FROM wished_at) END
+LIMIT %s
+"""
+
+NEXT_DUE = "SELECT min(due_at) AS due_at FROM insights WHERE connection_id = %s AND wish IS NOT NULL"
+
+WAITING = "SELECT count(*) AS n FROM insights WHERE connection_id = %s AND wish IS NOT NULL"
+
+SAVE = """
+-- A card was fetched, wholly or in part; what is missing of it is still wished for, at the time given.
+UPDATE insights SET document = %(document)s, trouble = %(trouble)s,
+    fetched_at = CASE WHEN %(fetched)s THEN now() ELSE fetched_at END, fresh_until = %(fresh_until)s,
+    wish = CASE WHEN %(again_at)s::timestamptz IS NULL THEN NULL ELSE wish END,
+    wished_at = CASE WHEN %(again_at)s::timestamptz IS NULL THEN NULL ELSE wished_at END,
+    due_at = coalesce(%(again_at)s, due_at)
+WHERE connection_id = %(connection)s AND customer_id = %(customer)s
+"""
+
+GIVE_UP_AHEAD = """
+-- Wishes ahead that are old by now: the agent has looked, or never will.
+UPDATE insights SET wish = NULL, wished_at = NULL
+WHERE connection_id = %s AND wish = 'ahead' AND wished_at < now() - make_interval(mins => %s)
+"""
+
+FORGET = "DELETE FROM insights WHERE connection_id = %s AND customer_id = ANY(%s::text[])"
+
+PURGE = """
+-- Cards that nobody looked at lately, nor wishes to.
+DELETE FROM insights WHERE connection_id = %s AND wish IS NULL
+  AND greatest(opened_at, fetched_at) < now() - make_interval(days => %s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A card as it is kept."""
+
+    document: dict[str, Any] | None
+    fetched_at: datetime | None
+    trouble: str | None
+    """Why the last fetch did not bring all; None when it did."""
+    is_wanted: bool
+    """It is to be fetched, or what is missing of it."""
+    due_at: datetime
+    """When that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueCard:
+    """A card to fetch."""
+
+    customer_id: str
+    wish: Wish
+    wished_at: datetime
+    document: dict[str, Any] | None
+
+
+async def opened(database: Database, connection_id: str, customer_id: str) -> Kept:
+    """Note that an agent looks at a card, wish for it where it is not fresh, and return what is kept."""
+    rows = await database.fetch(OPEN, {"connection": connection_id, "customer": customer_id})
+    if rows[0]["is_wanted"]:
+        await database.execute("SELECT pg_notify('work', %s)", (connection_id,))
+    return Kept(**rows[0])
+
+
+async def read(database: Database, connection_id: str, customer_id: str) -> Kept | None:
+    """Return what is kept of a card."""
+    rows = await database.fetch(READ, (connection_id, customer_id))
+    return Kept(**rows[0]) if rows else None
+
+
+async def wish_ahead(database: Database, wished: Iterable[tuple[str, str]]) -> None:
+    """Wish for the cards of (connection, customer) pairs before anybody looks at them."""
+    pairs = sorted(set(wished))
+    await database.execute(AHEAD, ([pair[0] for pair in pairs], [pair[1] for pair in pairs]))
+    for connection_id in sorted({pair[0] for pair in pairs}):
+        await database.execute("SELECT pg_notify('work', %s)", (connection_id,))
+
+
+async def due(database: Database, connection_id: str, limit: int, *, but: Iterable[str]) -> list[DueCard]:
+    """Return the cards to fetch next, without those that are being fetched."""
+    rows = await database.fetch(DUE, (connection_id, list(but), limit))
+    return [DueCard(row["customer_id"], Wish(row["wish"]), row["wished_at"], row["document"]) for row in rows]
+
+
+async def next_due(database: Database, connection_id: str) -> datetime | None:
+    """Return when the next card is to be fetched; None when none is wished for."""
+    due_at: datetime | None = (await database.fetch(NEXT_DUE, (connection_id,)))[0]["due_at"]
+    return due_at
+
+
+async def save(
+    database: Database,
+    connection_id: str,
+    customer_id: str,
+    *,
+    document: dict[str, Any] | None,
+    fetched: bool,
+    fresh_until: datetime | None,
+    trouble: str | None,
+    again_at: datetime | None,
+) -> None:
+    """Keep what a fetch brought; ``again_at`` is when what is missing is to be fetched, None when nothing is."""
+    params = {
+        "connection": connection_id,
+        "customer": customer_id,
+        "document": None if document is None else Jsonb(document),
+        "fetched": fetched,
+        "fresh_until": fresh_until,
+        "trouble": trouble,
+        "again_at": again_at,
+    }
+    await database.execute(SAVE, params)
+
+
+async def give_up_ahead(database: Database, connection_id: str, *, minutes: int) -> int:
+    """Drop wishes ahead older than so many minutes."""
+    return await database.execute(GIVE_UP_AHEAD, (connection_id, minutes))
+
+
+async def forget(database: Database, connection_id: str, customer_ids: Iterable[str]) -> int:
+    """Forget the cards of some customers."""
+    return await database.execute(FORGET, (connection_id, list(customer_ids)))
+
+
+async def purge(database: Database, connection_id: str, *, days: int) -> int:
+    """Forget cards that nobody looked at for so many days; returns how many."""
+    return await database.execute(PURGE, (connection_id, days))

@@ -1,0 +1,92 @@
+"""The card: a static page that knows nothing, and the data, which only Kustomer's own servers can ask for.
+
+The page runs the app's command; Kustomer fills the card's secret in on its side and calls us, so that the secret never
+reaches a browser (developer.kustomer.com/kustomer-apps-platform/docs/commands).
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from kustomer_klaviyo.flow.card_desk import CardDesk
+from kustomer_klaviyo.flow.directory import Directory, Joined
+
+STATIC = Path(__file__).parent / "static"
+ASSETS = {
+    "card.js": "text/javascript; charset=utf-8",
+    "card.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+CUSTOMER = re.compile(r"[0-9a-f]{24}\Z")
+ALL_ELSE_FORBIDDEN = "default-src 'none'; base-uri 'none'; form-action 'none'"
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Klaviyo</title>
+<link rel="stylesheet" href="assets/card.css">
+<script src="{sdk}"></script>
+<script src="assets/card.js" defer></script>
+</head>
+<body><main id="card" aria-live="polite"><p class="says">Asking Klaviyo ...</p></main></body>
+</html>
+"""
+
+
+def card_routes(desk: CardDesk, directory: Directory) -> list[HTTPRouteHandler]:
+    """Make ``/card/...``: the hosted page with its assets, and the data."""
+
+    @get("/card/{connection:str}", sync_to_thread=False)
+    def page(connection: str) -> Response[str]:
+        joined = directory.get(connection)
+        sdk = "about:blank" if joined is None else joined.options.cards_sdk
+        return Response(PAGE.format(sdk=sdk), media_type="text/html; charset=utf-8", headers=page_headers(joined))
+
+    @get("/card/assets/{name:str}", sync_to_thread=False)
+    def asset(name: str) -> Response[bytes]:
+        if name not in ASSETS:
+            return Response(b"no such file", status_code=404, media_type="text/plain")
+        headers = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
+        return Response((STATIC / name).read_bytes(), media_type=ASSETS[name], headers=headers)
+
+    @post("/card/{connection:str}/customers/{customer:str}", status_code=200)
+    async def data(request: Request[Any, Any, Any], connection: str, customer: str) -> Response[Any]:
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        joined = desk.admit(connection, secret.strip() if scheme.lower() == "bearer" else "")
+        if joined is None:
+            return _said(401, "no such connection, or this is not its card's secret")
+        if CUSTOMER.match(customer) is None:
+            return _said(400, "a customer's id has 24 hexadecimal digits")
+        if desk.is_too_often(joined, customer):
+            return _said(429, "this card is opened too often")
+        return _json(200, {"customer": customer, "card": await desk.open(joined, customer)})
+
+    return [page, asset, data]
+
+
+def page_headers(joined: Joined | None) -> dict[str, str]:
+    """Return the headers of the hosted page: only the organisation's own Kustomer may frame it."""
+    if joined is None:
+        sources, ancestors = "script-src 'self'; style-src 'self'", "'none'"
+    else:
+        origin = re.match(r"https?://[^/]+", joined.options.cards_sdk)
+        sources = f"script-src 'self' {origin.group() if origin else ''}; style-src 'self'"
+        ancestors = joined.options.agents_at.replace("{org}", joined.connection.organisation)
+    return {
+        "Content-Security-Policy": f"{ALL_ELSE_FORBIDDEN}; {sources}; frame-ancestors {ancestors}",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+
+
+def _said(status: int, text: str) -> Response[Any]:
+    return _json(status, {"error": text})
+
+
+def _json(status: int, content: Any) -> Response[Any]:
+    return Response(content, status_code=status, headers={"Cache-Control": "no-store"})
