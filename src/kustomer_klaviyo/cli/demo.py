@@ -86,8 +86,9 @@ async def _demo(script: dict[str, Any], *, once: bool, disorder: float, port: in
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.cancel)
     async with theatre(disorder=disorder, port=port) as stage:
         if not quiet:
-            console.print(f"The simulated Klaviyo, to watch events arrive:  [bold]{stage.klaviyo}/[/]")
-            console.print(f"The service: {stage.service}  The simulated Kustomer: {stage.kustomer}")
+            console.print(f"The simulated Kustomer, to play customers and agents:  [bold]{stage.kustomer}/[/]")
+            console.print(f"The simulated Klaviyo, to watch events arrive:         [bold]{stage.klaviyo}/[/]")
+            console.print(f"The service between them:                              {stage.service}")
         await stage.post(f"{stage.kustomer}/sandbox/play", script)
         with Live(console=console, refresh_per_second=4, transient=quiet) as live:
             if quiet:

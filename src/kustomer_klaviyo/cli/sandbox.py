@@ -25,6 +25,7 @@ def sandbox(
     rate_scale: float = 1.0,
     latency: float = 0.0,
     job_seconds: float = 1.0,
+    marketing: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Run one simulated vendor until Ctrl-C; what it holds is kept in memory only.
@@ -53,6 +54,8 @@ def sandbox(
         Klaviyo: seconds that each request takes besides its work.
     job_seconds
         Klaviyo: seconds before a bulk import, a merge or a deletion begins.
+    marketing
+        Klaviyo: each new profile has a past: consent, lists, messages received, predictions.
     json
         Print where it listens as JSON.
     """
@@ -68,7 +71,11 @@ def sandbox(
         key = kustomer.DEFAULT_KEY
     else:
         options = klaviyo.KlaviyoOptions(
-            rate_limits=rate_scale > 0, rate_scale=rate_scale or 1.0, latency=latency, job_seconds=job_seconds
+            rate_limits=rate_scale > 0,
+            rate_scale=rate_scale or 1.0,
+            latency=latency,
+            job_seconds=job_seconds,
+            marketing=marketing,
         )
         app, key = klaviyo.create_app(options), klaviyo.DEFAULT_KEY
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -69,7 +69,7 @@ async def theatre(*, disorder: float, port: int) -> AsyncIterator[Theatre]:
         trouble = ("--retry-scale", "0.005", "--duplicates", str(disorder), "--disorder", str(disorder))
         for arguments in (
             ("sandbox", "kustomer", "--port", str(ports[1]), *trouble),
-            ("sandbox", "klaviyo", "--port", str(ports[2])),
+            ("sandbox", "klaviyo", "--port", str(ports[2]), "--marketing"),
             ("serve", "--port", str(ports[0])),
         ):
             stack.push_async_callback(_stop, _start(arguments, environment))
@@ -127,7 +127,17 @@ async def _until_ready(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def _connect(environment: Mapping[str, str], service: str, kustomer_url: str, klaviyo_url: str) -> None:
-    arguments = ("connect", NAME, "--public-url", service, "--kustomer-url", kustomer_url, "--klaviyo-url", klaviyo_url)
+    """Connect the two, and put the card on the simulated agents' desktop."""
+    things = ("profile", "list", "segment", "campaign", "flow")
+    options = {f"{thing}_link": f"{klaviyo_url}/{thing}/{{id}}" for thing in things}
+    options |= {"agents_at": kustomer_url, "cards_sdk": f"{kustomer_url}/desktop/cards-sdk.js"}
+    given = [part for name, value in options.items() for part in ("--option", f"{name}={value}")]
+    urls = ("--public-url", service, "--kustomer-url", kustomer_url, "--klaviyo-url", klaviyo_url)
+    await _run(environment, "connect", NAME, *urls, *given)
+    await _run(environment, "app", "install", "--public-url", service)
+
+
+async def _run(environment: Mapping[str, str], *arguments: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "kustomer_klaviyo", *arguments, env=environment, stdout=subprocess.DEVNULL
     )

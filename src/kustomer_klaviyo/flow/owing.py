@@ -82,6 +82,7 @@ async def _supports(
         for customer_id, row in (await deliveries.support(connection, connection_id, everybody)).items()
     }
     counted_at = {one: person.counted_at for person in persons for one in parts[person.customer_id]}
+    began = await conversations.began(connection, connection_id, counted_at)
     seen = await conversations.turned(connection, connection_id, counted_at)
     found: dict[str, Fields] = {}
     for person in persons:
@@ -90,7 +91,8 @@ async def _supports(
         for fact in (fact for one in those for fact in told.get(one, ())):
             support = support.after(fact)
         turned = [msgspec.convert(one, ConversationSeen) for part in those for one in seen.get(part, ())]
-        found[person.customer_id] = fields_of(support, open_conversations(_counted(person), turned))
+        begun = sum(began.get(one, 0) for one in those)
+        found[person.customer_id] = fields_of(support, open_conversations(_counted(person), begun, turned))
     return found
 
 

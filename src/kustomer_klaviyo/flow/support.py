@@ -74,17 +74,19 @@ def together(parts: Sequence[Support]) -> Support:
     )
 
 
-def open_conversations(counted: Counted | None, seen: Sequence[ConversationSeen]) -> int:
-    """Count the conversations that are not done: as Kustomer counts them, corrected by what turned since it did.
+def open_conversations(counted: Counted | None, begun: int, turned: Sequence[ConversationSeen]) -> int:
+    """Count the conversations that are not done: as Kustomer counts them, corrected by what happened since it did.
+
+    ``begun`` are those that are open and began since (all open ones, where Kustomer does not count); ``turned`` those
+    that were there already and turned since.
 
     Kustomer's own count knows of conversations that we never saw, and no longer of deleted ones; but the webhook that
     brings it may be late or lost, and one that brings the same number again is not kept. It has spam in it, so that
     its correction must, too. Where Kustomer does not count, what we saw is all there is.
     """
     if counted is None:
-        return sum(one.is_open for one in seen if not one.conversation.spam)
-    turned = [one for one in seen if one.since > counted.at]
-    return max(0, counted.open + sum(one.is_open - one.was_open(counted.at) for one in turned))
+        return begun
+    return max(0, counted.open + begun + sum(one.is_open - one.was_open(counted.at) for one in turned))
 
 
 def fields_of(support: Support, open_now: int) -> Fields:

@@ -32,15 +32,24 @@ SELECT connection_id, conversation_id, rev, fingerprint FROM conversations
 WHERE (connection_id, conversation_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
 
+BEGAN = """
+-- How many open conversations some customers began since their conversations were counted; all open ones but spam where
+-- nobody counted.
+SELECT customer_id, count(*) AS n
+FROM unnest(%s::text[], %s::timestamptz[]) AS asked (id, counted_at)
+     JOIN conversations ON customer_id = asked.id AND connection_id = %s
+WHERE (seen ->> 'is_open')::boolean
+  AND CASE WHEN counted_at IS NULL THEN NOT (seen #>> '{conversation,spam}')::boolean
+           ELSE (seen ->> 'opened_at')::timestamptz > counted_at END
+GROUP BY customer_id
+"""
+
 TURNED = """
--- The conversations that can matter to what some customers' counts said at a time: those that turned since, but for
--- those that came and went since; and all open ones where there is no count. A customer may have thousands of others.
+-- The conversations that were there when some customers' conversations were counted, and turned since.
 SELECT customer_id, seen || jsonb_build_object('turns', turns) AS seen
 FROM unnest(%s::text[], %s::timestamptz[]) AS asked (id, counted_at)
      JOIN conversations ON customer_id = asked.id AND connection_id = %s
-WHERE CASE WHEN counted_at IS NULL THEN (seen ->> 'is_open')::boolean
-           ELSE (seen ->> 'since')::timestamptz > counted_at
-                AND ((seen ->> 'is_open')::boolean OR (seen ->> 'opened_at')::timestamptz <= counted_at) END
+WHERE (seen ->> 'since')::timestamptz > counted_at AND (seen ->> 'opened_at')::timestamptz <= counted_at
 """
 
 
@@ -90,10 +99,19 @@ async def known(
     return {(row["connection_id"], row["conversation_id"]): (row["rev"], row["fingerprint"]) for row in rows}
 
 
+async def began(
+    connection: AsyncConnection[DictRow], connection_id: str, counted_at: Mapping[str, datetime | None]
+) -> dict[str, int]:
+    """Return how many open conversations each customer began since theirs were counted at a time."""
+    params = (list(counted_at), list(counted_at.values()), connection_id)
+    rows = await (await connection.execute(BEGAN, params)).fetchall()
+    return {row["customer_id"]: row["n"] for row in rows}
+
+
 async def turned(
     connection: AsyncConnection[DictRow], connection_id: str, counted_at: Mapping[str, datetime | None]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return those conversations of each customer, as last seen, by which a count of a time must be corrected."""
+    """Return the conversations of each customer, as last seen, that were counted at a time and turned since."""
     found: dict[str, list[dict[str, Any]]] = {}
     params = (list(counted_at), list(counted_at.values()), connection_id)
     for row in await (await connection.execute(TURNED, params)).fetchall():

@@ -28,6 +28,7 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Klaviyo</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="assets/card.css">
 <script src="{sdk}"></script>
 <script src="assets/card.js" defer></script>

@@ -24,6 +24,8 @@ def install_pages(app: web.Application) -> None:
     """Put the pages into the application."""
     app.router.add_get("/", _latest)
     app.router.add_get("/profile/{id}", _profile)
+    for kind in ("list", "segment", "campaign", "flow"):
+        app.router.add_get(f"/{kind}/{{id}}", _thing)
 
 
 async def _latest(request: web.Request) -> web.Response:
@@ -46,6 +48,24 @@ async def _profile(request: web.Request) -> web.Response:
     listed = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     rows = "".join(_row(event) for event in sorted(events, key=lambda event: event.time, reverse=True))
     return _page(request, _name(profile), f"<dl>{listed}</dl>{_table(rows)}", renew=True)
+
+
+async def _thing(request: web.Request) -> web.Response:
+    """Show a list, a segment, a campaign or a flow, with the people in it."""
+    account, one = request.app[ACCOUNT], request.match_info["id"]
+    marketing = account.marketing
+    audience = marketing.lists.get(one) or marketing.segments.get(one)
+    if audience is not None:
+        everybody = account.people.profiles.values()
+        meets = audience.meets
+        inside = [who for who in everybody if (one in who.lists if meets is None else meets(who))]
+        listed = "".join(f'<li><a href="/profile/{who.id}">{escape(_name(who))}</a></li>' for who in inside[:SHOWN])
+        return _page(request, audience.name, f"<p>{len(inside)} people</p><ul>{listed}</ul>", renew=True)
+    sent = marketing.campaigns.get(one) or marketing.flows.get(one)
+    if sent is None:
+        raise web.HTTPNotFound
+    messages = "".join(f"<li>{escape(each.subject or each.name)}</li>" for each in sent.messages)
+    return _page(request, sent.name, f"<ul>{messages}</ul>", renew=False)
 
 
 def _name(profile: Profile) -> str:

@@ -14,6 +14,7 @@ from kustomer_klaviyo.sandbox.kustomer.apps import Apps
 from kustomer_klaviyo.sandbox.kustomer.commands import Commands
 from kustomer_klaviyo.sandbox.kustomer.control import install_control
 from kustomer_klaviyo.sandbox.kustomer.deliver import Dispatcher
+from kustomer_klaviyo.sandbox.kustomer.desktop import install_desktop
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.exchange import (
     APPS,
@@ -55,6 +56,7 @@ def create_app(options: KustomerOptions | None = None) -> web.Application:
         for operation in routes.OPERATIONS:
             operation.install(app)
     install_control(app)
+    install_desktop(app)
     app.cleanup_ctx.append(_delivering)
     app.cleanup_ctx.append(routes_apps.with_session)
     return app
