@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-REMEMBERED = 20_000
+REMEMBERED = 10_000
 
 
 Value = TypeVar("Value")

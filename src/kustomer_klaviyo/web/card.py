@@ -21,7 +21,7 @@ ASSETS = {
     "icon.svg": "image/svg+xml",
 }
 CUSTOMER = re.compile(r"[0-9a-f]{24}\Z")
-ALL_ELSE_FORBIDDEN = "default-src 'none'; base-uri 'none'; form-action 'none'"
+ALL_ELSE_FORBIDDEN = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
