@@ -35,7 +35,7 @@ from kustomer_klaviyo.store import lookups
 from kustomer_klaviyo.store.connections import Connections
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.migrate import migrate
-from kustomer_klaviyo.store.sealing import load_sealer
+from kustomer_klaviyo.store.sealing import Sealer, load_sealer
 from kustomer_klaviyo.store.server import EmbeddedServer
 
 LOOP_AGAIN_SECONDS = 0.5
@@ -52,6 +52,7 @@ class House:
     settings: Settings
     database: Database
     connections: Connections
+    sealer: Sealer
 
 
 @asynccontextmanager
@@ -68,7 +69,7 @@ async def house(settings: Settings, *, owner: bool = False) -> AsyncIterator[Hou
         database = Database(url)
         await database.open()
         stack.push_async_callback(database.close)
-        yield House(settings, database, Connections(database, sealer))
+        yield House(settings, database, Connections(database, sealer), sealer)
 
 
 async def _open_server(settings: Settings, stack: AsyncExitStack, *, owner: bool) -> str:
@@ -105,7 +106,8 @@ class Service:
     """The running program: the door, the work, or both."""
 
     def __init__(self, home: House, session: aiohttp.ClientSession) -> None:
-        self._home = home
+        self.home = home
+        self.session = session
         self._clients = Clients(session)
         self.directory = Directory(home.connections)
         self.intake = Intake(home.database, self.directory)
@@ -138,7 +140,7 @@ class Service:
     async def is_ready(self) -> bool:
         """Say whether the database answers and the connections are read."""
         try:
-            await self._home.database.fetch("SELECT 1")
+            await self.home.database.fetch("SELECT 1")
         except UNREACHABLE:
             return False
         return self.directory.is_known
@@ -148,24 +150,24 @@ class Service:
         while True:
             for joined in self.directory.all():
                 if joined.options.sweep_minutes:
-                    async with self._home.database.transaction() as connection:
+                    async with self.home.database.transaction() as connection:
                         await lookups.ask(connection, joined.connection.id, [SWEEP])
             await asyncio.sleep(SEE_TO_SWEEPS_SECONDS)
 
     async def _keep_house(self) -> None:
-        await keep_house(self._home.database, self.directory)
+        await keep_house(self.home.database, self.directory)
 
     def _start_run(self, joined: Joined) -> Run:
-        connection, patience = joined.connection, self._home.settings.patience
+        connection, patience = joined.connection, self.home.settings.patience
         clients = [self._clients.klaviyo(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys]
         budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share))
         kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
-        database, sender = self._home.database, Sender(clients)
+        database, sender = self.home.database, Sender(clients)
         settler = Settler(database, connection.id, patience=patience)
         writer = ProfileWriter(sender, joined.options)
         acquaintance = Acquaintance(database, connection.id, writer, settler) if joined.options.update_only else None
         return Run(
-            self._home.database,
+            self.home.database,
             joined,
             deliverer=Deliverer(database, connection.id, sender, settler, acquaintance=acquaintance),
             profiles=ProfileDeliverer(
@@ -176,15 +178,16 @@ class Service:
                 settler=settler,
                 update_only=joined.options.update_only,
             ),
-            look_up=LookUp(self._home.database, joined, kustomer),
+            look_up=LookUp(self.home.database, joined, kustomer),
             cards=Cards(database, joined, self._insight_fetch(joined)),
             patience=patience,
+            note=lambda: sender.note,
         )
 
     def _insight_fetch(self, joined: Joined) -> InsightFetch:
         connection = joined.connection
         readers = Keys([self._clients.reader(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys])
-        meanings = Meanings(self._home.database, connection.id, readers)
+        meanings = Meanings(self.home.database, connection.id, readers)
         return InsightFetch(readers, meanings, joined.options.placeholders)
 
 

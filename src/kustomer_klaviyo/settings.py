@@ -27,10 +27,17 @@ class Settings:
     directory."""
     metrics_token: str | None = field(default=None, repr=False)
     """Who reads /metrics must show this as a bearer token; without it the page does not exist."""
+    public_url: str | None = None
+    """Where browsers and Kustomer reach this service; without it the pages say how they were reached."""
     host: str = "127.0.0.1"
     port: int = 8080
     log_level: str = "info"
     patience: Patience = field(default_factory=Patience)
+
+    @property
+    def site(self) -> str:
+        """Where the pages are, as far as it is known here."""
+        return self.public_url or f"http://{self.host}:{self.port}"
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -41,6 +48,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         database_url=environment.get("DATABASE_URL") or None,
         secret_key=environment.get(PREFIX + "SECRET_KEY") or None,
         metrics_token=environment.get(PREFIX + "METRICS_TOKEN") or None,
+        public_url=(environment.get(PREFIX + "PUBLIC_URL") or "").rstrip("/") or None,
         host=environment.get(PREFIX + "HOST", defaults.host),
         port=_port(environment.get(PREFIX + "PORT", str(defaults.port))),
         log_level=_level(environment.get(PREFIX + "LOG_LEVEL", defaults.log_level)),

@@ -26,6 +26,7 @@ COMMANDS = (
     "kustomer_klaviyo.cli.mapping:mapping",
     "kustomer_klaviyo.cli.routes:routes",
     "kustomer_klaviyo.cli.app:app",
+    "kustomer_klaviyo.cli.admins:admins",
     "kustomer_klaviyo.cli.sandbox:sandbox",
     "kustomer_klaviyo.cli.demo:demo",
 )

@@ -15,9 +15,11 @@ from cyclopts import Parameter
 
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.flow.checks import KlaviyoCheck, check_klaviyo, check_kustomer
 from kustomer_klaviyo.flow.options import read_options
-from kustomer_klaviyo.flow.setup import MOST_TOKENS, SetupError, answer_of, ensure_webhook, organisation_name, put_first
+from kustomer_klaviyo.flow.setup import MOST_TOKENS, SetupError, ensure_webhook, put_first
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.scopes import Standing
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.service import house
 from kustomer_klaviyo.settings import load_settings
@@ -42,6 +44,17 @@ class Wish:
     since: datetime | None
     options: dict[str, Any]
     drop_old_key: bool
+    site_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A connection as it was saved, and what was noticed."""
+
+    connection: Connection
+    webhook_was_found: bool
+    missing: list[str]
+    """Scopes and permissions that would be useful, and are not there."""
 
 
 def connect(
@@ -54,6 +67,7 @@ def connect(
     since: datetime | None = None,
     option: Annotated[Sequence[str], Parameter(name="--option", negative="")] = (),
     drop_old_key: Annotated[bool, Parameter(negative="")] = False,
+    site_id: str | None = None,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Join a Kustomer organisation to a Klaviyo account, or change the connection; run it again at any time.
@@ -86,6 +100,8 @@ def connect(
         keep_deliveries_days.
     drop_old_key
         Forget the former Klaviyo key instead of keeping it as a fallback.
+    site_id
+        The Klaviyo account's site ID (its public key): a key of another account is refused.
     json
         Print JSON for a program.
     """
@@ -94,8 +110,8 @@ def connect(
         raise UsageError("Name the Kustomer organisation (lower-case letters, digits, dashes): connect acme ...")
     since = since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
     wish = Wish(name, organisation, public_url, kustomer_url, klaviyo_url, since, _read_pairs(option), drop_old_key)
-    saved, found = asyncio.run(_connect(wish))
-    _report(saved, found=found, json=json)
+    made = asyncio.run(_connect(replace(wish, site_id=site_id)))
+    _report(made, json=json)
     return ExitCode.DONE
 
 
@@ -109,16 +125,21 @@ def _read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-async def _connect(wish: Wish) -> tuple[Connection, bool]:
+async def _connect(wish: Wish) -> Made:
     async with house(load_settings()) as home, aiohttp.ClientSession() as session:
         before = await home.connections.get(wish.name)
         draft = _draft(wish, before)
-        draft = replace(draft, klaviyo_account=await _klaviyo_account(session, draft, before))
+        klaviyo = await _check_klaviyo(session, draft, before, wish.site_id)
+        draft = replace(draft, klaviyo_account=klaviyo.account)
         kustomer = KustomerClient(session, base_url=draft.kustomer_url, key=draft.secrets.kustomer_key)
-        await _check_organisation(kustomer, draft)
+        roles = await check_kustomer(kustomer, organisation=draft.organisation)
+        roles.insist()
         connection, found = await _with_webhook(kustomer, draft)
         await home.connections.save(connection)
-        return connection, found
+        findings = (*klaviyo.findings, *roles.findings)
+        return Made(
+            connection, found, [f"{one.name}: {one.why}" for one in findings if one.standing is Standing.MISSING]
+        )
 
 
 def _draft(wish: Wish, before: Connection | None) -> Connection:
@@ -165,25 +186,19 @@ def _secret(variable: str, title: str, before: str | None) -> str:
     return given or before or ""
 
 
-async def _klaviyo_account(session: aiohttp.ClientSession, draft: Connection, before: Connection | None) -> str:
-    """Return the account that the Klaviyo key belongs to; a change of key must not change it."""
+async def _check_klaviyo(
+    session: aiohttp.ClientSession, draft: Connection, before: Connection | None, site_id: str | None
+) -> KlaviyoCheck:
+    """Check the Klaviyo key; a change of key must not change the account."""
     client = KlaviyoClient(session, base_url=draft.klaviyo_url, key=draft.secrets.klaviyo_keys[0])
-    answer_of(await client.account(), asking="Checking the Klaviyo key")
-    account = client.account_id
-    if account is None:
-        raise SetupError(f"{draft.klaviyo_url} does not say which Klaviyo account it is. Is the address right?")
-    if before is not None and before.klaviyo_account not in (None, account):
+    found = await check_klaviyo(client, site_id=site_id)
+    if before is not None and before.klaviyo_account not in (None, found.account):
         raise SetupError(
-            f"The new Klaviyo key belongs to account {account}, this connection to {before.klaviyo_account}. "
+            f"The new Klaviyo key belongs to account {found.account}, this connection to {before.klaviyo_account}. "
             "Make another connection for another account: --connection NAME"
         )
-    return account
-
-
-async def _check_organisation(client: KustomerClient, draft: Connection) -> None:
-    name = await organisation_name(client)
-    if name is not None and name != draft.organisation:
-        raise SetupError(f"The Kustomer key belongs to organisation {name!r}, not {draft.organisation!r}.")
+    found.insist()
+    return found
 
 
 async def _with_webhook(client: KustomerClient, draft: Connection) -> tuple[Connection, bool]:
@@ -199,7 +214,8 @@ async def _with_webhook(client: KustomerClient, draft: Connection) -> tuple[Conn
     return replace(draft, webhook_id=webhook.id, secrets=secrets), webhook.was_found
 
 
-def _report(connection: Connection, *, found: bool, json: bool) -> None:
+def _report(made: Made, *, json: bool) -> None:
+    connection, found = made.connection, made.webhook_was_found
     if json:
         print_json(
             {
@@ -209,12 +225,15 @@ def _report(connection: Connection, *, found: bool, json: bool) -> None:
                 "webhook_id": connection.webhook_id,
                 "webhook_url": connection.webhook_url,
                 "webhook_was_found": found,
+                "missing": made.missing,
                 "since": connection.horizon,
                 "options": connection.options,
             }
         )
         return
     console.print(f"[bold]{connection.id}[/]: {connection.organisation} -> Klaviyo {connection.klaviyo_account}")
+    for line in made.missing:
+        console.print(f"  [yellow]not with these keys[/]: {line}")
     console.print(f"  webhook {'found' if found else 'created'}: {connection.webhook_url}")
     console.print(
         f"  events are sent from {connection.horizon:%Y-%m-%d %H:%M} UTC on. Look with: kustomer-klaviyo status"

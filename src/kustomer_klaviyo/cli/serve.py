@@ -13,8 +13,11 @@ import uvloop
 from cyclopts import Parameter
 
 from kustomer_klaviyo.cli.failures import ExitCode
-from kustomer_klaviyo.service import Service, house
+from kustomer_klaviyo.cli.output import console
+from kustomer_klaviyo.flow.gate import Gate
+from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings, load_settings
+from kustomer_klaviyo.store.accounts import Accounts
 
 log = structlog.get_logger()
 
@@ -96,10 +99,19 @@ async def _serve(serve_web: ServeWeb, settings: Settings, place: tuple[str, int]
         service = Service(home, session)
         loops = asyncio.create_task(service.run(door=True, work=work))
         log.info("serve.started", host=host, port=port, work=work)
+        await _welcome(home, f"http://{host}:{port}")
         await serve_web(service, host=host, port=port, metrics_token=settings.metrics_token)
         service.stop()
         await loops
         log.info("serve.stopped")
+
+
+async def _welcome(home: House, site: str) -> None:
+    """Print the one-time link that makes the first admin, for as long as there is none."""
+    token = await Gate(Accounts(home.database)).first_link()
+    if token is not None:
+        link = f"{home.settings.public_url or site}/invitation/{token}"
+        console.print(f"There is no admin yet. Open this link, which works once, to become the first:\n  {link}")
 
 
 async def _work(settings: Settings) -> None:

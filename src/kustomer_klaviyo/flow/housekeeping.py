@@ -8,6 +8,7 @@ import structlog
 from kustomer_klaviyo.flow.cards import AHEAD_MINUTES
 from kustomer_klaviyo.flow.directory import Directory
 from kustomer_klaviyo.store import deliveries, inbox, insights
+from kustomer_klaviyo.store.accounts import Accounts
 from kustomer_klaviyo.store.database import Database
 
 ROUND_SECONDS = 3600.0
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 async def keep_house(database: Database, directory: Directory) -> None:
     """Go round every hour or so; runs until cancelled."""
     while True:
+        await Accounts(database).tidy()
         for joined in directory.all():
             options, connection_id = joined.options, joined.connection.id
             expired = await deliveries.expire_unidentified(database, connection_id, days=options.keep_unidentified_days)

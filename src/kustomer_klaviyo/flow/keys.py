@@ -17,11 +17,17 @@ class Keys(Generic[Client]):
 
     def __init__(self, clients: Sequence[Client]) -> None:
         self._clients = list(clients)
+        self._first = self._clients[0]
 
     @property
     def current(self) -> Client:
         """The client of the key in use."""
         return self._clients[0]
+
+    @property
+    def is_on_fallback(self) -> bool:
+        """Whether the key that should be in use was refused, and another one is used."""
+        return self._clients[0] is not self._first
 
     async def use(self, send: Callable[[Client], Awaitable[Outcome]]) -> Outcome:
         """Try the key in use; where it is refused, the others, and keep to the one that works."""

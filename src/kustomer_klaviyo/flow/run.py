@@ -13,7 +13,7 @@ from kustomer_klaviyo.flow.lookups import LookUp
 from kustomer_klaviyo.flow.profile_delivery import ProfileDeliverer
 from kustomer_klaviyo.flow.retry import Patience
 from kustomer_klaviyo.flow.understanding import understand_some
-from kustomer_klaviyo.store import lookups
+from kustomer_klaviyo.store import lanes, lookups
 from kustomer_klaviyo.store.database import Database
 
 LINGER_SECONDS = 5.0
@@ -38,6 +38,7 @@ class Run:
         look_up: LookUp,
         cards: Cards,
         patience: Patience,
+        note: Callable[[], str | None],
     ) -> None:
         self._database = database
         self._joined = joined
@@ -46,6 +47,8 @@ class Run:
         self._look_up = look_up
         self._cards = cards
         self._patience = patience
+        self._note = note
+        self._noted: str | None = None
         self._woken: list[asyncio.Event] = []
         self._ended = asyncio.Event()
         self._active_at = time.monotonic()
@@ -92,6 +95,7 @@ class Run:
 
     async def _end_when_idle(self) -> None:
         while not self._ended.is_set():
+            await self._take_note()
             idle = time.monotonic() - self._active_at
             if idle > LINGER_SECONDS and not self._is_busy:
                 self.end()
@@ -100,6 +104,12 @@ class Run:
                     await self._ended.wait()
             except TimeoutError:
                 pass
+
+    async def _take_note(self) -> None:
+        """Tell the admins what they should know of this run."""
+        if (note := self._note()) != self._noted:
+            await lanes.note(self._database, self._joined.connection.id, note)
+            self._noted = note
 
     @property
     def _is_busy(self) -> bool:

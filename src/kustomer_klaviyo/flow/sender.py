@@ -12,12 +12,19 @@ from kustomer_klaviyo.klaviyo.profiles import ProfileCall
 from kustomer_klaviyo.outcomes import Outcome
 from kustomer_klaviyo.throttle import Windows
 
+FALLBACK = "Klaviyo refuses the current key; the one before it is used. Put in a new key."
+
 
 class Sender:
     """One connection's way to Klaviyo: a client per key, the current key first."""
 
     def __init__(self, clients: Sequence[KlaviyoClient]) -> None:
         self._keys = Keys(clients)
+
+    @property
+    def note(self) -> str | None:
+        """What an admin should know of the keys."""
+        return FALLBACK if self._keys.is_on_fallback else None
 
     async def send_event(self, call: EventCall) -> Outcome:
         """Send one event, when the limits let it."""

@@ -41,12 +41,6 @@ def answer_of(outcome: Outcome, *, asking: str) -> dict[str, Any]:
             raise SetupError(f"{asking}: {outcome.detail}")
 
 
-async def organisation_name(client: KustomerClient) -> str | None:
-    """Return the subdomain of the organisation that the Kustomer key belongs to."""
-    document = answer_of(await client.organisation(), asking="Reading the Kustomer organisation")
-    return as_text(as_object(as_object(document.get("data")).get("attributes")).get("name"))
-
-
 async def ensure_webhook(client: KustomerClient, url: str) -> Webhook:
     """Find our webhook by its address, or create it; one that Kustomer switched off is replaced."""
     listed = answer_of(await client.webhooks(), asking="Listing the Kustomer webhooks")

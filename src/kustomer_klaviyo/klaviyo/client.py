@@ -18,6 +18,7 @@ from kustomer_klaviyo.klaviyo.profile_wire import (
     quoted,
 )
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
+from kustomer_klaviyo.klaviyo.scopes import Probe
 from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event, limits
 from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable
 from kustomer_klaviyo.throttle import Limits, Windows
@@ -33,7 +34,7 @@ LONGEST_HOLD = 60.0
 TIER_S, TIER_M, TIER_L, TIER_XL = Limits(3, 60), Limits(10, 150), Limits(75, 750), Limits(350, 3500)
 """Limits of the endpoints we use, until an answer's headers tell others."""
 
-ACCOUNT = "/api/accounts?fields[account]=public_api_key,timezone,preferred_currency,locale,test_account"
+ACCOUNT = "/api/accounts?fields[account]=public_api_key,contact_information.organization_name"
 
 
 class KlaviyoClient:
@@ -122,6 +123,10 @@ class KlaviyoClient:
     async def account(self) -> Outcome:
         """Read the account that the key belongs to, without its address."""
         return await self._call("GET", ACCOUNT, None, None)
+
+    async def probe(self, probe: Probe) -> Outcome:
+        """Find a scope of the key out; writes nothing."""
+        return await self._call(probe.method, probe.path, probe.body, None)
 
     async def read(self, path: str, windows: Windows) -> Outcome:
         """Read something; what the answer tells of limits goes into the windows."""

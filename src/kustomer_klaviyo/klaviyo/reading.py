@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 
 from kustomer_klaviyo.klaviyo.client import TIER_L, TIER_M, TIER_S, TIER_XL, KlaviyoClient
+from kustomer_klaviyo.klaviyo.insight import read_named
 from kustomer_klaviyo.klaviyo.profile_wire import quoted
 from kustomer_klaviyo.outcomes import Accepted, Outcome, Throttled
 from kustomer_klaviyo.throttle import Limits, Windows
@@ -103,10 +104,11 @@ class KlaviyoReader:
         )
         return await self._read(path, self.event_windows)
 
-    async def metrics(self) -> list[Outcome]:
-        """Read Klaviyo's own metrics, page by page; ends with the first answer that brings no more."""
-        wanted = quote(f"equals(integration.name,{quoted('Klaviyo')})", safe="")
-        path = f"/api/metrics?filter={wanted}&fields[metric]=name"
+    async def metrics(self, *, integration: str | None = "Klaviyo") -> list[Outcome]:
+        """Read the metrics of an integration or of all, page by page, to the first answer that brings no more."""
+        path = "/api/metrics?fields[metric]=name"
+        if integration is not None:
+            path += "&filter=" + quote(f"equals(integration.name,{quoted(integration)})", safe="")
         outcomes = [await self._read(path, self.metric_windows)]
         while len(outcomes) < MOST_PAGES and (cursor := _cursor(outcomes[-1])) is not None:
             outcomes.append(await self._read(f"{path}&page[cursor]={quote(cursor, safe='')}", self.metric_windows))
@@ -132,6 +134,11 @@ class KlaviyoReader:
         if wait > 0:
             await asyncio.sleep(wait)
         return await self._client.read(path, windows)
+
+
+def read_metric_names(body: bytes) -> list[str]:
+    """Return the names of the metrics in an answer."""
+    return [one.name for one in read_named(body)]
 
 
 def _share_of(limits: Limits) -> Windows:

@@ -66,6 +66,14 @@ class KustomerClient:
         """Read the organisation that the key belongs to."""
         return await self._call("GET", "/v1/orgs/current")
 
+    async def token(self) -> Outcome:
+        """Read the key itself, its roles included."""
+        return await self._call("GET", "/v1/auth/tokens/current")
+
+    async def user(self) -> Outcome:
+        """Read the user behind the key, the roles included."""
+        return await self._call("GET", "/v1/users/current")
+
     async def webhooks(self) -> Outcome:
         """List the outbound webhooks."""
         return await self._call("GET", "/v1/outbound-webhooks")

@@ -44,7 +44,7 @@ FROM connections LEFT JOIN routes USING (organisation)
 OPEN_LANE = """
 -- A saved connection is tried at once, whatever it was waiting for.
 INSERT INTO delivery_lanes (connection_id) VALUES (%s)
-ON CONFLICT (connection_id) DO UPDATE SET paused = false, wait_until = NULL, reason = NULL, failures = 0
+ON CONFLICT (connection_id) DO UPDATE SET paused = false, wait_until = NULL, reason = NULL, failures = 0, note = NULL
 """
 
 
@@ -89,6 +89,10 @@ class Connection:
     """Where the organisation's conversations go by their brand; saved apart, for all its connections."""
 
 
+class NotThere(Exception):
+    """What was asked for is not kept here (any more)."""
+
+
 class Connections:
     """The saved connections."""
 
@@ -104,6 +108,13 @@ class Connections:
         """Return one connection; None when there is none of that name."""
         rows = await self._database.fetch(f"{ALL} WHERE connections.id = %s", (connection_id,))
         return self._open(rows[0]) if rows else None
+
+    async def named(self, connection_id: str) -> Connection:
+        """Return one connection. Raises NotThere."""
+        found = await self.get(connection_id)
+        if found is None:
+            raise NotThere
+        return found
 
     async def mark(self) -> tuple[int, int]:
         """Return something that changes whenever a connection is saved."""

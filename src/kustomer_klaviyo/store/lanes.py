@@ -22,6 +22,8 @@ UPDATE delivery_lanes SET paused = false, wait_until = NULL, reason = NULL, fail
 WHERE connection_id = %s
 """
 
+NOTE = "UPDATE delivery_lanes SET note = %s WHERE connection_id = %s AND note IS DISTINCT FROM %s"
+
 DUE = """
 -- Connections with work that nothing holds back.
 SELECT lane.connection_id FROM delivery_lanes AS lane
@@ -84,6 +86,11 @@ async def hold(
 ) -> None:
     """Send nothing of this connection until then."""
     await connection.execute(WAIT, (paused, until, reason, connection_id))
+
+
+async def note(database: Database, connection_id: str, text: str | None) -> None:
+    """Note what an admin should know although events are delivered; None when there is nothing any more."""
+    await database.execute(NOTE, (text, connection_id, text))
 
 
 async def accepted(connection: AsyncConnection[DictRow], connection_id: str) -> None:

@@ -8,7 +8,7 @@ from kustomer_klaviyo.store.database import Database
 STATUS = """
 -- One row per connection: its lane, what it owes, what it received.
 SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
-       lane.paused, lane.wait_until, lane.reason, lane.failures, lane.last_accepted_at,
+       lane.paused, lane.wait_until, lane.reason, lane.failures, lane.last_accepted_at, lane.note,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'waiting') AS inbox_waiting,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'failed') AS inbox_failed,
        (SELECT coalesce(jsonb_object_agg(state, n), '{}') FROM (
@@ -30,6 +30,11 @@ SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
        (SELECT coalesce(jsonb_object_agg(name, count), '{}') FROM tallies WHERE tallies.connection_id = c.id) AS tallies
 FROM connections AS c LEFT JOIN delivery_lanes AS lane ON lane.connection_id = c.id
 ORDER BY c.id
+"""
+
+LANES = """
+-- How each connection's delivery fares.
+SELECT connection_id AS id, paused, reason, note FROM delivery_lanes ORDER BY connection_id
 """
 
 EVENTS = """
@@ -78,6 +83,11 @@ class Search:
 async def status(database: Database) -> list[dict[str, Any]]:
     """Return how each connection stands."""
     return await database.fetch(STATUS)
+
+
+async def lanes(database: Database) -> list[dict[str, Any]]:
+    """Return how each connection's delivery fares."""
+    return await database.fetch(LANES)
 
 
 async def events(database: Database, search: Search) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from kustomer_klaviyo.flow.card_desk import CardDesk
 from kustomer_klaviyo.flow.directory import Directory, Joined
@@ -42,20 +43,22 @@ def card_routes(desk: CardDesk, directory: Directory) -> list[HTTPRouteHandler]:
     """Make ``/card/...``: the hosted page with its assets, and the data."""
 
     @get("/card/{connection:str}", sync_to_thread=False)
-    def page(connection: str) -> Response[str]:
+    def page(connection: FromPath[str]) -> Response[str]:
         joined = directory.get(connection)
         sdk = "about:blank" if joined is None else joined.options.cards_sdk
         return Response(PAGE.format(sdk=sdk), media_type="text/html; charset=utf-8", headers=page_headers(joined))
 
     @get("/card/assets/{name:str}", sync_to_thread=False)
-    def asset(name: str) -> Response[bytes]:
+    def asset(name: FromPath[str]) -> Response[bytes]:
         if name not in ASSETS:
             return Response(b"no such file", status_code=404, media_type="text/plain")
         headers = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
         return Response((STATIC / name).read_bytes(), media_type=ASSETS[name], headers=headers)
 
     @post("/card/{connection:str}/customers/{customer:str}", status_code=200)
-    async def data(request: Request[Any, Any, Any], connection: str, customer: str) -> Response[Any]:
+    async def data(
+        request: Request[Any, Any, Any], connection: FromPath[str], customer: FromPath[str]
+    ) -> Response[Any]:
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         joined = desk.admit(connection, secret.strip() if scheme.lower() == "bearer" else "")
         if joined is None:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from kustomer_klaviyo.service import Service
 from kustomer_klaviyo.web.app import create_app
+from kustomer_klaviyo.web.site import site
 
 
 class _Server(uvicorn.Server):
@@ -35,6 +36,7 @@ async def serve_web(service: Service, *, host: str, port: int, metrics_token: st
         is_ready=service.is_ready,
         registry=registry,
         metrics_token=metrics_token,
+        more=[site(service)],
     )
     config = uvicorn.Config(
         app, host=host, port=port, log_config=None, access_log=False, server_header=False, http="httptools"

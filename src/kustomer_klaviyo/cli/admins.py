@@ -1,0 +1,78 @@
+"""``admins``: who may see the pages."""
+
+import asyncio
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from kustomer_klaviyo.cli.failures import ExitCode, UsageError
+from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.flow.gate import INVITATION_HOURS
+from kustomer_klaviyo.service import house
+from kustomer_klaviyo.settings import load_settings
+from kustomer_klaviyo.store.accounts import Account, Accounts, Role
+
+admins = App(name="admins", help="Who may see the pages: admins, who set up, and viewers, who look.")
+
+
+@admins.command(name="list")
+def list_(*, json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """List the accounts.
+
+    Parameters
+    ----------
+    json
+        Print JSON for a program.
+    """
+    found = asyncio.run(_all())
+    if json:
+        print_json([{"email": one.email, "role": one.role} for one in found])
+    for one in [] if json else found:
+        console.print(f"{one.email}  {one.role}")
+    return ExitCode.DONE
+
+
+@admins.command
+def invite(role: Role = Role.ADMIN) -> int:
+    """Print a one-time link by which somebody becomes an admin or a viewer; it holds for a day.
+
+    Example: kustomer-klaviyo admins invite viewer
+
+    Parameters
+    ----------
+    role
+        admin or viewer.
+    """
+    console.print(asyncio.run(_invite(role)), soft_wrap=True)
+    return ExitCode.DONE
+
+
+@admins.command
+def remove(email: str) -> int:
+    """Remove an account and end its sessions.
+
+    Parameters
+    ----------
+    email
+        Whose.
+    """
+    if not asyncio.run(_remove(email)):
+        raise UsageError(f"There is no account of {email}.")
+    return ExitCode.DONE
+
+
+async def _all() -> list[Account]:
+    async with house(load_settings()) as home:
+        return await Accounts(home.database).all()
+
+
+async def _invite(role: Role) -> str:
+    settings = load_settings()
+    async with house(settings) as home:
+        token = await Accounts(home.database).invite(role, hours=INVITATION_HOURS)
+        return f"{settings.site}/invitation/{token}"
+
+
+async def _remove(email: str) -> bool:
+    async with house(load_settings()) as home:
+        return await Accounts(home.database).remove(email)

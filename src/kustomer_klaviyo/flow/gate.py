@@ -1,0 +1,116 @@
+"""Who gets in: passwords, one-time links, and patience with those who guess."""
+
+import asyncio
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from kustomer_klaviyo.store.accounts import Account, Accounts, Role
+
+SESSION_HOURS = 12
+INVITATION_HOURS = 24
+SHORTEST_PASSWORD = 12
+WINDOW_MINUTES = 15
+MOST_FOR_AN_ADDRESS = 5
+MOST_FROM_A_PLACE = 30
+"""Failed sign-ins within the window: for one email address, and from one network address."""
+
+_hasher = PasswordHasher()
+_NOBODYS = _hasher.hash("nobody has this password")
+
+
+class NotAdmitted(Exception):
+    """Somebody does not get in; the text says why, and no more than they may know."""
+
+
+class TooMany(NotAdmitted):
+    """Too many failed sign-ins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session that began."""
+
+    account: Account
+    token: str
+
+
+class Gate:
+    """Lets people in."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def sign_in(self, email: str, password: str, *, place: str) -> Entry:
+        """Begin a session. Raises NotAdmitted, in the same words and time for a wrong address and a wrong password."""
+        email = email.strip()
+        by_email, by_place = f"email {email.lower()}", f"place {place}"
+        await self._insist_on_patience(by_email, MOST_FOR_AN_ADDRESS)
+        await self._insist_on_patience(by_place, MOST_FROM_A_PLACE)
+        account = await self._accounts.find(email)
+        known = account.password if account is not None and account.password else _NOBODYS
+        is_right = await asyncio.to_thread(_is_password, known, password)
+        if account is None or not account.password or not is_right:
+            await self._accounts.failed(by_email, by_place)
+            raise NotAdmitted("The email or the password is wrong.")
+        await self._accounts.forget_failures(by_email)
+        return await self.admit(account)
+
+    async def admit(self, account: Account) -> Entry:
+        """Begin a session for somebody who is known to be who they are."""
+        return Entry(account, await self._accounts.sign_in(account, hours=SESSION_HOURS))
+
+    async def first_link(self) -> str | None:
+        """Return the token of a one-time link for the first admin; None when there is an admin."""
+        if any(account.role is Role.ADMIN for account in await self._accounts.all()):
+            return None
+        return await self._accounts.invite(Role.ADMIN, hours=INVITATION_HOURS, is_first=True)
+
+    async def accept(self, token: str, email: str, password: str) -> Entry:
+        """Make the account that a one-time link promises, and begin a session. Raises NotAdmitted."""
+        email = email.strip()
+        if "@" not in email or len(email) > 200:
+            raise NotAdmitted("Enter your email address.")
+        check_new_password(password)
+        if not await self._accounts.is_invited(token):
+            raise NotAdmitted("This link was used already, or is too old.")
+        if await self._accounts.find(email) is not None:
+            raise NotAdmitted("There is an account of this address already: sign in with it.")
+        hashed = await asyncio.to_thread(_hasher.hash, password)
+        role = await self._accounts.take_invitation(token)
+        account = None if role is None else await self._accounts.add(email, role, hashed)
+        if account is None:
+            raise NotAdmitted("This link was used already, or is too old.")
+        return await self.admit(account)
+
+    async def change_password(self, email: str, former: str, new: str) -> None:
+        """Replace a password. Raises NotAdmitted."""
+        account = await self._accounts.find(email)
+        known = account.password if account is not None else None
+        if account is None or known is None or not await asyncio.to_thread(_is_password, known, former):
+            raise NotAdmitted("The current password is wrong.")
+        check_new_password(new)
+        await self._accounts.set_password(account, await asyncio.to_thread(_hasher.hash, new))
+
+    async def _insist_on_patience(self, who: str, most: int) -> None:
+        failures, since = await self._accounts.failures(who, minutes=WINDOW_MINUTES)
+        if failures >= most and since is not None:
+            waited = (datetime.now(UTC) - since).total_seconds() / 60
+            minutes = max(1, math.ceil(WINDOW_MINUTES - waited))
+            raise TooMany(f"Too many failed sign-ins. Try again in {minutes} minute{'s' if minutes > 1 else ''}.")
+
+
+def check_new_password(password: str) -> None:
+    """Raise NotAdmitted unless a password is long enough."""
+    if not SHORTEST_PASSWORD <= len(password) <= 500:
+        raise NotAdmitted(f"A password needs at least {SHORTEST_PASSWORD} characters.")
+
+
+def _is_password(hashed: str, password: str) -> bool:
+    try:
+        return _hasher.verify(hashed, password)
+    except (Argon2Error, InvalidHashError):
+        return False

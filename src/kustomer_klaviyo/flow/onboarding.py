@@ -1,0 +1,155 @@
+"""Connecting two accounts page by page: each step is checked with the vendor before the next."""
+
+import asyncio
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from kustomer_klaviyo.flow.checks import KlaviyoCheck, KustomerCheck, check_klaviyo, check_kustomer
+from kustomer_klaviyo.flow.options import OptionsError, read_options
+from kustomer_klaviyo.flow.setup import SetupError, ensure_webhook, put_first
+from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.metric_names import USUAL, Proposal, propose
+from kustomer_klaviyo.klaviyo.reading import KlaviyoReader, read_metric_names
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.kustomer.signature import HEADER, sign
+from kustomer_klaviyo.outcomes import Accepted
+from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
+from kustomer_klaviyo.store.drafts import Draft
+
+KLAVIYO_URL = "https://a.klaviyo.com"
+MOST_KEYS = 2
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+KNOCKS = 10
+KNOCK_AGAIN_SECONDS = 0.5
+KNOCK_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+class Onboarding:
+    """Makes and changes connections on an admin's word."""
+
+    def __init__(self, connections: Connections, session: aiohttp.ClientSession) -> None:
+        self._connections = connections
+        self._session = session
+
+    async def check_klaviyo(self, draft: Draft, *, site_id: str, key: str, url: str) -> KlaviyoCheck:
+        """Step one: the Klaviyo key and the account. Raises SetupError; ``insist`` on it refuses a poor key."""
+        key, site_id, url = clean_secret("Klaviyo private key", key), site_id.strip(), url.strip() or KLAVIYO_URL
+        if not site_id:
+            raise SetupError("Enter the site ID: six letters and digits, in Klaviyo under Settings > API keys.")
+        check = await check_klaviyo(self._klaviyo(check_address(url), key), site_id=site_id)
+        draft.document |= {"klaviyo_url": url, "account": check.account, "account_name": check.name}
+        draft.document["findings"] = msgspec.to_builtins(check.findings)
+        draft.secrets["klaviyo_key"] = key
+        return check
+
+    async def join(
+        self, draft: Draft, *, organisation: str, key: str, public_url: str, name: str, url: str
+    ) -> Connection:
+        """Step two: the organisation, its key, and the webhook; the connection is made. Raises SetupError."""
+        key, organisation = clean_secret("Kustomer API key", key), organisation.strip().lower()
+        if not NAME.match(organisation):
+            raise SetupError("Enter the organisation as in its address: acme for acme.kustomerapp.com.")
+        name, public_url = name.strip() or organisation, check_address(public_url.strip())
+        if not NAME.match(name):
+            raise SetupError("A connection's name has lower-case letters, digits and dashes.")
+        if await self._connections.get(name) is not None:
+            raise SetupError(f"There is a connection {name!r} already. Give this one another name.")
+        url = check_address(url.strip() or f"https://{organisation}.api.kustomerapp.com")
+        client = KustomerClient(self._session, base_url=url, key=key)
+        (await check_kustomer(client, organisation=organisation)).insist()
+        webhook_url = f"{public_url.rstrip('/')}/webhooks/kustomer/{name}"
+        webhook = await ensure_webhook(client, webhook_url)
+        connection = Connection(
+            id=name,
+            organisation=organisation,
+            kustomer_url=url,
+            klaviyo_url=draft.document["klaviyo_url"],
+            secrets=Secrets(key, (draft.secrets["klaviyo_key"],), (webhook.token,)),
+            horizon=datetime.now(UTC),
+            klaviyo_account=draft.document["account"],
+            webhook_id=webhook.id,
+            webhook_url=webhook_url,
+        )
+        await self._connections.save(connection)
+        return connection
+
+    async def check_kustomer_key(self, connection: Connection) -> KustomerCheck:
+        """Say what a connection's Kustomer key may do. Raises SetupError."""
+        client = KustomerClient(self._session, base_url=connection.kustomer_url, key=connection.secrets.kustomer_key)
+        return await check_kustomer(client)
+
+    async def knock(self, connection: Connection) -> str | None:
+        """Send a test event round by the public address; returns what is wrong with it, None when it arrives."""
+        url, token = connection.webhook_url or "", connection.secrets.webhook_tokens[0]
+        body = msgspec.json.encode({"id": "test", "name": "kustomer-klaviyo.test", "data": None})
+        headers = {HEADER: sign(token, body), "Content-Type": "application/json"}
+        said = ""
+        for _ in range(KNOCKS):
+            try:
+                async with self._session.post(
+                    url, data=body, headers=headers, timeout=KNOCK_TIMEOUT, allow_redirects=False
+                ) as response:
+                    if response.status == 200:
+                        return None
+                    said = f"{url} answered {response.status}"
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                said = f"{url} cannot be reached from here ({type(error).__name__})"
+            await asyncio.sleep(KNOCK_AGAIN_SECONDS)
+        return said
+
+    async def proposals(self, connection: Connection) -> list[Proposal]:
+        """Step three: names for the metrics, those that the account has already first."""
+        reader = KlaviyoReader(self._klaviyo(connection.klaviyo_url, connection.secrets.klaviyo_keys[0]))
+        outcomes = await reader.metrics(integration=None)
+        names = {name for one in outcomes if isinstance(one, Accepted) for name in read_metric_names(one.body)}
+        return propose(names, {name: str(connection.options[name]) for name in USUAL if name in connection.options})
+
+    async def set_options(self, connection: Connection, news: dict[str, Any]) -> Connection:
+        """Change settings of a connection. Raises SetupError naming what is wrong."""
+        options = connection.options | news
+        try:
+            read_options(options)
+        except OptionsError as error:
+            raise SetupError(str(error)) from error
+        changed = replace(connection, options=options)
+        await self._connections.save(changed)
+        return changed
+
+    async def add_klaviyo_key(self, connection: Connection, key: str) -> KlaviyoCheck:
+        """Put a new key beside the old one, checked and current from now on. Raises SetupError; the old one stays."""
+        key = clean_secret("Klaviyo private key", key)
+        check = await check_klaviyo(self._klaviyo(connection.klaviyo_url, key), site_id=connection.klaviyo_account)
+        check.insist()
+        keys = put_first(key, connection.secrets.klaviyo_keys, most=MOST_KEYS)
+        await self._connections.save(replace(connection, secrets=replace(connection.secrets, klaviyo_keys=keys)))
+        return check
+
+    async def forget_old_key(self, connection: Connection) -> None:
+        """Keep the current Klaviyo key only."""
+        keys = connection.secrets.klaviyo_keys[:1]
+        await self._connections.save(replace(connection, secrets=replace(connection.secrets, klaviyo_keys=keys)))
+
+    def _klaviyo(self, url: str, key: str) -> KlaviyoClient:
+        return KlaviyoClient(self._session, base_url=url, key=key)
+
+
+def clean_secret(title: str, text: str) -> str:
+    """Return a pasted key without the space around it. Raises SetupError for what cannot be one."""
+    key = text.strip()
+    if not key:
+        raise SetupError(f"Enter the {title}.")
+    if any(character.isspace() or not character.isprintable() for character in key) or len(key) > 500:
+        raise SetupError(f"The {title} holds a space or a line break, or is too long; copy it again.")
+    return key
+
+
+def check_address(text: str) -> str:
+    """Return an address of a service. Raises SetupError for what is none."""
+    if not re.match(r"https?://[\w.:\-]+(/[\w./\-]*)?\Z", text, re.ASCII):
+        raise SetupError(f"{text!r} is no address such as https://hooks.acme.com")
+    return text

@@ -1,0 +1,176 @@
+"""Who may see the pages, who is signed in, and who failed to."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from kustomer_klaviyo.store.database import Database
+
+ADD = """
+-- A new account; one of the same address is left as it is.
+INSERT INTO accounts (email, role, password) VALUES (%s, %s, %s) ON CONFLICT (lower(email)) DO NOTHING RETURNING id
+"""
+
+SESSION = """
+-- The account behind a session, as long as that lasts.
+SELECT accounts.id, accounts.email, accounts.role, sessions.csrf
+FROM sessions JOIN accounts ON accounts.id = sessions.account_id
+WHERE sessions.digest = %s AND sessions.expires_at > now()
+"""
+
+INVITE = """
+-- A one-time link; a first one replaces the first ones before it.
+WITH former AS (DELETE FROM invitations WHERE is_first AND %(first)s)
+INSERT INTO invitations (digest, role, is_first, expires_at)
+VALUES (%(digest)s, %(role)s, %(first)s, now() + make_interval(hours => %(hours)s))
+"""
+
+TAKE = "DELETE FROM invitations WHERE digest = %s AND expires_at > now() RETURNING role"
+
+FAILURES = """
+-- How often somebody failed to sign in lately, and when first.
+SELECT count(*) AS n, min(at) AS since FROM sign_in_failures WHERE who = %s AND at > now() - make_interval(mins => %s)
+"""
+
+TIDY = """
+-- What no longer counts.
+WITH old AS (DELETE FROM sessions WHERE expires_at < now()), used AS (DELETE FROM invitations WHERE expires_at < now()),
+     left_lying AS (DELETE FROM drafts WHERE updated_at < now() - interval '1 day')
+DELETE FROM sign_in_failures WHERE at < now() - interval '1 day'
+"""
+
+
+class Role(StrEnum):
+    """What an account may do."""
+
+    ADMIN = "admin"
+    """Everything."""
+    VIEWER = "viewer"
+    """Look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who may sign in."""
+
+    id: int
+    email: str
+    role: Role
+    password: str | None = None
+    """The hash; None for one who signs in elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who is signed in."""
+
+    account: Account
+    csrf: str
+    """What each change they ask for must carry."""
+    digest: str
+    """Of their session's token."""
+
+
+def digest(token: str) -> str:
+    """Return what is kept of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Accounts:
+    """The accounts of one installation."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> list[Account]:
+        """Return every account, by address."""
+        rows = await self._database.fetch("SELECT id, email, role FROM accounts ORDER BY lower(email)")
+        return [_account(row) for row in rows]
+
+    async def find(self, email: str) -> Account | None:
+        """Return the account of an address."""
+        query = "SELECT id, email, role, password FROM accounts WHERE lower(email) = lower(%s)"
+        rows = await self._database.fetch(query, (email,))
+        return _account(rows[0]) if rows else None
+
+    async def add(self, email: str, role: Role, password: str | None) -> Account | None:
+        """Make an account; None when there is one of that address."""
+        rows = await self._database.fetch(ADD, (email, role, password))
+        return Account(rows[0]["id"], email, role) if rows else None
+
+    async def remove(self, email: str) -> bool:
+        """Remove an account with its sessions; False when there is none."""
+        return await self._database.execute("DELETE FROM accounts WHERE lower(email) = lower(%s)", (email,)) > 0
+
+    async def set_password(self, account: Account, password: str) -> None:
+        """Replace the hash of an account's password."""
+        await self._database.execute("UPDATE accounts SET password = %s WHERE id = %s", (password, account.id))
+
+    async def set_role(self, account: Account, role: Role) -> None:
+        """Give an account another role."""
+        await self._database.execute("UPDATE accounts SET role = %s WHERE id = %s", (role, account.id))
+
+    async def invite(self, role: Role, *, hours: int, is_first: bool = False) -> str:
+        """Make a one-time link's token."""
+        token = secrets.token_urlsafe(24)
+        params = {"digest": digest(token), "role": role, "hours": hours, "first": is_first}
+        await self._database.execute(INVITE, params)
+        return token
+
+    async def is_invited(self, token: str) -> bool:
+        """Say whether a one-time link can still be used."""
+        query = "SELECT FROM invitations WHERE digest = %s AND expires_at > now()"
+        return bool(await self._database.fetch(query, (digest(token),)))
+
+    async def take_invitation(self, token: str) -> Role | None:
+        """Use a one-time link up; returns the role it gives, None when it is used or too old."""
+        rows = await self._database.fetch(TAKE, (digest(token),))
+        return Role(rows[0]["role"]) if rows else None
+
+    async def sign_in(self, account: Account, *, hours: int) -> str:
+        """Begin a session; returns its token."""
+        token = secrets.token_urlsafe(32)
+        await self._database.execute(
+            "INSERT INTO sessions (digest, account_id, csrf, expires_at)"
+            " VALUES (%s, %s, %s, now() + make_interval(hours => %s))",
+            (digest(token), account.id, secrets.token_urlsafe(24), hours),
+        )
+        return token
+
+    async def visitor(self, token: str) -> Visitor | None:
+        """Return who is behind a session's token."""
+        rows = await self._database.fetch(SESSION, (digest(token),))
+        return Visitor(_account(rows[0]), rows[0]["csrf"], digest(token)) if rows else None
+
+    async def sign_out(self, visitor: Visitor, *, everywhere: bool = False) -> None:
+        """End a session, or all of the account's."""
+        if everywhere:
+            await self._database.execute("DELETE FROM sessions WHERE account_id = %s", (visitor.account.id,))
+        else:
+            await self._database.execute("DELETE FROM sessions WHERE digest = %s", (visitor.digest,))
+
+    async def failed(self, *who: str) -> None:
+        """Note a failed sign-in."""
+        await self._database.execute(
+            "INSERT INTO sign_in_failures (who) SELECT * FROM unnest(%s::text[])", (list(who),)
+        )
+
+    async def forget_failures(self, who: str) -> None:
+        """Forget somebody's failures, since they signed in."""
+        await self._database.execute("DELETE FROM sign_in_failures WHERE who = %s", (who,))
+
+    async def failures(self, who: str, *, minutes: int) -> tuple[int, datetime | None]:
+        """Return how often somebody failed in the last minutes, and when first."""
+        row = (await self._database.fetch(FAILURES, (who, minutes)))[0]
+        return row["n"], row["since"]
+
+    async def tidy(self) -> None:
+        """Forget what no longer counts."""
+        await self._database.execute(TIDY)
+
+
+def _account(row: dict[str, Any]) -> Account:
+    return Account(row["id"], row["email"], Role(row["role"]), row.get("password"))

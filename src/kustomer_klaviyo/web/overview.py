@@ -1,0 +1,108 @@
+"""The overview, and one connection: how it stands, its keys, its card."""
+
+from typing import Any
+
+import aiohttp
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from kustomer_klaviyo.flow.app_setup import install_app
+from kustomer_klaviyo.flow.checks import lacking
+from kustomer_klaviyo.flow.onboarding import Onboarding
+from kustomer_klaviyo.flow.setup import SetupError
+from kustomer_klaviyo.klaviyo.scopes import key_page
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.store import reports
+from kustomer_klaviyo.store.connections import Connection, Connections
+from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.web.alerts import Alerts
+from kustomer_klaviyo.web.pages import page
+from kustomer_klaviyo.web.visitors import VIEWER, Asked, visitor_of
+
+
+class OverviewPages:
+    """What is connected, and how it fares."""
+
+    def __init__(
+        self,
+        database: Database,
+        connections: Connections,
+        onboarding: Onboarding,
+        alerts: Alerts,
+        session: aiohttp.ClientSession,
+    ) -> None:
+        self._database = database
+        self._connections = connections
+        self._onboarding = onboarding
+        self._alerts = alerts
+        self._session = session
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """Make the routes."""
+
+        @get("/", opt=VIEWER)
+        async def overview(request: Asked) -> Response[str]:
+            rows = await reports.status(self._database)
+            return page("overview.html", visitor=visitor_of(request), alerts=await self._alerts.all(), rows=rows)
+
+        @get("/connections/{name:str}", opt=VIEWER)
+        async def connection(request: Asked, name: FromPath[str]) -> Response[str]:
+            return await self._connection_page(request, await self._connections.named(name))
+
+        @post("/connections/{name:str}/key")
+        async def new_key(request: Asked, name: FromPath[str]) -> Response[str]:
+            return await self._new_key(request, await self._connections.named(name))
+
+        @post("/connections/{name:str}/forget-key")
+        async def forget_key(name: FromPath[str]) -> Response[str]:
+            await self._onboarding.forget_old_key(await self._connections.named(name))
+            return Redirect(f"/connections/{name}", status_code=303)
+
+        @post("/connections/{name:str}/card")
+        async def card(request: Asked, name: FromPath[str]) -> Response[str]:
+            return await self._install_card(request, await self._connections.named(name))
+
+        return [overview, connection, new_key, forget_key, card]
+
+    async def _connection_page(
+        self, request: Asked, connection: Connection, *, status: int = 200, problem: str = "", said: str = ""
+    ) -> Response[str]:
+        rows: list[dict[str, Any]] = await reports.status(self._database)
+        return page(
+            "connection.html",
+            visitor=visitor_of(request),
+            status=status,
+            alerts=await self._alerts.all(),
+            connection=connection,
+            row=next(row for row in rows if row["id"] == connection.id),
+            keys=[f"...{key[-4:]}" for key in connection.secrets.klaviyo_keys],
+            key_page=key_page(),
+            problem=problem,
+            said=said,
+        )
+
+    async def _new_key(self, request: Asked, connection: Connection) -> Response[str]:
+        form = await request.form()
+        try:
+            check = await self._onboarding.add_klaviyo_key(connection, str(form.get("key", "")))
+        except SetupError as error:
+            return await self._connection_page(request, connection, status=400, problem=str(error))
+        missing = lacking(check.findings, needed=False)
+        said = "The new key is in use; the one before it stays as a fallback until you remove it."
+        said += f" It lacks {', '.join(missing)}: see what that means in the documentation." if missing else ""
+        changed = await self._connections.get(connection.id) or connection
+        return await self._connection_page(request, changed, said=said)
+
+    async def _install_card(self, request: Asked, connection: Connection) -> Response[str]:
+        public_url = (connection.webhook_url or "").removesuffix(f"/webhooks/kustomer/{connection.id}")
+        client = KustomerClient(self._session, base_url=connection.kustomer_url, key=connection.secrets.kustomer_key)
+        try:
+            done = await install_app(client, connection, public_url=public_url)
+        except SetupError as error:
+            return await self._connection_page(request, connection, status=400, problem=str(error))
+        if done.connection != connection:
+            await self._connections.save(done.connection)
+        said = "The card is installed." if done.changed else "The card was installed already; nothing had to change."
+        return await self._connection_page(request, done.connection, said=said)

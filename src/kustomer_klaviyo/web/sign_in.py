@@ -1,0 +1,108 @@
+"""Signing in and out, becoming an admin or a viewer, and one's own account."""
+
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from kustomer_klaviyo.flow.gate import SESSION_HOURS, SHORTEST_PASSWORD, Gate, NotAdmitted, TooMany
+from kustomer_klaviyo.store.accounts import Accounts
+from kustomer_klaviyo.web.pages import page
+from kustomer_klaviyo.web.visitors import (
+    ANYONE,
+    VIEWER,
+    Asked,
+    form_token,
+    visitor_of,
+    with_form_token,
+    with_session,
+    without_session,
+)
+
+
+def sign_in_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]:
+    """Make the pages."""
+
+    def sign_in_page(request: Asked, *, email: str = "", problem: str = "", status: int = 200) -> Response[str]:
+        token = form_token(request)
+        shown = page("sign_in.html", visitor=None, status=status, csrf=token, email=email, problem=problem)
+        return with_form_token(request, shown, token)
+
+    @get("/sign-in", opt=ANYONE, sync_to_thread=False)
+    def ask_who(request: Asked) -> Response[str]:
+        return sign_in_page(request)
+
+    @post("/sign-in", opt=ANYONE)
+    async def sign_in(request: Asked) -> Response[str]:
+        form = await request.form()
+        email, place = str(form.get("email", "")), request.client.host if request.client else ""
+        try:
+            entry = await gate.sign_in(email, str(form.get("password", "")), place=place)
+        except NotAdmitted as no:
+            return sign_in_page(request, email=email, problem=str(no), status=429 if isinstance(no, TooMany) else 403)
+        return with_session(request, Redirect("/", status_code=303), entry.token, hours=SESSION_HOURS)
+
+    @post("/sign-out", opt=VIEWER)
+    async def sign_out(request: Asked) -> Response[str]:
+        everywhere = "everywhere" in await request.form()
+        await accounts.sign_out(visitor_of(request), everywhere=everywhere)
+        return without_session(Redirect("/sign-in", status_code=303))
+
+    return [ask_who, sign_in, sign_out, *_invitation_routes(gate, accounts), *_account_routes(gate)]
+
+
+def _invitation_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]:
+    def invitation_page(request: Asked, *, email: str = "", problem: str = "", status: int = 200) -> Response[str]:
+        token = form_token(request)
+        shown = page(
+            "invitation.html",
+            visitor=None,
+            status=status,
+            csrf=token,
+            email=email,
+            problem=problem,
+            shortest=SHORTEST_PASSWORD,
+        )
+        return with_form_token(request, shown, token)
+
+    @get("/invitation/{token:str}", opt=ANYONE)
+    async def welcome(request: Asked, token: FromPath[str]) -> Response[str]:
+        if not await accounts.is_invited(token):
+            text = "This link was used already, or is too old. Ask an admin for another one."
+            return page("message.html", visitor=None, status=404, title="No such link", text=text)
+        return invitation_page(request)
+
+    @post("/invitation/{token:str}", opt=ANYONE)
+    async def accept(request: Asked, token: FromPath[str]) -> Response[str]:
+        form = await request.form()
+        email = str(form.get("email", ""))
+        try:
+            entry = await gate.accept(token, email, str(form.get("password", "")))
+        except NotAdmitted as no:
+            return invitation_page(request, email=email, problem=str(no), status=400)
+        return with_session(request, Redirect("/", status_code=303), entry.token, hours=SESSION_HOURS)
+
+    return [welcome, accept]
+
+
+def _account_routes(gate: Gate) -> list[HTTPRouteHandler]:
+    def account_page(request: Asked, *, problem: str = "", said: str = "", status: int = 200) -> Response[str]:
+        visitor = visitor_of(request)
+        return page(
+            "account.html", visitor=visitor, status=status, problem=problem, said=said, shortest=SHORTEST_PASSWORD
+        )
+
+    @get("/account", opt=VIEWER, sync_to_thread=False)
+    def account(request: Asked) -> Response[str]:
+        return account_page(request)
+
+    @post("/account/password", opt=VIEWER)
+    async def change_password(request: Asked) -> Response[str]:
+        form, visitor = await request.form(), visitor_of(request)
+        try:
+            await gate.change_password(visitor.account.email, str(form.get("former", "")), str(form.get("new", "")))
+        except NotAdmitted as no:
+            return account_page(request, problem=str(no), status=400)
+        return account_page(request, said="The password is changed.")
+
+    return [account, change_password]

@@ -1,0 +1,53 @@
+"""The site for admins and viewers: its pages, its guard, its assets."""
+
+from pathlib import Path
+
+from litestar import Response, Router, get
+from litestar.params import FromPath
+
+from kustomer_klaviyo.flow.gate import Gate
+from kustomer_klaviyo.flow.onboarding import Onboarding
+from kustomer_klaviyo.service import Service
+from kustomer_klaviyo.store.accounts import Accounts
+from kustomer_klaviyo.store.connections import NotThere
+from kustomer_klaviyo.store.drafts import Drafts
+from kustomer_klaviyo.web.alerts import Alerts
+from kustomer_klaviyo.web.connect import ConnectPages
+from kustomer_klaviyo.web.overview import OverviewPages
+from kustomer_klaviyo.web.pages import page
+from kustomer_klaviyo.web.sign_in import sign_in_routes
+from kustomer_klaviyo.web.visitors import ANYONE, Asked, guard, visitor_of
+
+STATIC = Path(__file__).parent / "static"
+ASSETS = {
+    "site.css": "text/css; charset=utf-8",
+    "htmx.min.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+
+
+def site(service: Service) -> Router:
+    """Make the pages of a running service."""
+    home = service.home
+    accounts = Accounts(home.database)
+    onboarding, alerts = Onboarding(home.connections, service.session), Alerts(home.database)
+    drafts = Drafts(home.database, home.sealer)
+    connect = ConnectPages(home.database, home.connections, drafts, onboarding, alerts, home.settings.public_url)
+    overview = OverviewPages(home.database, home.connections, onboarding, alerts, service.session)
+    handlers = [_asset, *sign_in_routes(Gate(accounts), accounts), *connect.routes(), *overview.routes()]
+    return Router(
+        "/", route_handlers=handlers, before_request=guard(accounts), exception_handlers={NotThere: _not_there}
+    )
+
+
+def _not_there(request: Asked, _: Exception) -> Response[str]:
+    text = "This is not there (any more)."
+    return page("message.html", visitor=visitor_of(request), status=404, title="Not found", text=text)
+
+
+@get("/assets/{name:str}", opt=ANYONE, sync_to_thread=False)
+def _asset(name: FromPath[str]) -> Response[bytes]:
+    if name not in ASSETS:
+        return Response(b"no such file", status_code=404, media_type="text/plain")
+    headers = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
+    return Response((STATIC / name).read_bytes(), media_type=ASSETS[name], headers=headers)
