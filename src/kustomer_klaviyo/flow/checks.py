@@ -8,13 +8,14 @@ import msgspec
 
 from kustomer_klaviyo.flow.setup import SetupError, answer_of
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.scopes import ORIGINAL, PROBES, Standing, key_page, standing
+from kustomer_klaviyo.klaviyo.scopes import ORIGINAL, PROBES, Probe, Standing, key_page, standing
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.roles import PERMISSIONS, is_granted
 from kustomer_klaviyo.kustomer.wire import as_list, as_object, as_text
-from kustomer_klaviyo.outcomes import Accepted, LockedOut
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Throttled
 
 AT_ONCE = 4
+ACCOUNTS = "accounts:read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +78,29 @@ async def check_klaviyo(client: KlaviyoClient, *, site_id: str | None = None) ->
     match outcome:
         case LockedOut(status=401):
             raise SetupError("Klaviyo refuses this key. Is it copied whole, and not deleted since?")
-        case Accepted() | LockedOut(status=403):
+        case Accepted() | LockedOut(status=403) | Throttled():
+            # The limit of this question is the lowest of all, and its scope is no condition.
             pass
         case _:
             raise SetupError(f"Klaviyo could not be asked about the key: {outcome.detail}")
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def find(probe: Probe) -> Finding:
+        async with gate:
+            answer = outcome if probe.scope == ACCOUNTS else await client.probe(probe)
+        found = standing(probe, answer)
+        return Finding(probe.scope, probe.why, probe.is_needed, found, probe.scope in ORIGINAL)
+
+    findings = await asyncio.gather(*map(find, PROBES))
+    # Every answer to a key that is let in names the account.
     account = client.account_id
     if account is None:
-        raise SetupError("The answer does not say which Klaviyo account the key belongs to. Is the address right?")
+        raise SetupError("No answer says which Klaviyo account the key belongs to. Is the address right?")
     if site_id is not None and site_id.strip().lower() != account.lower():
         raise SetupError(
             f"This key belongs to the Klaviyo account {account}, not {site_id.strip()}. Look at Settings > API keys in "
             "the account you mean: the site ID is its public key."
         )
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def find(number: int) -> Finding:
-        probe = PROBES[number]
-        async with gate:
-            answer = outcome if probe.scope == "accounts:read" else await client.probe(probe)
-        found = standing(probe, answer)
-        return Finding(probe.scope, probe.why, probe.is_needed, found, probe.scope in ORIGINAL)
-
-    findings = await asyncio.gather(*(find(number) for number in range(len(PROBES))))
     return KlaviyoCheck(account, _account_name(outcome), tuple(findings))
 
 

@@ -34,6 +34,9 @@ COMMIT_SECONDS = 5.0
 AWAY_SECONDS = 0.5
 """After the database was found away, events are turned back at once for this long."""
 
+TEST_EVENT = "kustomer-klaviyo.test"
+"""The name of the event that set-up sends round by the public address."""
+
 STRANGER_TOKENS = ("no connection has this token",)
 
 log = structlog.get_logger()
@@ -103,6 +106,8 @@ class Intake:
         statement = interpret(envelope, received_at=now)
         told = told_by(joined, statement)
         self._count(joined, "received")
+        if envelope.name == TEST_EVENT:
+            self._count(joined, "tested")
         self._expect_agent(joined, statement)
         if self._is_noise(told):
             self._count(joined, "nothing new")

@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from kustomer_klaviyo.flow.checks import KlaviyoCheck, KustomerCheck, check_klaviyo, check_kustomer
+from kustomer_klaviyo.flow.intake import TEST_EVENT
 from kustomer_klaviyo.flow.options import OptionsError, read_options
 from kustomer_klaviyo.flow.setup import SetupError, ensure_webhook, put_first
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
@@ -86,7 +87,7 @@ class Onboarding:
     async def knock(self, connection: Connection) -> str | None:
         """Send a test event round by the public address; returns what is wrong with it, None when it arrives."""
         url, token = connection.webhook_url or "", connection.secrets.webhook_tokens[0]
-        body = msgspec.json.encode({"id": "test", "name": "kustomer-klaviyo.test", "data": None})
+        body = msgspec.json.encode({"id": "test", "name": TEST_EVENT, "data": None})
         headers = {HEADER: sign(token, body), "Content-Type": "application/json"}
         said = ""
         for _ in range(KNOCKS):
