@@ -63,6 +63,7 @@ def install_control(app: web.Application) -> None:
         ("GET", "/expected", _expected),
         ("GET", "/expected-customers", _expected_people),
         ("GET", "/state", _state),
+        ("GET", "/secrets", _secrets),
         ("POST", "/reset", _reset),
     ):
         app.router.add_route(method, CONTROL_PREFIX + path, _in_form(handler))
@@ -174,6 +175,11 @@ async def _state(request: web.Request) -> web.Response:
             "answers": {name.removeprefix("status "): n for name, n in traffic.items() if name.startswith("status ")},
         }
     )
+
+
+async def _secrets(request: web.Request) -> web.Response:
+    """Tell the settings of apps as Kustomer keeps them, secrets included: what no API shows."""
+    return answer(request.app[APPS].values)
 
 
 async def _reset(request: web.Request) -> web.Response:
