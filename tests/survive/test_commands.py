@@ -105,6 +105,21 @@ async def test_connecting_twice_finds_the_webhook_again(stage: Stage) -> None:
     assert len(state["webhooks"]) == 1
 
 
+async def test_under_another_address_the_webhook_moves_there_and_stays_the_only_one(stage: Stage) -> None:
+    await stage.connect()
+    await stage.run("connect", "sandbox", "--public-url", "https://hooks.acme.example")
+    webhooks = (await stage.get(f"{stage.kustomer}/sandbox/state"))["webhooks"]
+    assert [one["url"] for one in webhooks] == ["https://hooks.acme.example/webhooks/kustomer/sandbox"]
+
+
+async def test_connecting_again_leaves_the_card_installed(stage: Stage) -> None:
+    await stage.connect()
+    await stage.run("app", "install", "--public-url", stage.service)
+    await stage.run("connect", "sandbox", "--option", "card_minutes=5")
+    done = msgspec.json.decode(await stage.run("app", "install", "--public-url", stage.service, "--json"))
+    assert not any(done[what] for what in ("registered", "installed", "secret_set")), done
+
+
 @pytest.mark.parametrize("variable", ["KLAVIYO_PRIVATE_KEY", "KUSTOMER_API_KEY"])
 async def test_a_wrong_key_is_refused_and_changes_nothing(stage: Stage, variable: str) -> None:
     stage.environment[variable] = "wrong"

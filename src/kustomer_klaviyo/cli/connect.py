@@ -3,7 +3,6 @@
 import asyncio
 import getpass
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,18 @@ from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import console, print_json
 from kustomer_klaviyo.flow.checks import KlaviyoCheck, check_klaviyo, check_kustomer
 from kustomer_klaviyo.flow.options import read_options
-from kustomer_klaviyo.flow.setup import MOST_TOKENS, SetupError, ensure_webhook, put_first
+from kustomer_klaviyo.flow.setup import (
+    KLAVIYO_URL,
+    KUSTOMER_URL,
+    MOST_TOKENS,
+    NAME,
+    WEBHOOK_PATH,
+    SetupError,
+    clean_secret,
+    put_first,
+    with_klaviyo_key,
+    with_webhook,
+)
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
 from kustomer_klaviyo.klaviyo.scopes import Standing
 from kustomer_klaviyo.kustomer.client import KustomerClient
@@ -27,9 +37,6 @@ from kustomer_klaviyo.store.connections import Connection, Secrets
 
 KUSTOMER_KEY, KLAVIYO_KEY, WEBHOOK_TOKEN = "KUSTOMER_API_KEY", "KLAVIYO_PRIVATE_KEY", "KUSTOMER_WEBHOOK_TOKEN"
 """The environment variables that hold the secrets; what is missing is asked for."""
-
-MOST_KEYS = 2
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,41 +156,45 @@ def _draft(wish: Wish, before: Connection | None) -> Connection:
     read_options(options)
     webhook_url = before.webhook_url if before else None
     if wish.public_url is not None:
-        webhook_url = f"{wish.public_url.rstrip('/')}/webhooks/kustomer/{wish.name}"
+        webhook_url = wish.public_url.rstrip("/") + WEBHOOK_PATH.format(wish.name)
     if webhook_url is None:
         raise UsageError("Say where Kustomer reaches this service: --public-url https://...")
-    return Connection(
+    draft = before or Connection(
         id=wish.name,
         organisation=organisation,
-        kustomer_url=wish.kustomer_url
-        or (before.kustomer_url if before else f"https://{organisation}.api.kustomerapp.com"),
-        klaviyo_url=wish.klaviyo_url or (before.klaviyo_url if before else "https://a.klaviyo.com"),
-        secrets=_secrets(before.secrets if before else None, drop_old_key=wish.drop_old_key),
-        horizon=wish.since or (before.horizon if before else datetime.now(UTC)),
+        kustomer_url=KUSTOMER_URL.format(organisation),
+        klaviyo_url=KLAVIYO_URL,
+        secrets=Secrets("", (), ()),
+        horizon=datetime.now(UTC),
+    )
+    return replace(
+        draft,
+        organisation=organisation,
+        kustomer_url=wish.kustomer_url or draft.kustomer_url,
+        klaviyo_url=wish.klaviyo_url or draft.klaviyo_url,
+        secrets=_secrets(draft.secrets, drop_old_key=wish.drop_old_key),
+        horizon=wish.since or draft.horizon,
         options=options,
-        klaviyo_account=before.klaviyo_account if before else None,
-        webhook_id=before.webhook_id if before else None,
         webhook_url=webhook_url,
     )
 
 
-def _secrets(before: Secrets | None, *, drop_old_key: bool) -> Secrets:
-    kustomer_key = _secret(KUSTOMER_KEY, "Kustomer API key", before.kustomer_key if before else None)
-    former = before.klaviyo_keys if before else ()
-    klaviyo_key = _secret(KLAVIYO_KEY, "Klaviyo private key", former[0] if former else None)
-    keys = put_first(klaviyo_key, () if drop_old_key else former, most=MOST_KEYS)
-    return Secrets(kustomer_key, keys, before.webhook_tokens if before else ())
+def _secrets(before: Secrets, *, drop_old_key: bool) -> Secrets:
+    kustomer_key = _secret(KUSTOMER_KEY, "Kustomer API key", before.kustomer_key)
+    klaviyo_key = _secret(KLAVIYO_KEY, "Klaviyo private key", next(iter(before.klaviyo_keys), ""))
+    return with_klaviyo_key(replace(before, kustomer_key=kustomer_key), klaviyo_key, keeps_former=not drop_old_key)
 
 
-def _secret(variable: str, title: str, before: str | None) -> str:
+def _secret(variable: str, title: str, before: str) -> str:
     given = os.environ.get(variable, "").strip()
     if not given and sys.stdin.isatty():
         given = getpass.getpass(f"{title}{' (empty: as before)' if before else ''}: ").strip()
-    if not given and before is None:
+    if not given and not before:
         raise UsageError(f"No {title}: set {variable}, or run the command in a terminal to be asked for it.")
-    if any(character.isspace() or not character.isprintable() for character in given):
-        raise UsageError(f"The {title} holds a space or a line break; copy it again.")
-    return given or before or ""
+    try:
+        return clean_secret(title, given or before)
+    except SetupError as error:
+        raise UsageError(str(error)) from error
 
 
 async def _check_klaviyo(
@@ -204,14 +215,10 @@ async def _check_klaviyo(
 async def _with_webhook(client: KustomerClient, draft: Connection) -> tuple[Connection, bool]:
     """Return the connection with its webhook; with a token given by hand, the webhook is the admin's own affair."""
     by_hand = os.environ.get(WEBHOOK_TOKEN, "").strip()
-    former = draft.secrets.webhook_tokens
-    if by_hand:
-        tokens = put_first(by_hand, former, most=MOST_TOKENS)
-        return replace(draft, secrets=replace(draft.secrets, webhook_tokens=tokens)), True
-    webhook = await ensure_webhook(client, draft.webhook_url or "")
-    tokens = put_first(webhook.token, former, most=MOST_TOKENS)
-    secrets = replace(draft.secrets, webhook_tokens=tokens)
-    return replace(draft, webhook_id=webhook.id, secrets=secrets), webhook.was_found
+    if not by_hand:
+        return await with_webhook(client, draft)
+    tokens = put_first(by_hand, draft.secrets.webhook_tokens, most=MOST_TOKENS)
+    return replace(draft, secrets=replace(draft.secrets, webhook_tokens=tokens)), True
 
 
 def _report(made: Made, *, json: bool) -> None:

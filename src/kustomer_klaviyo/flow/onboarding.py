@@ -12,7 +12,16 @@ import msgspec
 from kustomer_klaviyo.flow.checks import KlaviyoCheck, KustomerCheck, check_klaviyo, check_kustomer
 from kustomer_klaviyo.flow.intake import TEST_EVENT
 from kustomer_klaviyo.flow.options import OptionsError, read_options
-from kustomer_klaviyo.flow.setup import SetupError, ensure_webhook, put_first
+from kustomer_klaviyo.flow.setup import (
+    KLAVIYO_URL,
+    KUSTOMER_URL,
+    NAME,
+    WEBHOOK_PATH,
+    SetupError,
+    clean_secret,
+    with_klaviyo_key,
+    with_webhook,
+)
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
 from kustomer_klaviyo.klaviyo.metric_names import USUAL, Proposal, propose
 from kustomer_klaviyo.klaviyo.reading import KlaviyoReader, read_metric_names
@@ -22,9 +31,6 @@ from kustomer_klaviyo.outcomes import Accepted
 from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
 from kustomer_klaviyo.store.drafts import Draft
 
-KLAVIYO_URL = "https://a.klaviyo.com"
-MOST_KEYS = 2
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 KNOCKS = 10
 KNOCK_AGAIN_SECONDS = 0.5
 KNOCK_TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -60,22 +66,20 @@ class Onboarding:
             raise SetupError("A connection's name has lower-case letters, digits and dashes.")
         if await self._connections.get(name) is not None:
             raise SetupError(f"There is a connection {name!r} already. Give this one another name.")
-        url = check_address(url.strip() or f"https://{organisation}.api.kustomerapp.com")
+        url = check_address(url.strip() or KUSTOMER_URL.format(organisation))
         client = KustomerClient(self._session, base_url=url, key=key)
         (await check_kustomer(client, organisation=organisation)).insist()
-        webhook_url = f"{public_url.rstrip('/')}/webhooks/kustomer/{name}"
-        webhook = await ensure_webhook(client, webhook_url)
-        connection = Connection(
+        draft_connection = Connection(
             id=name,
             organisation=organisation,
             kustomer_url=url,
             klaviyo_url=draft.document["klaviyo_url"],
-            secrets=Secrets(key, (draft.secrets["klaviyo_key"],), (webhook.token,)),
+            secrets=Secrets(key, (draft.secrets["klaviyo_key"],), ()),
             horizon=datetime.now(UTC),
             klaviyo_account=draft.document["account"],
-            webhook_id=webhook.id,
-            webhook_url=webhook_url,
+            webhook_url=public_url.rstrip("/") + WEBHOOK_PATH.format(name),
         )
+        connection, _ = await with_webhook(client, draft_connection)
         await self._connections.save(connection)
         return connection
 
@@ -126,8 +130,7 @@ class Onboarding:
         key = clean_secret("Klaviyo private key", key)
         check = await check_klaviyo(self._klaviyo(connection.klaviyo_url, key), site_id=connection.klaviyo_account)
         check.insist()
-        keys = put_first(key, connection.secrets.klaviyo_keys, most=MOST_KEYS)
-        await self._connections.save(replace(connection, secrets=replace(connection.secrets, klaviyo_keys=keys)))
+        await self._connections.save(replace(connection, secrets=with_klaviyo_key(connection.secrets, key)))
         return check
 
     async def forget_old_key(self, connection: Connection) -> None:
@@ -137,16 +140,6 @@ class Onboarding:
 
     def _klaviyo(self, url: str, key: str) -> KlaviyoClient:
         return KlaviyoClient(self._session, base_url=url, key=key)
-
-
-def clean_secret(title: str, text: str) -> str:
-    """Return a pasted key without the space around it. Raises SetupError for what cannot be one."""
-    key = text.strip()
-    if not key:
-        raise SetupError(f"Enter the {title}.")
-    if any(character.isspace() or not character.isprintable() for character in key) or len(key) > 500:
-        raise SetupError(f"The {title} holds a space or a line break, or is too long; copy it again.")
-    return key
 
 
 def check_address(text: str) -> str:

@@ -1,7 +1,8 @@
 """Connecting two accounts: what the vendors' answers during set-up mean, and the one webhook that is ours."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -10,7 +11,18 @@ from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.interpret import WANTED_EVENTS
 from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome
+from kustomer_klaviyo.store.connections import Connection, Secrets
 
+KLAVIYO_URL = "https://a.klaviyo.com"
+KUSTOMER_URL = "https://{}.api.kustomerapp.com"
+WEBHOOK_PATH = "/webhooks/kustomer/{}"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+"""Of an organisation or a connection."""
+
+LONGEST_KEY = 2000
+"""Characters; Kustomer's keys are tokens of several hundred."""
+
+MOST_KEYS = 2
 WEBHOOK_NAME = "Klaviyo (kustomer-klaviyo)"
 MOST_TOKENS = 3
 """Tokens accepted at a time: the current one, and those it replaces while deliveries signed with them are under way."""
@@ -41,16 +53,30 @@ def answer_of(outcome: Outcome, *, asking: str) -> dict[str, Any]:
             raise SetupError(f"{asking}: {outcome.detail}")
 
 
-async def ensure_webhook(client: KustomerClient, url: str) -> Webhook:
-    """Find our webhook by its address, or create it; one that Kustomer switched off is replaced."""
+async def ensure_webhook(client: KustomerClient, url: str, *, former: str | None = None) -> Webhook:
+    """Find our webhook by its address, or create it, and leave no other of ours.
+
+    One that Kustomer switched off is replaced; ``former`` is the id of one that pointed elsewhere. Raises SetupError.
+    """
     listed = answer_of(await client.webhooks(), asking="Listing the Kustomer webhooks")
-    for resource in map(as_object, as_list(listed.get("data"))):
-        attributes, webhook_id = as_object(resource.get("attributes")), as_id(resource.get("id"))
-        if attributes.get("url") != url or webhook_id is None:
-            continue
-        if attributes.get("enabled") is not False:
-            return Webhook(webhook_id, await _token(client, webhook_id), was_found=True)
-        answer_of(await client.delete_webhook(webhook_id), asking="Replacing the switched-off Kustomer webhook")
+    there = {
+        webhook_id: as_object(resource.get("attributes"))
+        for resource in map(as_object, as_list(listed.get("data")))
+        if (webhook_id := as_id(resource.get("id"))) is not None
+    }
+    here = [one for one, attributes in there.items() if attributes.get("url") == url]
+    off = [one for one in here if there[one].get("enabled") is False]
+    for one in off:
+        # First, since an organisation has few webhooks (help.kustomer.com/en_us/outbound-webhooks-rkUQvela8).
+        answer_of(await client.delete_webhook(one), asking="Replacing the switched-off Kustomer webhook")
+    on = [one for one in here if one not in off]
+    found = Webhook(on[0], await _token(client, on[0]), was_found=True) if on else await _create(client, url)
+    for one in [*on[1:], *(one for one in there if one == former and one not in here)]:
+        answer_of(await client.delete_webhook(one), asking="Deleting the former Kustomer webhook")
+    return found
+
+
+async def _create(client: KustomerClient, url: str) -> Webhook:
     made = answer_of(
         await client.create_webhook(name=WEBHOOK_NAME, url=url, events=WANTED_EVENTS),
         asking="Creating the Kustomer webhook",
@@ -74,3 +100,27 @@ async def _token(client: KustomerClient, webhook_id: str) -> str:
 def put_first(current: str, former: Sequence[str], *, most: int) -> tuple[str, ...]:
     """Make one secret the current one and keep the former ones behind it, without repeats."""
     return tuple(dict.fromkeys((current, *former)))[:most]
+
+
+async def with_webhook(client: KustomerClient, connection: Connection) -> tuple[Connection, bool]:
+    """Return the connection with its one webhook, and whether that was there already. Raises SetupError."""
+    webhook = await ensure_webhook(client, connection.webhook_url or "", former=connection.webhook_id)
+    tokens = put_first(webhook.token, connection.secrets.webhook_tokens, most=MOST_TOKENS)
+    secrets = replace(connection.secrets, webhook_tokens=tokens)
+    return replace(connection, webhook_id=webhook.id, secrets=secrets), webhook.was_found
+
+
+def with_klaviyo_key(secrets: Secrets, key: str, *, keeps_former: bool = True) -> Secrets:
+    """Make a Klaviyo key the current one; the one before it stays as a fallback, or is forgotten."""
+    former = secrets.klaviyo_keys if keeps_former else ()
+    return replace(secrets, klaviyo_keys=put_first(key, former, most=MOST_KEYS))
+
+
+def clean_secret(title: str, text: str) -> str:
+    """Return a pasted key without the space around it. Raises SetupError for what cannot be one."""
+    key = text.strip()
+    if not key:
+        raise SetupError(f"Enter the {title}.")
+    if any(character.isspace() or not character.isprintable() for character in key) or len(key) > LONGEST_KEY:
+        raise SetupError(f"The {title} holds a space or a line break, or is too long; copy it again.")
+    return key

@@ -9,8 +9,8 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from kustomer_klaviyo.flow.checks import Finding
-from kustomer_klaviyo.flow.onboarding import KLAVIYO_URL, Onboarding
-from kustomer_klaviyo.flow.setup import SetupError
+from kustomer_klaviyo.flow.onboarding import Onboarding
+from kustomer_klaviyo.flow.setup import KLAVIYO_URL, SetupError
 from kustomer_klaviyo.klaviyo.metric_names import USUAL
 from kustomer_klaviyo.klaviyo.scopes import key_page
 from kustomer_klaviyo.store import tallies
