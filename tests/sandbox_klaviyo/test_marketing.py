@@ -61,6 +61,30 @@ async def test_a_segment_follows_the_state_of_support(call: Any, profile: Any, p
     assert not await has_it()
 
 
+@pytest.mark.parametrize("kind", ["list", "segment"])
+async def test_members_are_those_who_say_so_of_themselves(call: Any, people: list[str], kind: str) -> None:
+    of_one = {who: await of_everyone(call, [who], f"{kind}s") for who in people}
+    for group in (await call("GET", f"/api/{kind}s")).body["data"]:
+        wanted = {who for who, groups in of_one.items() if group["id"] in {one["id"] for one in groups}}
+        path = f"/api/{kind}s/{group['id']}"
+        ids = (await call("GET", f"{path}/relationships/profiles", params={"page[size]": "100"})).body["data"]
+        assert {one["id"] for one in ids} <= wanted
+        assert len(ids) == min(100, len(wanted))
+        emails = [f"person{number}@lantern.example" for number in range(50)]
+        asked = {"filter": "any(email,[" + ",".join(f'"{one}"' for one in emails) + "])", "page[size]": "100"}
+        some = (await call("GET", f"{path}/profiles", params=asked)).body["data"]
+        assert {one["id"] for one in some} == wanted & set(people[:50])
+        assert all(one["attributes"]["joined_group_at"] for one in some)
+
+
+async def test_members_are_asked_for_by_what_the_group_can_be_asked_by(call: Any, people: list[str]) -> None:
+    by_id = {"filter": f'any(profile_id,["{people[0]}"])'}
+    for kind, status in (("list", 400), ("segment", 200)):
+        group = (await call("GET", f"/api/{kind}s")).body["data"][0]["id"]
+        assert (await call("GET", f"/api/{kind}s/{group}/relationships/profiles", params=by_id)).status == status
+        assert (await call("GET", f"/api/{kind}s/nothing/profiles")).status == 404
+
+
 @pytest.mark.usefixtures("people")
 async def test_a_campaign_is_told_from_a_flow_by_the_events_properties(call: Any) -> None:
     received = [one["attributes"]["event_properties"] for one in await events(call, "Received Email")]

@@ -175,6 +175,13 @@ async def test_it_reads_what_a_card_needs(base: str) -> None:
     lists = await asyncio.to_thread(api.Profiles.get_lists_for_profile, people[0]["id"])
     segments = await asyncio.to_thread(api.Profiles.get_segments_for_profile, people[0]["id"])
     assert {one["type"] for one in lists["data"] + segments["data"]} <= {"list", "segment"}
+    newsletter = (await asyncio.to_thread(api.Lists.get_lists))["data"][0]["id"]
+    emails = 'any(email,["p1@lanternpost.example","p2@lanternpost.example"])'
+    members = await asyncio.to_thread(lambda: api.Lists.get_profile_ids_for_list(newsletter, filter=emails))
+    assert len(members["data"]) <= 2
+    segment = (await asyncio.to_thread(api.Segments.get_segments))["data"][0]["id"]
+    inside = await asyncio.to_thread(lambda: api.Segments.get_profiles_for_segment(segment, page_size=100))
+    assert all(one["attributes"]["joined_group_at"] for one in inside["data"])
     shown = await asyncio.to_thread(
         lambda: api.Profiles.get_profile(
             people[0]["id"], include=["lists"], additional_fields_profile=["subscriptions", "predictive_analytics"]

@@ -49,6 +49,8 @@ class KlaviyoOptions:
     """Seconds each request takes besides its work."""
     job_seconds: float = 1.0
     """Seconds before an import, a merge or a deletion begins after it was asked for."""
+    metric_lists: bool = True
+    """Whether events can be filtered on several metrics at once: the vendor's own texts disagree."""
     marketing: bool = False
     """Whether each new profile has a past: consent, lists, messages received, predictions."""
     clock: Callable[[], float] = time.time

@@ -21,6 +21,9 @@ ORDERS: Mapping[str, Callable[[datetime, datetime], bool]] = {
     "less-than": operator.lt,
     "less-or-equal": operator.le,
 }
+TIMES = frozenset(ORDERS)
+"""The operators of a moment."""
+
 Allowed = Mapping[str, frozenset[str]]
 """The operators of each field; ``equals[]`` is ``equals`` with a list."""
 

@@ -4,6 +4,7 @@ from kustomer_klaviyo.sandbox.klaviyo import routes_audiences as audiences
 from kustomer_klaviyo.sandbox.klaviyo import routes_events as events
 from kustomer_klaviyo.sandbox.klaviyo import routes_imports as imports
 from kustomer_klaviyo.sandbox.klaviyo import routes_joining as joining
+from kustomer_klaviyo.sandbox.klaviyo import routes_members as members
 from kustomer_klaviyo.sandbox.klaviyo import routes_metrics as metrics
 from kustomer_klaviyo.sandbox.klaviyo import routes_profiles as profiles
 from kustomer_klaviyo.sandbox.klaviyo import routes_sending as sending
@@ -85,6 +86,30 @@ OPERATIONS = (
     ("GET", "/api/lists/{id}", operation("get_list", "L", "lists:read"), audiences.get_list),
     ("GET", "/api/segments", operation("get_segments", "L", "segments:read"), audiences.list_segments),
     ("GET", "/api/segments/{id}", operation("get_segment", "L", "segments:read"), audiences.get_segment),
+    (
+        "GET",
+        "/api/lists/{id}/profiles",
+        operation("get_profiles_for_list", "L", "lists:read", "profiles:read"),
+        members.profiles_of_list,
+    ),
+    (
+        "GET",
+        "/api/lists/{id}/relationships/profiles",
+        operation("get_profile_ids_for_list", "L", "lists:read", "profiles:read"),
+        members.profile_ids_of_list,
+    ),
+    (
+        "GET",
+        "/api/segments/{id}/profiles",
+        operation("get_profiles_for_segment", "L", "profiles:read", "segments:read"),
+        members.profiles_of_segment,
+    ),
+    (
+        "GET",
+        "/api/segments/{id}/relationships/profiles",
+        operation("get_profile_ids_for_segment", "L", "profiles:read", "segments:read"),
+        members.profile_ids_of_segment,
+    ),
     (
         "GET",
         "/api/profiles/{id}/lists",

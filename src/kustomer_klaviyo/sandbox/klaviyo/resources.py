@@ -33,7 +33,7 @@ FIELDS = {
     "flow": frozenset({"id", "name", "status", "archived", "created", "updated", "trigger_type"}),
     "profile": frozenset({
         "id", *SHOWN, "created", "updated", "last_event_date", "location", "properties", "subscriptions",
-        "predictive_analytics",
+        "predictive_analytics", "joined_group_at",
     }),
 }  # fmt: skip
 """What ``fields[TYPE]`` may name."""

@@ -6,8 +6,8 @@ from typing import Any
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import document, not_found
-from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, json_body
-from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test, time_test
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body
+from kustomer_klaviyo.sandbox.klaviyo.filters import TIMES, Condition, text_test, time_test
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import FIELDS_IN_SINGLE_EVENT, ProfileIn, read_profile_of_event
 from kustomer_klaviyo.sandbox.klaviyo.query import conditions, included, listed, page, sort_order, sparse
 from kustomer_klaviyo.sandbox.klaviyo.read_bulk import read_bulk
@@ -17,7 +17,6 @@ from kustomer_klaviyo.sandbox.klaviyo.routes_metrics import show_metric
 from kustomer_klaviyo.sandbox.klaviyo.routes_profiles import show_profile
 from kustomer_klaviyo.sandbox.klaviyo.validate import as_object, attributes_of, read_event, resource
 
-TIMES = frozenset({"greater-than", "greater-or-equal", "less-than", "less-or-equal"})
 EVENT_FILTERS = {
     "metric_id": frozenset({"equals", "equals[]"}),
     "profile_id": frozenset({"equals"}),
@@ -59,7 +58,8 @@ def _accepted(profiles: Sequence[ProfileIn]) -> web.Response:
 async def list_events(request: web.Request) -> web.Response:
     """``GET /api/events``."""
     names = included(request, INCLUDES)
-    wanted = conditions(request, EVENT_FILTERS)
+    is_plain = not request.app[OPTIONS].metric_lists
+    wanted = conditions(request, EVENT_FILTERS | ({"metric_id": frozenset({"equals"})} if is_plain else {}))
     tests = [_test(one) for one in wanted]
     found = [event for event in _candidates(request, wanted) if all(test(event) for test in tests)]
     _, is_descending = sort_order(request, ("datetime", "timestamp"), "-datetime")

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import document, invalid_parameter, not_found
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT
-from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test, time_test
+from kustomer_klaviyo.sandbox.klaviyo.filters import TIMES, Condition, text_test, time_test
 from kustomer_klaviyo.sandbox.klaviyo.marketing_resources import (
     OMNI_CAMPAIGNS_SINCE,
     campaign_resource,
@@ -16,7 +16,6 @@ from kustomer_klaviyo.sandbox.klaviyo.marketing_resources import (
 from kustomer_klaviyo.sandbox.klaviyo.query import conditions, listed, page, sparse
 from kustomer_klaviyo.sandbox.klaviyo.records import Campaign, Flow, Message
 
-TIMES = frozenset({"greater-than", "greater-or-equal", "less-than", "less-or-equal"})
 CAMPAIGN_FILTERS = {
     "id": frozenset({"any[]"}),
     "messages.channel": frozenset({"equals"}),
