@@ -17,7 +17,7 @@ from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.housekeeping import keep_house
 from kustomer_klaviyo.flow.imports import Imports
-from kustomer_klaviyo.flow.insight import InsightFetch
+from kustomer_klaviyo.flow.insight_fetch import InsightFetch
 from kustomer_klaviyo.flow.intake import Intake
 from kustomer_klaviyo.flow.keys import Keys
 from kustomer_klaviyo.flow.lookups import LookUp
@@ -188,7 +188,7 @@ class Service:
         connection = joined.connection
         readers = Keys([self._clients.reader(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys])
         meanings = Meanings(self.home.database, connection.id, readers)
-        return InsightFetch(readers, meanings, joined.options.placeholders)
+        return InsightFetch(readers, meanings)
 
 
 def _spare_the_collector() -> None:

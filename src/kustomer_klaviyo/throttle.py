@@ -48,15 +48,19 @@ class Windows:
             self._until_room(self._burst, SECOND, now),
         )
 
-    def room(self, now: float) -> float:
-        """Return the part of the minute's limit that is left: 0 to 1."""
-        self._forget(now)
-        return 0.0 if self._held_until > now else max(0.0, 1 - len(self._taken) / self._steady)
+    @property
+    def steady(self) -> int:
+        """How many requests we let go in a minute."""
+        return self._steady
 
-    def took(self, now: float) -> None:
-        """Count a request that goes now."""
+    def left(self, now: float) -> int:
+        """Return how many of them may still go in this minute."""
         self._forget(now)
-        self._taken.append(now)
+        return 0 if self._held_until > now else max(0, self._steady - len(self._taken))
+
+    def took(self, at: float) -> None:
+        """Count a request that goes at a time, now or after the wait for its turn."""
+        self._taken.append(at)
 
     def _forget(self, now: float) -> None:
         while self._taken and self._taken[0] <= now - MINUTE:

@@ -24,11 +24,13 @@ from kustomer_klaviyo.flow.setup import (
     WEBHOOK_PATH,
     SetupError,
     clean_secret,
+    propose_metrics,
     put_first,
     with_klaviyo_key,
     with_webhook,
 )
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.metric_names import USUAL
 from kustomer_klaviyo.klaviyo.scopes import Standing
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.service import house
@@ -138,6 +140,8 @@ async def _connect(wish: Wish) -> Made:
         draft = _draft(wish, before)
         klaviyo = await _check_klaviyo(session, draft, before, wish.site_id)
         draft = replace(draft, klaviyo_account=klaviyo.account)
+        if before is None:
+            draft = await _with_metric_names(session, draft)
         kustomer = KustomerClient(session, base_url=draft.kustomer_url, key=draft.secrets.kustomer_key)
         roles = await check_kustomer(kustomer, organisation=draft.organisation)
         roles.insist()
@@ -212,6 +216,13 @@ async def _check_klaviyo(
     return found
 
 
+async def _with_metric_names(session: aiohttp.ClientSession, draft: Connection) -> Connection:
+    """Take over the names that the account's metrics have already: Klaviyo cannot rename one."""
+    client = KlaviyoClient(session, base_url=draft.klaviyo_url, key=draft.secrets.klaviyo_keys[0])
+    found = {one.option: one.name for one in await propose_metrics(client, draft.options) if one.exists}
+    return replace(draft, options=found | draft.options)
+
+
 async def _with_webhook(client: KustomerClient, draft: Connection) -> tuple[Connection, bool]:
     """Return the connection with its webhook; with a token given by hand, the webhook is the admin's own affair."""
     by_hand = os.environ.get(WEBHOOK_TOKEN, "").strip()
@@ -239,6 +250,9 @@ def _report(made: Made, *, json: bool) -> None:
         )
         return
     console.print(f"[bold]{connection.id}[/]: {connection.organisation} -> Klaviyo {connection.klaviyo_account}")
+    for option in USUAL:
+        if option in connection.options:
+            console.print(f"  metric, found in the account or chosen: {connection.options[option]}")
     for line in made.missing:
         console.print(f"  [yellow]not with these keys[/]: {line}")
     console.print(f"  webhook {'found' if found else 'created'}: {connection.webhook_url}")

@@ -61,12 +61,14 @@ class Card(msgspec.Struct, kw_only=True):
     says: str | None = None
     """One sentence for a face that has nothing else."""
     account: str | None = None
-    """The site ID of the Klaviyo account, since links open in whichever account the browser is signed in to."""
+    """The Klaviyo account, since links open in whichever one the browser is signed in to."""
     person: Link | None = None
     others: list[Link] = []
     """The same customer's further profiles."""
     consents: list[Consent] = []
     lifetime_value: float | None = None
+    currency: str | None = None
+    """What the value is in (ISO 4217)."""
     churn_risk: float | None = None
     next_order: datetime | None = None
     campaigns: list[Line] | None = None
@@ -105,12 +107,13 @@ def show(
     trouble: str | None = None,
     is_wanted: bool = False,
 ) -> Card:
-    """Make the card out of what is kept."""
+    """Make the card out of what is kept; ``account`` is the site ID."""
     shown = face(insight, trouble)
     card = Card(face=shown, says=FACES.get(shown), account=account)
     card.refresh_after = COME_AGAIN_SECONDS if is_wanted or shown in ("fetching", "throttled", "away") else None
     if insight is None:
         return card
+    card.account = f"{insight.account} ({account})" if insight.account and account else insight.account or account
     card.fetched_at = insight.who_at
     if shown != "known" or insight.who is None:
         return card
@@ -120,6 +123,7 @@ def show(
     card.consents = list(who.consents)
     if who.prediction is not None:
         card.lifetime_value = who.prediction.lifetime_value
+        card.currency = insight.currency
         card.churn_risk = who.prediction.churn_risk
         card.next_order = who.prediction.next_order
     card.lists = _links(insight.lists, options.list_link)

@@ -1,24 +1,27 @@
 """Fetches the cards that are wanted, in the connection's own run: whichever process it is, one asks Klaviyo for all."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
 
 from kustomer_klaviyo.flow.directory import Joined
-from kustomer_klaviyo.flow.insight import InsightFetch, read_insight
+from kustomer_klaviyo.flow.insight import Draft, read_insight
+from kustomer_klaviyo.flow.insight_fetch import InsightFetch
 from kustomer_klaviyo.store import insights, lookups, people
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.insights import DueCard, Wish
+from kustomer_klaviyo.store.insights import DueCard, Fetched, Wish
 from kustomer_klaviyo.store.lookups import Kind, Question
 
-AT_ONCE = 8
-LEISURE = 0.4
-"""Cards are fetched ahead only while this part of Klaviyo's scarcest limit is left for agents who look."""
+MOST_AT_ONCE = 50
+"""Cards fetched together."""
 
-LEISURE_AGAIN_SECONDS = 2.0
+BATCHES_AT_ONCE = 4
+AHEAD_AGAIN_SECONDS = 2.0
+"""After this long it is looked again whether Klaviyo's limits leave room for cards that nobody looks at yet."""
+
 STRANGER_AGAIN_SECONDS = 0.2
 STRANGER_GIVE_UP = timedelta(seconds=20)
 GIVE_UP = timedelta(minutes=2)
@@ -39,21 +42,25 @@ class Cards:
         self._database = database
         self._joined = joined
         self._fetch = fetch
+        self._ahead: asyncio.Task[None] | None = None
         self.in_flight: dict[str, asyncio.Task[None]] = {}
 
     async def turn(self, on_progress: Callable[[], None]) -> float | None:
-        """Begin what can be begun; returns the seconds until another turn is wanted, None when woken."""
-        room = AT_ONCE - len(self.in_flight)
-        due = await insights.due(self._database, self._id, room, but=self.in_flight) if room else []
-        held_back = False
-        for card in due:
-            if card.wish is Wish.AHEAD and self._fetch.leisure < LEISURE:
-                held_back = True
-                continue
-            self.in_flight[card.customer_id] = asyncio.create_task(self._serve(card, on_progress))
-        if held_back:
-            await insights.give_up_ahead(self._database, self._id, minutes=AHEAD_MINUTES)
-            return LEISURE_AGAIN_SECONDS
+        """Begin what can be begun; returns the seconds until another turn is wanted, None when woken.
+
+        Cards that agents look at go at once, however few; those wished for ahead gather while others are fetched.
+        """
+        due = await insights.due(self._database, self._id, MOST_AT_ONCE, but=self.in_flight)
+        looked_at = [card for card in due if card.wish is Wish.OPENED]
+        ahead = [card for card in due if card.wish is Wish.AHEAD]
+        if looked_at and len({*self.in_flight.values()}) < BATCHES_AT_ONCE:
+            self._begin(looked_at, on_progress)
+        if ahead and self._ahead is None:
+            room = await self._fetch.ahead()
+            if room == 0:
+                await insights.give_up_ahead(self._database, self._id, minutes=AHEAD_MINUTES)
+                return AHEAD_AGAIN_SECONDS
+            self._ahead = self._begin(ahead[:room], on_progress)
         if self.in_flight:
             return None
         next_due = await insights.next_due(self._database, self._id)
@@ -61,61 +68,67 @@ class Cards:
 
     async def finish(self) -> None:
         """Wait for the cards being fetched."""
-        await asyncio.gather(*self.in_flight.values())
+        await asyncio.gather(*{*self.in_flight.values()})
 
     @property
     def _id(self) -> str:
         return self._joined.connection.id
 
-    async def _serve(self, card: DueCard, on_progress: Callable[[], None]) -> None:
+    def _begin(self, cards: Sequence[DueCard], on_progress: Callable[[], None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._serve(cards, on_progress))
+        self.in_flight |= dict.fromkeys((card.customer_id for card in cards), task)
+        return task
+
+    async def _serve(self, cards: Sequence[DueCard], on_progress: Callable[[], None]) -> None:
         try:
-            await self._fetch_card(card)
+            await self._fetch_cards(cards)
         finally:
-            del self.in_flight[card.customer_id]
+            for card in cards:
+                del self.in_flight[card.customer_id]
+            if self._ahead is asyncio.current_task():
+                self._ahead = None
             on_progress()
 
-    async def _fetch_card(self, card: DueCard) -> None:
-        person = await people.reachable(self._database, self._id, card.customer_id)
-        if person is None:
-            await self._ask_who(card)
-            return
-        fetched = await self._fetch.fetch(person, read_insight(card.document))
-        insight, now = fetched.insight, datetime.now(UTC)
-        again_in = fetched.again_in if now - card.wished_at < GIVE_UP else None
+    async def _fetch_cards(self, cards: Sequence[DueCard]) -> None:
+        wanted = [card.customer_id for card in cards]
+        known = await people.reachable(self._database, self._id, wanted)
+        for card in cards:
+            if card.customer_id not in known:
+                await self._ask_who(card)
+        met = [card for card in cards if card.customer_id in known]
+        placeholders = self._joined.options.placeholders
+        drafts = [Draft(known[card.customer_id], read_insight(card.document), placeholders) for card in met]
+        await self._fetch.fetch(drafts)
+        await insights.save(self._database, self._id, list(map(self._fetched, met, drafts)))
+        troubles = {trouble for draft in drafts for trouble in draft.insight.troubles.values()}
+        log.info("cards.fetched", connection=self._id, cards=len(drafts), wish=cards[0].wish, troubles=sorted(troubles))
+
+    def _fetched(self, card: DueCard, draft: Draft) -> Fetched:
+        insight, now = draft.insight, datetime.now(UTC)
+        again_in = draft.again_in if now - card.wished_at < GIVE_UP else None
         age = timedelta(minutes=self._joined.options.card_minutes)
-        log.info(
-            "card.fetched",
-            connection=self._id,
-            customer=card.customer_id,
-            wish=card.wish,
-            status=insight.status,
-            troubles=insight.troubles,
-        )
-        await insights.save(
-            self._database,
-            self._id,
+        return Fetched(
             card.customer_id,
-            document=msgspec.to_builtins(insight),
-            fetched=not insight.troubles,
-            fresh_until=now + age if fetched.again_in is None else now,
+            msgspec.to_builtins(insight),
+            is_whole=not insight.troubles,
+            fresh_until=now + age if draft.again_in is None else now,
             trouble="; ".join(sorted(set(insight.troubles.values()))) or None,
             again_at=None if again_in is None else now + timedelta(seconds=again_in),
         )
 
     async def _ask_who(self, card: DueCard) -> None:
         """Have Kustomer asked who this is; the card waits a little for the answer."""
-        gives_up = datetime.now(UTC) - card.wished_at > STRANGER_GIVE_UP
-        again_at = None if gives_up else datetime.now(UTC) + timedelta(seconds=STRANGER_AGAIN_SECONDS)
+        now = datetime.now(UTC)
+        gives_up = now - card.wished_at > STRANGER_GIVE_UP
         if not gives_up:
             async with self._database.transaction() as connection:
                 await lookups.ask(connection, self._id, [Question(Kind.CUSTOMER, card.customer_id)])
-        await insights.save(
-            self._database,
-            self._id,
+        still = Fetched(
             card.customer_id,
-            document=card.document,
-            fetched=False,
+            card.document,
+            is_whole=False,
             fresh_until=None,
             trouble=UNKNOWN_IN_KUSTOMER if gives_up else None,
-            again_at=again_at,
+            again_at=None if gives_up else now + timedelta(seconds=STRANGER_AGAIN_SECONDS),
         )
+        await insights.save(self._database, self._id, [still])

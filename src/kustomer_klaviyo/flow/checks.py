@@ -30,6 +30,14 @@ class Finding:
     """Kustomer's own app asks for it, too."""
 
 
+class PoorKey(SetupError):
+    """A key works, and lacks something that is needed; ``findings`` say what it has and what not."""
+
+    def __init__(self, text: str, findings: Sequence[Finding]) -> None:
+        super().__init__(text)
+        self.findings = findings
+
+
 @dataclass(frozen=True, slots=True)
 class KlaviyoCheck:
     """What a Klaviyo key is good for."""
@@ -41,12 +49,13 @@ class KlaviyoCheck:
     findings: tuple[Finding, ...]
 
     def insist(self) -> None:
-        """Raise SetupError when something needed is missing."""
+        """Raise PoorKey when something needed is missing."""
         missing = lacking(self.findings, needed=True)
         if missing:
-            raise SetupError(
+            raise PoorKey(
                 f"This Klaviyo key lacks {', '.join(missing)}. A key's scopes cannot be changed: make a new key, with "
-                f"them ticked already, at {key_page()}"
+                f"them ticked already, at {key_page()}",
+                self.findings,
             )
 
 
@@ -58,12 +67,13 @@ class KustomerCheck:
     findings: tuple[Finding, ...]
 
     def insist(self) -> None:
-        """Raise SetupError when something needed is missing."""
+        """Raise PoorKey when something needed is missing."""
         missing = lacking(self.findings, needed=True)
         if missing:
             roles = ", ".join(f"org.permission.{name}" for name in missing)
-            raise SetupError(
-                f"This Kustomer key lacks {roles}. Make a new key with these roles in Kustomer's settings."
+            raise PoorKey(
+                f"This Kustomer key lacks {roles}. Make a new key with these roles in Kustomer's settings.",
+                self.findings,
             )
 
 

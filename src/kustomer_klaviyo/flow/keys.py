@@ -42,3 +42,14 @@ class Keys(Generic[Client]):
                 self._clients.insert(0, client)
                 break
         return outcome
+
+    async def use_for_all(self, send: Callable[[Client], Awaitable[list[Outcome]]]) -> list[Outcome]:
+        """Do the same for several requests that belong together: where the key is refused for one, it is for all."""
+        outcomes: list[Outcome] = []
+
+        async def send_all(client: Client) -> Outcome:
+            outcomes[:] = await send(client)
+            return next((one for one in outcomes if isinstance(one, LockedOut)), outcomes[-1])
+
+        await self.use(send_all)
+        return outcomes

@@ -1,23 +1,45 @@
 """What Klaviyo's ids stand for: found out once, then remembered. An id that stays unknown costs nobody a card."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 from kustomer_klaviyo.flow.keys import Keys
-from kustomer_klaviyo.klaviyo.insight import MESSAGE_METRICS, Named, read_campaign, read_metrics
-from kustomer_klaviyo.klaviyo.reading import KlaviyoReader
+from kustomer_klaviyo.klaviyo.insight import (
+    MESSAGE_METRICS,
+    Named,
+    read_account,
+    read_campaign,
+    read_metrics,
+    read_named,
+)
+from kustomer_klaviyo.klaviyo.reading import Kind, KlaviyoReader, has_more
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
 from kustomer_klaviyo.store import names
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.names import Meaning
 
-METRIC, CAMPAIGN, FLOW = "metric", "campaign", "flow"
-METRICS_HOURS = 24
-UNKNOWN_METRICS_HOURS = 1
+METRIC, CAMPAIGN, FLOW, ACCOUNT = "metric", "campaign", "flow", "account"
+A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
+UNKNOWN_METRICS_AGE = timedelta(hours=1)
 """A metric begins to exist with its first event, so that those not found are looked for again sooner."""
 
-NAMES_HOURS = 24 * 7
+GROUPS_AGE = timedelta(minutes=30)
+ALL = "*"
+"""Remembered beside lists or segments once they were read; without a target when there are more than were read."""
+
 MOST_AT_ONCE = 5
 """Ids looked up for one card; the others are looked up for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The lists or the segments of an account."""
+
+    names: dict[str, str]
+    """By their ids."""
+    are_all: bool
+    """Whether there are no more: an account may have too many to be asked one by one."""
 
 
 class Meanings:
@@ -28,32 +50,60 @@ class Meanings:
         self._connection_id = connection_id
         self._readers = readers
 
+    async def account(self) -> dict[str, str]:
+        """Return the account's ``name`` and ``currency``, as far as they are known."""
+        known = await self._known(ACCOUNT, None, A_WEEK)
+        if not known:
+            outcome = await self._readers.use(lambda reader: reader.account())
+            if not isinstance(outcome, Accepted | LockedOut):
+                return {}
+            said = read_account(outcome.body if isinstance(outcome, Accepted) else b"")
+            known = {what: Meaning(None, text) for what, text in said.items()}
+            await self._save(ACCOUNT, known)
+        return {what: found.name for what, found in known.items() if found.name is not None}
+
+    async def groups(self, kind: Kind) -> Groups | None:
+        """Return all lists or segments; None when they cannot be read now."""
+        known = await self.known_groups(kind)
+        if known is not None:
+            return known
+        outcomes = await self._readers.use_for_all(lambda reader: reader.groups(kind))
+        read = [one for one in outcomes if isinstance(one, Accepted)]
+        if len(read) < len(outcomes):
+            return None
+        found = Groups({one.id: one.name for page in read for one in read_named(page.body)}, not has_more(outcomes))
+        meanings = {group_id: Meaning(group_id, name) for group_id, name in found.names.items()}
+        mark = Meaning(ALL if found.are_all else None)
+        await names.replace(self._database, self._connection_id, kind, meanings | {ALL: mark})
+        return found
+
+    async def known_groups(self, kind: Kind) -> Groups | None:
+        """Return all lists or segments as remembered; None when they were not read lately."""
+        known = await self._known(kind, None, GROUPS_AGE)
+        mark = known.pop(ALL, None)
+        if mark is None:
+            return None
+        return Groups({one: found.name or one for one, found in known.items()}, mark.target is not None)
+
     async def metrics(self) -> dict[str, str] | Outcome:
         """Return the ids of the message metrics by their names, or why they are not known."""
-        known = await self._known(METRIC, None, METRICS_HOURS)
+        known = await self._known(METRIC, None, A_DAY)
         if any(name not in known or known[name].target is None for name in MESSAGE_METRICS):
-            lately = await self._known(METRIC, None, UNKNOWN_METRICS_HOURS)
+            lately = await self._known(METRIC, None, UNKNOWN_METRICS_AGE)
             if not set(lately) >= set(MESSAGE_METRICS):
                 outcome = await self._read_metrics()
                 if outcome is not None:
                     return outcome
-                known = await self._known(METRIC, None, METRICS_HOURS)
+                known = await self._known(METRIC, None, A_DAY)
         return {name: found.target for name, found in known.items() if found.target is not None}
 
     async def _read_metrics(self) -> Outcome | None:
-        outcomes: list[Outcome] = []
-
-        async def read(reader: KlaviyoReader) -> Outcome:
-            outcomes[:] = await reader.metrics()
-            return outcomes[-1]
-
-        last = await self._readers.use(read)
-        if not isinstance(last, Accepted):
-            return last
+        outcomes = await self._readers.use_for_all(lambda reader: reader.metrics())
         found: dict[str, str] = {}
         for outcome in outcomes:
-            if isinstance(outcome, Accepted):
-                found |= read_metrics(outcome.body)
+            if not isinstance(outcome, Accepted):
+                return outcome
+            found |= read_metrics(outcome.body)
         await self._save(METRIC, {name: Meaning(found.get(name), name) for name in MESSAGE_METRICS})
         return None
 
@@ -76,7 +126,7 @@ class Meanings:
         self, kind: str, ids: Sequence[str], find: Callable[[str], Awaitable[Outcome]]
     ) -> dict[str, Named]:
         wanted = list(dict.fromkeys(ids))
-        known = await self._known(kind, wanted, NAMES_HOURS)
+        known = await self._known(kind, wanted, A_DAY)
         for one in [one for one in wanted if one not in known][:MOST_AT_ONCE]:
             meaning = _meaning(await find(one))
             if meaning is None:
@@ -85,8 +135,8 @@ class Meanings:
             await self._save(kind, {one: meaning})
         return {one: Named(found.target, found.name or one) for one, found in known.items() if found.target}
 
-    async def _known(self, kind: str, ids: list[str] | None, hours: int) -> dict[str, Meaning]:
-        return await names.read(self._database, self._connection_id, kind, ids, hours=hours)
+    async def _known(self, kind: str, ids: list[str] | None, age: timedelta) -> dict[str, Meaning]:
+        return await names.read(self._database, self._connection_id, kind, ids, age=age)
 
     async def _save(self, kind: str, found: dict[str, Meaning]) -> None:
         await names.save(self._database, self._connection_id, kind, found)

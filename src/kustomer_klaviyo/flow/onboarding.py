@@ -19,15 +19,14 @@ from kustomer_klaviyo.flow.setup import (
     WEBHOOK_PATH,
     SetupError,
     clean_secret,
+    propose_metrics,
     with_klaviyo_key,
     with_webhook,
 )
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.metric_names import USUAL, Proposal, propose
-from kustomer_klaviyo.klaviyo.reading import KlaviyoReader, read_metric_names
+from kustomer_klaviyo.klaviyo.metric_names import Proposal
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.signature import HEADER, sign
-from kustomer_klaviyo.outcomes import Accepted
 from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
 from kustomer_klaviyo.store.drafts import Draft
 
@@ -44,11 +43,12 @@ class Onboarding:
         self._session = session
 
     async def check_klaviyo(self, draft: Draft, *, site_id: str, key: str, url: str) -> KlaviyoCheck:
-        """Step one: the Klaviyo key and the account. Raises SetupError; ``insist`` on it refuses a poor key."""
+        """Step one: the Klaviyo key and the account. Raises SetupError."""
         key, site_id, url = clean_secret("Klaviyo private key", key), site_id.strip(), url.strip() or KLAVIYO_URL
         if not site_id:
             raise SetupError("Enter the site ID: six letters and digits, in Klaviyo under Settings > API keys.")
         check = await check_klaviyo(self._klaviyo(check_address(url), key), site_id=site_id)
+        check.insist()
         draft.document |= {"klaviyo_url": url, "account": check.account, "account_name": check.name}
         draft.document["findings"] = msgspec.to_builtins(check.findings)
         draft.secrets["klaviyo_key"] = key
@@ -80,13 +80,17 @@ class Onboarding:
             webhook_url=public_url.rstrip("/") + WEBHOOK_PATH.format(name),
         )
         connection, _ = await with_webhook(client, draft_connection)
+        # From the first event on, under the names that the account has; the admin may choose others in the next step.
+        names = {one.option: one.name for one in await self.proposals(connection) if one.exists}
+        connection = replace(connection, options=names)
         await self._connections.save(connection)
         return connection
 
-    async def check_kustomer_key(self, connection: Connection) -> KustomerCheck:
-        """Say what a connection's Kustomer key may do. Raises SetupError."""
-        client = KustomerClient(self._session, base_url=connection.kustomer_url, key=connection.secrets.kustomer_key)
-        return await check_kustomer(client)
+    async def check_keys(self, connection: Connection) -> tuple[KlaviyoCheck, KustomerCheck]:
+        """Say what a connection's keys may do. Raises SetupError."""
+        klaviyo = self._klaviyo(connection.klaviyo_url, connection.secrets.klaviyo_keys[0])
+        kustomer = KustomerClient(self._session, base_url=connection.kustomer_url, key=connection.secrets.kustomer_key)
+        return await check_klaviyo(klaviyo, site_id=connection.klaviyo_account), await check_kustomer(kustomer)
 
     async def knock(self, connection: Connection) -> str | None:
         """Send a test event round by the public address; returns what is wrong with it, None when it arrives."""
@@ -109,10 +113,8 @@ class Onboarding:
 
     async def proposals(self, connection: Connection) -> list[Proposal]:
         """Step three: names for the metrics, those that the account has already first."""
-        reader = KlaviyoReader(self._klaviyo(connection.klaviyo_url, connection.secrets.klaviyo_keys[0]))
-        outcomes = await reader.metrics(integration=None)
-        names = {name for one in outcomes if isinstance(one, Accepted) for name in read_metric_names(one.body)}
-        return propose(names, {name: str(connection.options[name]) for name in USUAL if name in connection.options})
+        klaviyo = self._klaviyo(connection.klaviyo_url, connection.secrets.klaviyo_keys[0])
+        return await propose_metrics(klaviyo, connection.options)
 
     async def set_options(self, connection: Connection, news: dict[str, Any]) -> Connection:
         """Change settings of a connection. Raises SetupError naming what is wrong."""

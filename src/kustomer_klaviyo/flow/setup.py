@@ -1,12 +1,16 @@
 """Connecting two accounts: what the vendors' answers during set-up mean, and the one webhook that is ours."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.insight import read_named
+from kustomer_klaviyo.klaviyo.metric_names import USUAL, Proposal, propose
+from kustomer_klaviyo.klaviyo.reading import KlaviyoReader
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.interpret import WANTED_EVENTS
 from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text
@@ -114,6 +118,13 @@ def with_klaviyo_key(secrets: Secrets, key: str, *, keeps_former: bool = True) -
     """Make a Klaviyo key the current one; the one before it stays as a fallback, or is forgotten."""
     former = secrets.klaviyo_keys if keeps_former else ()
     return replace(secrets, klaviyo_keys=put_first(key, former, most=MOST_KEYS))
+
+
+async def propose_metrics(client: KlaviyoClient, chosen: Mapping[str, Any]) -> list[Proposal]:
+    """Propose names for the metrics: those chosen, else those that the account has already, as far as it shows them."""
+    outcomes = await KlaviyoReader(client).metrics(integration=None)
+    names = {metric.name for one in outcomes if isinstance(one, Accepted) for metric in read_named(one.body)}
+    return propose(names, {option: str(chosen[option]) for option in USUAL if option in chosen})
 
 
 def clean_secret(title: str, text: str) -> str:

@@ -31,7 +31,9 @@ LARGEST_ANSWER = 1_000_000
 LONGEST_HOLD = 60.0
 """Seconds an endpoint is held for a 429: its longest window. A longer wish is the delivery loop's to weigh."""
 
-TIER_S, TIER_M, TIER_L, TIER_XL = Limits(3, 60), Limits(10, 150), Limits(75, 750), Limits(350, 3500)
+TIER_XS, TIER_S, TIER_M, TIER_L, TIER_XL = (
+    Limits(1, 15), Limits(3, 60), Limits(10, 150), Limits(75, 750), Limits(350, 3500),
+)  # fmt: skip
 """Limits of the endpoints we use, until an answer's headers tell others."""
 
 ACCOUNT = "/api/accounts?fields[account]=public_api_key,contact_information.organization_name"

@@ -108,15 +108,36 @@ def read_metrics(body: bytes) -> dict[str, str]:
     return {name: named[name] for name in MESSAGE_METRICS if name in named}
 
 
-def read_happenings(body: bytes, metric: str) -> list[Happening]:
-    """Read the events of one metric; an event without a time or properties tells nothing."""
+def read_happenings(body: bytes, metrics: Mapping[str, str]) -> list[Happening]:
+    """Read events of some metrics (names by ids); one without a time, or of no metric known, tells nothing."""
     found = []
     for one in _resources(body):
         attributes = _dict(one.get("attributes"))
         at, properties = _time(attributes.get("datetime")), _dict(attributes.get("event_properties"))
-        if at is not None and properties.get("Bot Click") is not True:
+        metric = metrics.get(_metric_of(one, metrics))
+        if at is not None and metric is not None and properties.get("Bot Click") is not True:
             found.append(Happening(metric, at, properties))
     return found
+
+
+def _metric_of(event: Mapping[str, Any], asked: Mapping[str, str]) -> str:
+    """Return the id of an event's metric: as it says, else the one that was asked for."""
+    related = _dict(_dict(_dict(event.get("relationships")).get("metric")).get("data")).get("id")
+    if isinstance(related, str):
+        return related
+    return next(iter(asked)) if len(asked) == 1 else ""
+
+
+def read_ids(body: bytes) -> set[str]:
+    """Read the ids of what an answer lists."""
+    return {one["id"] for one in _resources(body)}
+
+
+def read_account(body: bytes) -> dict[str, str | None]:
+    """Read an account's ``name``, and the ``currency`` of its values."""
+    attributes = next((_dict(one.get("attributes")) for one in _resources(body)), {})
+    name = _dict(attributes.get("contact_information")).get("organization_name")
+    return {"name": _text(name), "currency": _text(attributes.get("preferred_currency"))}
 
 
 def read_campaign(body: bytes) -> Named | None:

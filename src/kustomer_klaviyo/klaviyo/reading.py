@@ -1,23 +1,29 @@
-"""Reads what Klaviyo knows of a person, within the part of the account's limits that cards may use.
+"""Reads what Klaviyo knows of people, many at once, within the part of the account's limits that cards may use.
 
-Lists and segments of a profile are limited to 60 a minute for the whole account, whoever asks
-(developers.klaviyo.com/en/reference/get_lists_for_profile), so that nothing here waits long: where the limit is used
-up, the answer is *throttled* at once, and the caller comes again.
+A person's own lists and segments are limited to 60 a minute for the whole account, whoever asks
+(developers.klaviyo.com/en/reference/get_lists_for_profile); asked the other way around, which of these people are on a
+list, it is 750 a minute (.../get_profile_ids_for_list). Where a limit is used up, the answer is *throttled* at once,
+and the caller comes again.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
-from kustomer_klaviyo.klaviyo.client import TIER_L, TIER_M, TIER_S, TIER_XL, KlaviyoClient
-from kustomer_klaviyo.klaviyo.insight import read_named
+from kustomer_klaviyo.klaviyo.client import TIER_L, TIER_M, TIER_S, TIER_XL, TIER_XS, KlaviyoClient
 from kustomer_klaviyo.klaviyo.profile_wire import quoted
-from kustomer_klaviyo.outcomes import Accepted, Outcome, Throttled
+from kustomer_klaviyo.outcomes import Accepted, Outcome, Refused, Throttled
 from kustomer_klaviyo.throttle import Limits, Windows
+
+Kind = Literal["list", "segment"]
+"""What groups people."""
+
+Identifier = Literal["email", "phone_number", "id", "profile_id"]
 
 SHARE = 0.7
 """The part of each limit that cards use: the rest is for the account's other integrations."""
@@ -25,11 +31,18 @@ SHARE = 0.7
 LONGEST_WAIT = 1.0
 """Seconds a request waits for its turn; a longer wait is the caller's to spend otherwise."""
 
-MOST_EMAILS = 10
-EVENTS_READ = 50
-MOST_PAGES = 10
+LONGEST_WAIT_OF_MANY = 10.0
+"""The same for requests that go side by side, one for each list or segment."""
+
+MOST_ASKED = 50
+"""People asked about in one request; an answer has room for a hundred."""
+
+EVENTS_READ = 200
+MOST_PAGES = 30
+"""Pages of lists, segments or metrics; an account with more has too many to be asked one by one."""
 
 PROFILE_FIELDS = "first_name,last_name,email,phone_number,subscriptions"
+ACCOUNT = "/api/accounts?fields[account]=contact_information.organization_name,preferred_currency"
 
 
 class KlaviyoReader:
@@ -37,71 +50,73 @@ class KlaviyoReader:
 
     def __init__(self, client: KlaviyoClient) -> None:
         self._client = client
+        self._takes_metric_lists = True
         self.profile_windows = _share_of(TIER_L)
         self.prediction_windows = _share_of(TIER_M)
-        self.list_windows = _share_of(TIER_S)
-        self.segment_windows = _share_of(TIER_S)
+        self.single_windows: dict[Kind, Windows] = {"list": _share_of(TIER_S), "segment": _share_of(TIER_S)}
+        self.member_windows: dict[Kind, Windows] = {"list": _share_of(TIER_L), "segment": _share_of(TIER_L)}
+        self.group_windows: dict[Kind, Windows] = {"list": _share_of(TIER_L), "segment": _share_of(TIER_L)}
         self.event_windows = _share_of(TIER_XL)
         self.metric_windows = _share_of(TIER_M)
         self.campaign_windows = _share_of(TIER_M)
         self.message_windows = _share_of(TIER_M)
         self.flow_windows = _share_of(TIER_S)
+        self.account_windows = _share_of(TIER_XS)
 
-    @property
-    def leisure(self) -> float:
-        """The part of the scarcest limit, lists and segments, that is not used in this minute: 0 to 1."""
-        now = time.monotonic()
-        return min(self.list_windows.room(now), self.segment_windows.room(now))
+    async def account(self) -> Outcome:
+        """Read the account's name and currency."""
+        return await self._read(ACCOUNT, self.account_windows)
 
-    @property
-    def account_id(self) -> str | None:
-        """The site ID of the account, as the last answer named it."""
-        return self._client.account_id
+    async def profiles(self, by: Identifier, values: Sequence[str]) -> Outcome:
+        """Read the profiles that have one of some identifiers, with consent.
 
-    async def profiles(self, emails: Sequence[str], phone: str | None) -> Outcome:
-        """Read the profiles with some addresses, or with a number where there is no address."""
-        if emails:
-            values = ",".join(quoted(email) for email in emails[:MOST_EMAILS])
-            wanted = f"any(email,[{values}])"
-        else:
-            wanted = f"equals(phone_number,{quoted(phone or '')})"
-        return await self._profiles(f"/api/profiles?filter={quote(wanted, safe='')}")
-
-    async def profile(self, profile_id: str) -> Outcome:
-        """Read a profile."""
-        return await self._profiles(f"/api/profiles/{quote(profile_id, safe='')}?")
-
-    async def _profiles(self, path: str) -> Outcome:
-        """Read profiles with consent; with predictions where their own limit has room."""
+        Predictions come with them where their own limit has room.
+        """
         fields, more = PROFILE_FIELDS, "subscriptions"
         now = time.monotonic()
         if self.prediction_windows.wait(now) == 0:
             self.prediction_windows.took(now)
             fields, more = f"{fields},predictive_analytics", f"{more},predictive_analytics"
-        glue = "" if path.endswith("?") else "&"
-        query = f"additional-fields[profile]={more}&fields[profile]={fields}"
-        return await self._read(f"{path}{glue}{query}", self.profile_windows)
+        query = f"additional-fields[profile]={more}&fields[profile]={fields}&page[size]=100"
+        return await self._read(f"/api/profiles?filter={_any(by, values)}&{query}", self.profile_windows)
 
-    async def lists(self, profile_id: str) -> Outcome:
-        """Read the lists that a profile is on."""
-        path = f"/api/profiles/{quote(profile_id, safe='')}/lists?fields[list]=name"
-        return await self._read(path, self.list_windows)
+    async def groups(self, kind: Kind) -> list[Outcome]:
+        """Read the account's lists or segments, page by page, to the first answer that brings no more."""
+        return await _pages(
+            lambda cursor: self._read(f"/api/{kind}s?fields[{kind}]=name{cursor}", self.group_windows[kind])
+        )
 
-    async def segments(self, profile_id: str) -> Outcome:
-        """Read the segments that a profile is in."""
-        path = f"/api/profiles/{quote(profile_id, safe='')}/segments?fields[segment]=name"
-        return await self._read(path, self.segment_windows)
+    async def groups_of(self, kind: Kind, profile_id: str) -> Outcome:
+        """Read the lists or segments of one profile."""
+        path = f"/api/profiles/{quote(profile_id, safe='')}/{kind}s?fields[{kind}]=name"
+        return await self._read(path, self.single_windows[kind])
 
-    async def events(self, profile_id: str, metric_id: str, since: datetime) -> Outcome:
-        """Read a profile's latest events of one metric."""
+    async def members(self, kind: Kind, group_id: str, by: Identifier, values: Sequence[str]) -> Outcome:
+        """Read which profiles with one of some identifiers belong to a list or a segment."""
+        path = f"/api/{kind}s/{quote(group_id, safe='')}/relationships/profiles"
+        query = f"filter={_any(by, values)}&page[size]=100"
+        return await self._read(f"{path}?{query}", self.member_windows[kind], longest_wait=LONGEST_WAIT_OF_MANY)
+
+    async def events(self, profile_id: str, metric_ids: Sequence[str], since: datetime) -> list[Outcome]:
+        """Read a profile's latest events of some metrics: in one request, where Klaviyo lets several be asked for.
+
+        Its specification says that it does, its texts say nothing of it.
+        """
+        if len(metric_ids) > 1 and self._takes_metric_lists:
+            wanted = ",".join(map(quoted, metric_ids))
+            outcome = await self._events(profile_id, f"[{wanted}]", since)
+            if not (isinstance(outcome, Refused) and outcome.status == 400):
+                return [outcome]
+            self._takes_metric_lists = False
+        return await asyncio.gather(*(self._events(profile_id, quoted(one), since) for one in metric_ids))
+
+    async def _events(self, profile_id: str, metrics: str, since: datetime) -> Outcome:
         wanted = (
-            f"equals(profile_id,{quoted(profile_id)}),equals(metric_id,{quoted(metric_id)}),"
+            f"equals(profile_id,{quoted(profile_id)}),equals(metric_id,{metrics}),"
             f"greater-or-equal(datetime,{since:%Y-%m-%dT%H:%M:%SZ})"
         )
-        path = (
-            f"/api/events?filter={quote(wanted, safe='')}&fields[event]=event_properties,datetime&sort=-datetime"
-            f"&page[size]={EVENTS_READ}"
-        )
+        query = "include=metric&fields[metric]=name&fields[event]=event_properties,datetime&sort=-datetime"
+        path = f"/api/events?filter={quote(wanted, safe='')}&{query}&page[size]={EVENTS_READ}"
         return await self._read(path, self.event_windows)
 
     async def metrics(self, *, integration: str | None = "Klaviyo") -> list[Outcome]:
@@ -109,10 +124,7 @@ class KlaviyoReader:
         path = "/api/metrics?fields[metric]=name"
         if integration is not None:
             path += "&filter=" + quote(f"equals(integration.name,{quoted(integration)})", safe="")
-        outcomes = [await self._read(path, self.metric_windows)]
-        while len(outcomes) < MOST_PAGES and (cursor := _cursor(outcomes[-1])) is not None:
-            outcomes.append(await self._read(f"{path}&page[cursor]={quote(cursor, safe='')}", self.metric_windows))
-        return outcomes
+        return await _pages(lambda cursor: self._read(path + cursor, self.metric_windows))
 
     async def campaign(self, campaign_id: str) -> Outcome:
         """Read a campaign's name."""
@@ -126,9 +138,9 @@ class KlaviyoReader:
         """Read a flow's name."""
         return await self._read(f"/api/flows/{quote(flow_id, safe='')}?fields[flow]=name", self.flow_windows)
 
-    async def _read(self, path: str, windows: Windows) -> Outcome:
+    async def _read(self, path: str, windows: Windows, *, longest_wait: float = LONGEST_WAIT) -> Outcome:
         wait = windows.wait(time.monotonic())
-        if wait > LONGEST_WAIT:
+        if wait > longest_wait:
             return Throttled(wait, "the part of Klaviyo's limit that cards may use is used up")
         windows.took(time.monotonic() + wait)
         if wait > 0:
@@ -136,9 +148,20 @@ class KlaviyoReader:
         return await self._client.read(path, windows)
 
 
-def read_metric_names(body: bytes) -> list[str]:
-    """Return the names of the metrics in an answer."""
-    return [one.name for one in read_named(body)]
+def has_more(outcomes: Sequence[Outcome]) -> bool:
+    """Say whether pages were left unread."""
+    return _cursor(outcomes[-1]) is not None
+
+
+async def _pages(read: Callable[[str], Awaitable[Outcome]]) -> list[Outcome]:
+    outcomes = [await read("")]
+    while len(outcomes) < MOST_PAGES and (cursor := _cursor(outcomes[-1])) is not None:
+        outcomes.append(await read(f"&page[cursor]={quote(cursor, safe='')}"))
+    return outcomes
+
+
+def _any(by: Identifier, values: Sequence[str]) -> str:
+    return quote(f"any({by},[{','.join(map(quoted, values))}])", safe="")
 
 
 def _share_of(limits: Limits) -> Windows:

@@ -1,11 +1,13 @@
 """What cards show, kept so that an agent never waits for Klaviyo; and which cards are wanted next."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from kustomer_klaviyo.store.database import Database
@@ -60,16 +62,17 @@ LIMIT %s
 
 NEXT_DUE = "SELECT min(due_at) AS due_at FROM insights WHERE connection_id = %s AND wish IS NOT NULL"
 
-WAITING = "SELECT count(*) AS n FROM insights WHERE connection_id = %s AND wish IS NOT NULL"
-
 SAVE = """
--- A card was fetched, wholly or in part; what is missing of it is still wished for, at the time given.
-UPDATE insights SET document = %(document)s, trouble = %(trouble)s,
-    fetched_at = CASE WHEN %(fetched)s THEN now() ELSE fetched_at END, fresh_until = %(fresh_until)s,
-    wish = CASE WHEN %(again_at)s::timestamptz IS NULL THEN NULL ELSE wish END,
-    wished_at = CASE WHEN %(again_at)s::timestamptz IS NULL THEN NULL ELSE wished_at END,
-    due_at = coalesce(%(again_at)s, due_at)
-WHERE connection_id = %(connection)s AND customer_id = %(customer)s
+-- Cards were fetched, wholly or in part; what is missing of one is still wished for, at the time given. In one order
+-- everywhere, so that two writers never wait for one another.
+UPDATE insights SET document = news.document, trouble = news.trouble,
+    fetched_at = CASE WHEN news.is_whole THEN now() ELSE fetched_at END, fresh_until = news.fresh_until,
+    wish = CASE WHEN news.again_at IS NULL THEN NULL ELSE wish END,
+    wished_at = CASE WHEN news.again_at IS NULL THEN NULL ELSE wished_at END,
+    due_at = coalesce(news.again_at, due_at)
+FROM (SELECT * FROM unnest(%s::text[], %s::jsonb[], %s::boolean[], %s::timestamptz[], %s::text[], %s::timestamptz[])
+        AS given (customer_id, document, is_whole, fresh_until, trouble, again_at) ORDER BY customer_id) AS news
+WHERE insights.connection_id = %s AND insights.customer_id = news.customer_id
 """
 
 GIVE_UP_AHEAD = """
@@ -111,6 +114,20 @@ class DueCard:
     document: dict[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch brought of one card."""
+
+    customer_id: str
+    document: dict[str, Any] | None
+    is_whole: bool
+    """Nothing is missing that Klaviyo would tell later."""
+    fresh_until: datetime | None
+    trouble: str | None
+    again_at: datetime | None
+    """When what is missing is to be fetched; None when nothing is."""
+
+
 async def opened(database: Database, connection_id: str, customer_id: str) -> Kept:
     """Note that an agent looks at a card, wish for it where it is not fresh, and return what is kept."""
     rows = await database.fetch(OPEN, {"connection": connection_id, "customer": customer_id})
@@ -145,28 +162,17 @@ async def next_due(database: Database, connection_id: str) -> datetime | None:
     return due_at
 
 
-async def save(
-    database: Database,
-    connection_id: str,
-    customer_id: str,
-    *,
-    document: dict[str, Any] | None,
-    fetched: bool,
-    fresh_until: datetime | None,
-    trouble: str | None,
-    again_at: datetime | None,
-) -> None:
-    """Keep what a fetch brought; ``again_at`` is when what is missing is to be fetched, None when nothing is."""
-    params = {
-        "connection": connection_id,
-        "customer": customer_id,
-        "document": None if document is None else Jsonb(document),
-        "fetched": fetched,
-        "fresh_until": fresh_until,
-        "trouble": trouble,
-        "again_at": again_at,
-    }
-    await database.execute(SAVE, params)
+async def save(database: Database, connection_id: str, news: Sequence[Fetched]) -> None:
+    """Keep what a fetch brought."""
+    columns: tuple[list[Any], ...] = (
+        [new.customer_id for new in news],
+        [None if new.document is None else Jsonb(new.document) for new in news],
+        [new.is_whole for new in news],
+        [new.fresh_until for new in news],
+        [new.trouble for new in news],
+        [new.again_at for new in news],
+    )
+    await database.execute(SAVE, (*columns, connection_id))
 
 
 async def give_up_ahead(database: Database, connection_id: str, *, minutes: int) -> int:
@@ -174,9 +180,9 @@ async def give_up_ahead(database: Database, connection_id: str, *, minutes: int)
     return await database.execute(GIVE_UP_AHEAD, (connection_id, minutes))
 
 
-async def forget(database: Database, connection_id: str, customer_ids: Iterable[str]) -> int:
+async def forget(connection: AsyncConnection[DictRow], connection_id: str, customer_ids: Iterable[str]) -> None:
     """Forget the cards of some customers."""
-    return await database.execute(FORGET, (connection_id, list(customer_ids)))
+    await connection.execute(FORGET, (connection_id, list(customer_ids)))
 
 
 async def purge(database: Database, connection_id: str, *, days: int) -> int:

@@ -57,11 +57,12 @@ WHERE asked.connection_id = %s AND asked.customer_id = ANY(%s::text[])
 """
 
 REACHABLE = """
--- By what Klaviyo may know a customer; who became part of another is that other.
-SELECT person.customer_id, person.email, person.phone, person.contacts, person.masked, person.gone, person.klaviyo_id
+-- By what Klaviyo may know some customers; who became part of another is that other.
+SELECT asked.customer_id AS asked, person.customer_id, person.email, person.phone, person.contacts, person.masked,
+       person.gone, person.klaviyo_id
 FROM people AS asked JOIN people AS person ON person.connection_id = asked.connection_id
      AND person.customer_id = coalesce(asked.merged_into, asked.customer_id)
-WHERE asked.connection_id = %s AND asked.customer_id = %s
+WHERE asked.connection_id = %s AND asked.customer_id = ANY(%s::text[])
 """
 
 PROFILED = """
@@ -197,10 +198,10 @@ class Profiled:
     """Those of the person's conversations; None for a conversation without one."""
 
 
-async def reachable(database: Database, connection_id: str, customer_id: str) -> Reachable | None:
-    """Return by what Klaviyo may know a customer; None for one who is not known here yet."""
-    rows = await database.fetch(REACHABLE, (connection_id, customer_id))
-    return Reachable(**rows[0] | {"masked": tuple(rows[0]["masked"])}) if rows else None
+async def reachable(database: Database, connection_id: str, customer_ids: Sequence[str]) -> dict[str, Reachable]:
+    """Return by what Klaviyo may know those of the customers who are known here."""
+    rows = await database.fetch(REACHABLE, (connection_id, list(customer_ids)))
+    return {row.pop("asked"): Reachable(**row | {"masked": tuple(row["masked"])}) for row in rows}
 
 
 async def save(connection: AsyncConnection[DictRow], connection_id: str, people: Sequence[Person]) -> set[str]:

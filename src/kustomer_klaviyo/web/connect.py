@@ -1,6 +1,6 @@
 """The pages that connect two accounts: Klaviyo, Kustomer, metric names, done."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 from litestar import Response, get, post
@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from kustomer_klaviyo.flow.checks import Finding
+from kustomer_klaviyo.flow.checks import Finding, PoorKey
 from kustomer_klaviyo.flow.onboarding import Onboarding
 from kustomer_klaviyo.flow.setup import KLAVIYO_URL, SetupError
 from kustomer_klaviyo.klaviyo.metric_names import USUAL
@@ -17,9 +17,8 @@ from kustomer_klaviyo.store import tallies
 from kustomer_klaviyo.store.connections import Connection, Connections, NotThere
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.drafts import Draft, Drafts
-from kustomer_klaviyo.web.alerts import Alerts
-from kustomer_klaviyo.web.pages import page
-from kustomer_klaviyo.web.visitors import Asked, visitor_of
+from kustomer_klaviyo.web.pages import Asked, page
+from kustomer_klaviyo.web.visitors import visitor_of
 
 STEPS = ("Klaviyo", "Kustomer", "Metric names", "Done")
 
@@ -33,14 +32,12 @@ class ConnectPages:
         connections: Connections,
         drafts: Drafts,
         onboarding: Onboarding,
-        alerts: Alerts,
         public_url: str | None,
     ) -> None:
         self._database = database
         self._connections = connections
         self._drafts = drafts
         self._onboarding = onboarding
-        self._alerts = alerts
         self._public_url = public_url
 
     def routes(self) -> list[HTTPRouteHandler]:
@@ -48,7 +45,7 @@ class ConnectPages:
 
         @get("/connect")
         async def ask_for_klaviyo(request: Asked) -> Response[str]:
-            return await self._klaviyo_page(request)
+            return self._klaviyo_page(request)
 
         @post("/connect")
         async def take_klaviyo(request: Asked) -> Response[str]:
@@ -56,7 +53,7 @@ class ConnectPages:
 
         @get("/connect/{draft_id:str}/kustomer")
         async def ask_for_kustomer(request: Asked, draft_id: FromPath[str]) -> Response[str]:
-            return await self._kustomer_page(request, await self._draft(request, draft_id))
+            return self._kustomer_page(request, await self._draft(request, draft_id))
 
         @post("/connect/{draft_id:str}/kustomer")
         async def take_kustomer(request: Asked, draft_id: FromPath[str]) -> Response[str]:
@@ -75,26 +72,13 @@ class ConnectPages:
             return await self._done_page(request, await self._connections.named(name))
 
         @get("/connections/{name:str}/arrivals")
-        async def arrivals(name: FromPath[str]) -> Response[str]:
-            return page("arrivals.html", visitor=None, name=name, received=await self._received(name))
+        async def arrivals(request: Asked, name: FromPath[str]) -> Response[str]:
+            return page(request, "arrivals.html", name=name, received=await self._received(name))
 
         return [
             ask_for_klaviyo, take_klaviyo, ask_for_kustomer, take_kustomer, ask_for_metrics, take_metrics, summary,
             arrivals,
         ]  # fmt: skip
-
-    async def _page(
-        self, request: Asked, template: str, step: int, *, status: int = 200, **content: Any
-    ) -> Response[str]:
-        return page(
-            template,
-            visitor=visitor_of(request),
-            status=status,
-            alerts=await self._alerts.all(),
-            steps=STEPS,
-            step=step,
-            **content,
-        )
 
     async def _draft(self, request: Asked, draft_id: str) -> Draft:
         draft = await self._drafts.get(visitor_of(request).account.id, draft_id)
@@ -102,19 +86,20 @@ class ConnectPages:
             raise NotThere
         return draft
 
-    async def _klaviyo_page(
+    def _klaviyo_page(
         self,
         request: Asked,
         *,
         site_id: str = "",
         url: str = KLAVIYO_URL,
         problem: str = "",
-        findings: tuple[Finding, ...] = (),
+        findings: Sequence[Finding] = (),
     ) -> Response[str]:
-        return await self._page(
+        return page(
             request,
             "connect_klaviyo.html",
-            1,
+            steps=STEPS,
+            step=1,
             status=400 if problem else 200,
             site_id=site_id,
             url=url,
@@ -127,29 +112,32 @@ class ConnectPages:
         form, draft = await request.form(), Draft()
         site_id, url = str(form.get("site_id", "")), str(form.get("url", ""))
         try:
-            check = await self._onboarding.check_klaviyo(draft, site_id=site_id, key=str(form.get("key", "")), url=url)
+            await self._onboarding.check_klaviyo(draft, site_id=site_id, key=str(form.get("key", "")), url=url)
         except SetupError as error:
-            return await self._klaviyo_page(request, site_id=site_id, url=url, problem=str(error))
-        try:
-            check.insist()
-        except SetupError as error:
-            return await self._klaviyo_page(
-                request, site_id=site_id, url=url, problem=str(error), findings=check.findings
-            )
+            findings = error.findings if isinstance(error, PoorKey) else ()
+            return self._klaviyo_page(request, site_id=site_id, url=url, problem=str(error), findings=findings)
         await self._drafts.save(visitor_of(request).account.id, draft)
         return Redirect(f"/connect/{draft.id}/kustomer", status_code=303)
 
-    async def _kustomer_page(
-        self, request: Asked, draft: Draft, *, problem: str = "", form: dict[str, str] | None = None
+    def _kustomer_page(
+        self,
+        request: Asked,
+        draft: Draft,
+        *,
+        problem: str = "",
+        findings: Sequence[Finding] = (),
+        form: dict[str, str] | None = None,
     ) -> Response[str]:
         public_url = self._public_url or str(request.base_url).rstrip("/")
-        return await self._page(
+        return page(
             request,
             "connect_kustomer.html",
-            2,
+            steps=STEPS,
+            step=2,
             status=400 if problem else 200,
             draft=draft,
-            findings=msgspec.convert(draft.document["findings"], tuple[Finding, ...]),
+            scopes=msgspec.convert(draft.document["findings"], tuple[Finding, ...]),
+            findings=findings,
             problem=problem,
             form={"organisation": "", "public_url": public_url, "name": "", "url": ""} | (form or {}),
         )
@@ -160,16 +148,18 @@ class ConnectPages:
         try:
             connection = await self._onboarding.join(draft, key=str(given.get("key", "")), **form)
         except SetupError as error:
-            return await self._kustomer_page(request, draft, problem=str(error), form=form)
+            findings = error.findings if isinstance(error, PoorKey) else ()
+            return self._kustomer_page(request, draft, problem=str(error), findings=findings, form=form)
         await self._drafts.forget(draft.id)
         return Redirect(f"/connections/{connection.id}/metrics", status_code=303)
 
     async def _metrics_page(self, request: Asked, connection: Connection, *, problem: str = "") -> Response[str]:
         proposals = await self._onboarding.proposals(connection)
-        return await self._page(
+        return page(
             request,
             "connect_metrics.html",
-            3,
+            steps=STEPS,
+            step=3,
             status=400 if problem else 200,
             connection=connection,
             proposals=proposals,
@@ -187,10 +177,11 @@ class ConnectPages:
 
     async def _done_page(self, request: Asked, connection: Connection) -> Response[str]:
         problem = await self._onboarding.knock(connection)
-        return await self._page(
+        return page(
             request,
             "connect_done.html",
-            4,
+            steps=STEPS,
+            step=4,
             connection=connection,
             problem=problem,
             received=await self._received(connection.id),

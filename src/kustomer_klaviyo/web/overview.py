@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from kustomer_klaviyo.flow.app_setup import install_app
-from kustomer_klaviyo.flow.checks import lacking
+from kustomer_klaviyo.flow.checks import KlaviyoCheck, KustomerCheck, lacking
 from kustomer_klaviyo.flow.onboarding import Onboarding
 from kustomer_klaviyo.flow.setup import SetupError
 from kustomer_klaviyo.klaviyo.scopes import key_page
@@ -17,9 +17,8 @@ from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.connections import Connection, Connections
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.web.alerts import Alerts
-from kustomer_klaviyo.web.pages import page
-from kustomer_klaviyo.web.visitors import VIEWER, Asked, visitor_of
+from kustomer_klaviyo.web.pages import Asked, page
+from kustomer_klaviyo.web.visitors import VIEWER
 
 
 class OverviewPages:
@@ -30,13 +29,11 @@ class OverviewPages:
         database: Database,
         connections: Connections,
         onboarding: Onboarding,
-        alerts: Alerts,
         session: aiohttp.ClientSession,
     ) -> None:
         self._database = database
         self._connections = connections
         self._onboarding = onboarding
-        self._alerts = alerts
         self._session = session
 
     def routes(self) -> list[HTTPRouteHandler]:
@@ -45,7 +42,7 @@ class OverviewPages:
         @get("/", opt=VIEWER)
         async def overview(request: Asked) -> Response[str]:
             rows = await reports.status(self._database)
-            return page("overview.html", visitor=visitor_of(request), alerts=await self._alerts.all(), rows=rows)
+            return page(request, "overview.html", rows=rows)
 
         @get("/connections/{name:str}", opt=VIEWER)
         async def connection(request: Asked, name: FromPath[str]) -> Response[str]:
@@ -60,35 +57,52 @@ class OverviewPages:
             await self._onboarding.forget_old_key(await self._connections.named(name))
             return Redirect(f"/connections/{name}", status_code=303)
 
+        @post("/connections/{name:str}/check")
+        async def check(request: Asked, name: FromPath[str]) -> Response[str]:
+            return await self._check_keys(request, await self._connections.named(name))
+
         @post("/connections/{name:str}/card")
         async def card(request: Asked, name: FromPath[str]) -> Response[str]:
             return await self._install_card(request, await self._connections.named(name))
 
-        return [overview, connection, new_key, forget_key, card]
+        return [overview, connection, new_key, forget_key, check, card]
 
     async def _connection_page(
-        self, request: Asked, connection: Connection, *, status: int = 200, problem: str = "", said: str = ""
+        self,
+        request: Asked,
+        connection: Connection,
+        *,
+        problem: str = "",
+        said: str = "",
+        checked: tuple[KlaviyoCheck, KustomerCheck] | None = None,
     ) -> Response[str]:
         rows: list[dict[str, Any]] = await reports.status(self._database)
         return page(
+            request,
             "connection.html",
-            visitor=visitor_of(request),
-            status=status,
-            alerts=await self._alerts.all(),
+            status=400 if problem else 200,
             connection=connection,
             row=next(row for row in rows if row["id"] == connection.id),
             keys=[f"...{key[-4:]}" for key in connection.secrets.klaviyo_keys],
             key_page=key_page(),
             problem=problem,
             said=said,
+            checked=checked,
         )
+
+    async def _check_keys(self, request: Asked, connection: Connection) -> Response[str]:
+        try:
+            checked = await self._onboarding.check_keys(connection)
+        except SetupError as error:
+            return await self._connection_page(request, connection, problem=str(error))
+        return await self._connection_page(request, connection, checked=checked)
 
     async def _new_key(self, request: Asked, connection: Connection) -> Response[str]:
         form = await request.form()
         try:
             check = await self._onboarding.add_klaviyo_key(connection, str(form.get("key", "")))
         except SetupError as error:
-            return await self._connection_page(request, connection, status=400, problem=str(error))
+            return await self._connection_page(request, connection, problem=str(error))
         missing = lacking(check.findings, needed=False)
         said = "The new key is in use; the one before it stays as a fallback until you remove it."
         said += f" It lacks {', '.join(missing)}: see what that means in the documentation." if missing else ""
@@ -101,7 +115,7 @@ class OverviewPages:
         try:
             done = await install_app(client, connection, public_url=public_url)
         except SetupError as error:
-            return await self._connection_page(request, connection, status=400, problem=str(error))
+            return await self._connection_page(request, connection, problem=str(error))
         if done.connection != connection:
             await self._connections.save(done.connection)
         said = "The card is installed." if done.changed else "The card was installed already; nothing had to change."

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from litestar import Response
+from litestar import Request, Response
 
 from kustomer_klaviyo import __version__
-from kustomer_klaviyo.store.accounts import Visitor
+
+Asked = Request[Any, Any, Any]
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -29,11 +30,8 @@ _templates = Environment(
 )
 
 
-def page(
-    template: str, *, visitor: Visitor | None, status: int = 200, alerts: list[str] | None = None, **content: Any
-) -> Response[str]:
-    """Render a page. ``alerts`` are what an admin must know on every page."""
-    text = _templates.get_template(template).render(
-        visitor=visitor, alerts=alerts or [], version=__version__, **content
-    )
+def page(request: Asked, template: str, *, status: int = 200, **content: Any) -> Response[str]:
+    """Render a page for whoever asks for it, below what they must know on every page."""
+    visitor, alerts = request.state.get("visitor"), request.state.get("alerts", [])
+    text = _templates.get_template(template).render(visitor=visitor, alerts=alerts, version=__version__, **content)
     return Response(text, status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS)

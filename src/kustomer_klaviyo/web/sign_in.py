@@ -7,11 +7,10 @@ from litestar.response import Redirect
 
 from kustomer_klaviyo.flow.gate import SESSION_HOURS, SHORTEST_PASSWORD, Gate, NotAdmitted, TooMany
 from kustomer_klaviyo.store.accounts import Accounts
-from kustomer_klaviyo.web.pages import page
+from kustomer_klaviyo.web.pages import Asked, page
 from kustomer_klaviyo.web.visitors import (
     ANYONE,
     VIEWER,
-    Asked,
     form_token,
     visitor_of,
     with_form_token,
@@ -25,7 +24,7 @@ def sign_in_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]:
 
     def sign_in_page(request: Asked, *, email: str = "", problem: str = "", status: int = 200) -> Response[str]:
         token = form_token(request)
-        shown = page("sign_in.html", visitor=None, status=status, csrf=token, email=email, problem=problem)
+        shown = page(request, "sign_in.html", status=status, csrf=token, email=email, problem=problem)
         return with_form_token(request, shown, token)
 
     @get("/sign-in", opt=ANYONE, sync_to_thread=False)
@@ -55,8 +54,8 @@ def _invitation_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]
     def invitation_page(request: Asked, *, email: str = "", problem: str = "", status: int = 200) -> Response[str]:
         token = form_token(request)
         shown = page(
+            request,
             "invitation.html",
-            visitor=None,
             status=status,
             csrf=token,
             email=email,
@@ -69,7 +68,7 @@ def _invitation_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]
     async def welcome(request: Asked, token: FromPath[str]) -> Response[str]:
         if not await accounts.is_invited(token):
             text = "This link was used already, or is too old. Ask an admin for another one."
-            return page("message.html", visitor=None, status=404, title="No such link", text=text)
+            return page(request, "message.html", status=404, title="No such link", text=text)
         return invitation_page(request)
 
     @post("/invitation/{token:str}", opt=ANYONE)
@@ -87,10 +86,7 @@ def _invitation_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]
 
 def _account_routes(gate: Gate) -> list[HTTPRouteHandler]:
     def account_page(request: Asked, *, problem: str = "", said: str = "", status: int = 200) -> Response[str]:
-        visitor = visitor_of(request)
-        return page(
-            "account.html", visitor=visitor, status=status, problem=problem, said=said, shortest=SHORTEST_PASSWORD
-        )
+        return page(request, "account.html", status=status, problem=problem, said=said, shortest=SHORTEST_PASSWORD)
 
     @get("/account", opt=VIEWER, sync_to_thread=False)
     def account(request: Asked) -> Response[str]:

@@ -14,9 +14,9 @@ from kustomer_klaviyo.store.drafts import Drafts
 from kustomer_klaviyo.web.alerts import Alerts
 from kustomer_klaviyo.web.connect import ConnectPages
 from kustomer_klaviyo.web.overview import OverviewPages
-from kustomer_klaviyo.web.pages import page
+from kustomer_klaviyo.web.pages import Asked, page
 from kustomer_klaviyo.web.sign_in import sign_in_routes
-from kustomer_klaviyo.web.visitors import ANYONE, Asked, guard, visitor_of
+from kustomer_klaviyo.web.visitors import ANYONE, guard
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = {
@@ -32,17 +32,17 @@ def site(service: Service) -> Router:
     accounts = Accounts(home.database)
     onboarding, alerts = Onboarding(home.connections, service.session), Alerts(home.database)
     drafts = Drafts(home.database, home.sealer)
-    connect = ConnectPages(home.database, home.connections, drafts, onboarding, alerts, home.settings.public_url)
-    overview = OverviewPages(home.database, home.connections, onboarding, alerts, service.session)
+    connect = ConnectPages(home.database, home.connections, drafts, onboarding, home.settings.public_url)
+    overview = OverviewPages(home.database, home.connections, onboarding, service.session)
     handlers = [_asset, *sign_in_routes(Gate(accounts), accounts), *connect.routes(), *overview.routes()]
     return Router(
-        "/", route_handlers=handlers, before_request=guard(accounts), exception_handlers={NotThere: _not_there}
+        "/", route_handlers=handlers, before_request=guard(accounts, alerts), exception_handlers={NotThere: _not_there}
     )
 
 
 def _not_there(request: Asked, _: Exception) -> Response[str]:
     text = "This is not there (any more)."
-    return page("message.html", visitor=visitor_of(request), status=404, title="Not found", text=text)
+    return page(request, "message.html", status=404, title="Not found", text=text)
 
 
 @get("/assets/{name:str}", opt=ANYONE, sync_to_thread=False)

@@ -8,36 +8,37 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from litestar import Request, Response
+from litestar import Response
 from litestar.datastructures import Cookie
 from litestar.response import Redirect
 
 from kustomer_klaviyo.store.accounts import Accounts, Role, Visitor
-from kustomer_klaviyo.web.pages import page
+from kustomer_klaviyo.web.alerts import Alerts
+from kustomer_klaviyo.web.pages import Asked, page
 
 ANYONE, VIEWER = {"who": "anyone"}, {"who": "viewer"}
 SESSION, FORM = "kk_session", "kk_form"
 SAFE = ("GET", "HEAD", "OPTIONS")
 
-Asked = Request[Any, Any, Any]
 Guard = Callable[[Asked], Awaitable[Response[Any] | None]]
 
 
-def guard(accounts: Accounts) -> Guard:
-    """Make the hook that runs before every page."""
+def guard(accounts: Accounts, alerts: Alerts) -> Guard:
+    """Make the hook that runs before every page, and finds out what the page has to say at its top."""
 
     async def let_through(request: Asked) -> Response[Any] | None:
         visitor = await _visitor(accounts, request)
         request.state.visitor = visitor
+        request.state.alerts = [] if visitor is None else await alerts.all()
         wanted = request.route_handler.opt.get("who", "admin")
         if wanted != "anyone" and visitor is None:
             return _turn_away(request)
         if wanted == "admin" and visitor is not None and visitor.account.role is not Role.ADMIN:
             text = "Only admins can do this."
-            return page("message.html", visitor=visitor, status=403, title="For admins", text=text)
+            return page(request, "message.html", status=403, title="For admins", text=text)
         if request.method not in SAFE and not await _is_meant(request, visitor):
             text = "The form is too old, or did not come from this site. Go back, load the page anew, and try again."
-            return page("message.html", visitor=visitor, status=403, title="Not accepted", text=text)
+            return page(request, "message.html", status=403, title="Not accepted", text=text)
         return None
 
     return let_through
