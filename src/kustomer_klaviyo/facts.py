@@ -122,6 +122,8 @@ class PersonSeen(msgspec.Struct, frozen=True):
     """The vendor says that this customer was deleted, or became part of another."""
     masked: tuple[str, ...] = ()
     """``email`` or ``phone`` where the API key may not read them: not known is not the same as none."""
+    at: datetime | None = None
+    """When the vendor last wrote what is observed."""
 
 
 class ConversationHinted(msgspec.Struct, frozen=True):

@@ -112,7 +112,7 @@ class Service:
         self.directory = Directory(home.connections)
         self.intake = Intake(home.database, self.directory)
         self.cards = CardDesk(home.database, self.directory)
-        self._work = Work(home.database, self.directory, self._start_run)
+        self._work = Work(home.database, self.directory, self.start_run)
         self._stopped = asyncio.Event()
 
     async def run(self, *, door: bool, work: bool) -> None:
@@ -157,7 +157,8 @@ class Service:
     async def _keep_house(self) -> None:
         await keep_house(self.home.database, self.directory)
 
-    def _start_run(self, joined: Joined) -> Run:
+    def start_run(self, joined: Joined) -> Run:
+        """Make a run for a connection, as it is saved now."""
         connection, patience = joined.connection, self.home.settings.patience
         clients = [self._clients.klaviyo(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys]
         budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share))
@@ -172,11 +173,10 @@ class Service:
             deliverer=Deliverer(database, connection.id, sender, settler, acquaintance=acquaintance),
             profiles=ProfileDeliverer(
                 database,
-                connection.id,
+                joined,
                 writer=writer,
                 imports=Imports(database, connection.id, sender, settler),
                 settler=settler,
-                update_only=joined.options.update_only,
             ),
             look_up=LookUp(self.home.database, joined, kustomer),
             cards=Cards(database, joined, self._insight_fetch(joined)),

@@ -1,5 +1,6 @@
 """By what a person is known to Klaviyo."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -71,6 +72,22 @@ def test_the_fingerprint_changes_with_any_contact() -> None:
         seen([("b@x.example", False)]),
     ]
     assert one not in {fingerprint(other, rules()) for other in others}
+
+
+def test_the_fingerprint_changes_with_what_decides_how_a_customer_is_read() -> None:
+    one = rules()
+    others = [{"placeholders": ("relay@*",)}, {"default_country": "GB"}, {"external_id": True}]
+    changed = [replace(one, options=replace(one.options, **other)) for other in others]
+    person = seen([("a@x.example", False)])
+    assert fingerprint(person, one) not in {fingerprint(person, other) for other in changed}
+
+
+def test_placeholders_name_nobody() -> None:
+    person = identify(
+        seen([("noreply@shop.example", True), ("a@x.example", False)], [("555-555-5555", True)]), rules("US")
+    )
+    assert (person.email, person.phone) == ("a@x.example", None)
+    assert len(person.notes) == 2
 
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.booleans()), max_size=4), st.text(max_size=20))

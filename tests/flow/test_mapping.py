@@ -62,6 +62,8 @@ def test_the_default_maps_names_organisation_locale_and_place_and_nothing_else()
         ({"name": "Ada King Lovelace"}, "Ada", "King Lovelace"),
         ({"name": "Lovelace, Ada"}, "Ada", "Lovelace"),
         ({"name": "Ada"}, "Ada", None),
+        ({"name": "Ada Lovelace, Jr."}, "Ada", "Lovelace, Jr."),
+        ({"name": "Analytical Engines, Inc."}, None, None),
         ({"name": "ada@lanternpost.example"}, None, None),
         ({"name": "+44 7911 123456"}, None, None),
         ({"displayName": "Silver Scissors"}, None, None),
@@ -92,6 +94,8 @@ def test_a_place_without_an_address_gives_way_to_the_most_recent_one_seen() -> N
         ("2026-03-20T18:50:55.976Z", "date", "2026-03-20 18:50:55"),
         ("2026-03-20T20:50:55+02:00", "date", "2026-03-20 18:50:55"),
         ("2026-03-20", "date", "2026-03-20 00:00:00"),
+        ("0915-12-10T00:00:00.000Z", "date", "0915-12-10 00:00:00"),
+        ("1985-04-02T00:00:00.000Z", "date", "1985-04-02 00:00:00"),
         (False, "boolean", False),
         ("yes", "boolean", True),
         (["a", 1, True, None, {"x": 1}], "list", ["a", 1, True]),
@@ -115,6 +119,31 @@ def test_what_cannot_be_read_is_left_out_with_the_reason() -> None:
     found = apply(mapping, "k1", {"custom": {"joinedAt": "yesterday"}})
     assert "properties.Joined" not in found.fields
     assert found.notes == ("custom.joinedAt left out: not a date",)
+
+
+def test_a_text_too_long_to_be_sent_whole_is_sent_in_part_and_noted() -> None:
+    mapping = read_mapping({"properties": {"Story": "custom.storyTxt"}})
+    found = apply(mapping, "k1", {"custom": {"storyTxt": "x" * 3000}})
+    assert found.fields["properties.Story"] == "x" * 1000
+    assert found.notes == ("custom.storyTxt: only the first 1000 characters are sent",)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"recentLocation": HIDDEN},
+        {"locations": [HIDDEN]},
+        {"locations": [{"cityName": HIDDEN}]},
+    ],
+)
+def test_a_place_that_is_hidden_in_whatever_way_is_not_taken_for_none(attributes: dict[str, Any]) -> None:
+    found = apply(read_mapping(None), "k1", attributes)
+    assert ("location.city" in found.fields, "location.city" in found.masked) == (False, True)
+
+
+def test_a_list_with_something_hidden_in_it_is_not_written() -> None:
+    found = apply(read_mapping({"properties": {"X": "custom.xList"}}), "k1", {"custom": {"xList": ["a", MASK]}})
+    assert ("properties.X" in found.fields, found.masked) == (False, ("properties.X",))
 
 
 @pytest.mark.parametrize("hidden", [HIDDEN, MASK])

@@ -22,6 +22,15 @@ def test_a_mapping_written_and_read_again_is_the_same() -> None:
     assert read_mapping(read_mapping_file(write_mapping_file(default))) == default
 
 
+def test_what_was_left_out_of_the_default_stays_out_when_the_file_shown_is_set() -> None:
+    text = "fields:\n  location.address1: null\n  last_name: null\nproperties:\n  Kustomer Customer ID: null\n"
+    mapping = read_mapping(read_mapping_file(text))
+    assert read_mapping(read_mapping_file(write_mapping_file(mapping))) == mapping
+    assert not {"last_name", "location.address1", "properties.Kustomer Customer ID"} & {
+        entry.target for entry in mapping.entries
+    }
+
+
 def test_an_empty_file_is_the_default_mapping() -> None:
     assert read_mapping_file("# nothing\n") == {}
 
@@ -37,6 +46,7 @@ def test_an_empty_file_is_the_default_mapping() -> None:
         ("- a\n- b\n", "line 1: a mapping has the sections"),
         ("just words", "line 1: a mapping has the sections"),
         ("fields: {title: \tx", "line 1:"),
+        ("fields: &a\n  title: *a\n", "line 2: unknown word 'title'"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(text: str, told: str) -> None:

@@ -2,13 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from kustomer_klaviyo.facts import (
     Conversation,
-    ConversationClosed,
-    ConversationOpened,
     ConversationSeen,
     SatisfactionAnswered,
 )
@@ -27,16 +22,7 @@ def answered(at: datetime, rating: float | None, *, score: int | None = None) ->
 
 
 def test_the_latest_of_everything_is_told_and_the_average_of_the_ratings() -> None:
-    support = Support()
-    facts: list[ConversationOpened | ConversationClosed | SatisfactionAnswered] = [
-        ConversationOpened(Conversation("c1", "k1"), AT),
-        ConversationClosed(Conversation("c1", "k1"), AT + 2 * HOUR),
-        ConversationClosed(Conversation("c2", "k1"), AT + HOUR),
-        answered(AT + 5 * HOUR, 2.0),
-        answered(AT + 4 * HOUR, 5.0),
-    ]
-    for fact in facts:
-        support = support.after(fact)
+    support = Support(AT, AT + 2 * HOUR, answered(AT + 5 * HOUR, 2.0), ratings=2, ratings_sum=7.0)
     assert fields_of(support, 1) == {
         "properties.Kustomer Open Conversations": 1,
         "properties.Kustomer Last Conversation Created": "2026-03-20 19:00:00",
@@ -49,20 +35,16 @@ def test_the_latest_of_everything_is_told_and_the_average_of_the_ratings() -> No
 
 
 def test_a_score_without_a_rating_is_told_and_counts_in_no_average() -> None:
-    fields = fields_of(Support().after(answered(AT, None, score=1)), 0)
+    fields = fields_of(Support(answer=answered(AT, None, score=1)), 0)
     assert fields["properties.Kustomer Last CSAT Score"] == 1
     assert "properties.Kustomer Average CSAT" not in fields
     assert "properties.Kustomer Last CSAT Rating" not in fields
 
 
-@given(st.permutations([answered(AT + n * HOUR, float(n % 5 + 1)) for n in range(6)]), st.integers(0, 6))
-def test_parts_put_together_tell_the_same_as_all_told_in_any_order(
-    answers: list[SatisfactionAnswered], middle: int
-) -> None:
-    parts = [Support(), Support()]
-    for number, answer in enumerate(answers):
-        parts[number < middle] = parts[number < middle].after(answer)
-    whole = Support()
-    for answer in sorted(answers, key=lambda one: one.at):
-        whole = whole.after(answer)
-    assert fields_of(together(parts), 0) == fields_of(whole, 0)
+def test_of_several_customers_who_are_one_the_latest_of_each_is_told() -> None:
+    one = Support(AT, AT + HOUR, answered(AT + HOUR, 1.0), ratings=1, ratings_sum=1.0)
+    other = Support(AT + 3 * HOUR, None, answered(AT, 5.0), ratings=2, ratings_sum=9.0)
+    both = together([one, other])
+    assert both == together([other, one])
+    assert both == Support(AT + 3 * HOUR, AT + HOUR, one.answer, ratings=3, ratings_sum=10.0)
+    assert together([]) == Support()

@@ -50,9 +50,9 @@ def closed(at: datetime = AT, *, approximate: bool = False) -> ConversationClose
     return ConversationClosed(about(), at, approximate)
 
 
-def told(fact: ConversationClosed | ConversationOpened, state: State = State.DELIVERED, rev: int = 1) -> Told:
+def told(fact: ConversationClosed | ConversationOpened, *, held: bool = False, rev: int = 1) -> Told:
     kind = "closed" if isinstance(fact, ConversationClosed) else "opened"
-    return Told(fact.key, kind, fact.at, state, rev)
+    return Told(fact.key, kind, fact.at, held, rev)
 
 
 def test_a_new_fact_of_a_known_customer_is_owed_with_its_call() -> None:
@@ -147,7 +147,7 @@ def test_imported_conversations_are_skipped_or_sent_without_starting_flows() -> 
 
 def test_no_longer_spam_releases_what_was_skipped_unless_the_observation_is_older() -> None:
     fact = ConversationOpened(about(rev=6), AT)
-    older, newer = telling(told(fact, State.SKIPPED, rev=7)), telling(told(fact, State.SKIPPED, rev=5))
+    older, newer = telling(told(fact, held=True, rev=7)), telling(told(fact, held=True, rev=5))
     assert older.tell(fact, "e1") == "already told"
     assert newer.tell(fact, "e1") == "opened released"
     [released] = newer.released.values()
@@ -162,7 +162,7 @@ def test_an_answer_hinted_at_is_read_later_unless_it_is_told() -> None:
     [question] = batch.questions.values()
     assert (question.kind, question.key) == (Kind.CONVERSATION, answer.key)
     assert question.delay > 0
-    known = telling(Told(answer.key, "satisfaction", AT, State.DELIVERED, 1))
+    known = telling(Told(answer.key, "satisfaction", AT, held=False, rev=1))
     known.hint(hint)
     assert known.questions == {}
 
@@ -184,7 +184,7 @@ def test_a_conversation_of_another_accounts_brand_is_set_aside_and_released_when
     [owed] = batch.new.values()
     assert (owed.state, owed.call) == (State.SKIPPED, None)
     assert "kids" in str(owed.reason)
-    later = Telling(rules, {"c1": [Told(owed.key, "opened", AT, State.SKIPPED, 1)]}, {"k1": ADA})
+    later = Telling(rules, {"c1": [Told(owed.key, "opened", AT, held=True, rev=1)]}, {"k1": ADA})
     assert later.tell(ConversationOpened(replace_brand(about(rev=2), "b2"), AT), "e2") == "opened released"
     assert later.released[owed.key].state is State.WAITING
 

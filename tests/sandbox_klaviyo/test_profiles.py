@@ -62,6 +62,19 @@ async def test_an_import_whose_identifiers_sit_on_two_profiles_is_a_conflict(cal
     assert answer.error["meta"] == {"duplicate_profile_id": other.body["data"]["id"]}
 
 
+async def test_a_number_does_not_make_somebody_with_another_address_the_one_meant(
+    call: Any, profile: Any, event: Any
+) -> None:
+    bo = (await call("POST", PROFILES, profile(email="bo@lantern.example", phone_number=PHONE))).body["data"]["id"]
+    answer = await call("POST", IMPORT, profile(email=EMAIL, phone_number=PHONE))
+    assert (answer.status, answer.error["meta"]) == (409, {"duplicate_profile_id": bo})
+    person = {"data": {"type": "profile", "attributes": {"email": EMAIL, "phone_number": PHONE}}}
+    assert (await call("POST", "/api/events", event(person=person))).status == 202
+    held = {one["attributes"]["email"]: one for one in (await call("GET", PROFILES)).body["data"]}
+    assert held[EMAIL]["attributes"]["phone_number"] is None
+    assert (held["bo@lantern.example"]["id"], held["bo@lantern.example"]["attributes"]["phone_number"]) == (bo, PHONE)
+
+
 async def test_an_import_patches_properties(call: Any, profile: Any) -> None:
     await call("POST", IMPORT, profile(email=EMAIL, properties={"skus": ["1", "2"], "old": 1, "older": 2}))
     patch = {"append": {"skus": ["3"]}, "unappend": {"skus": "1"}, "unset": ["old", "older"]}

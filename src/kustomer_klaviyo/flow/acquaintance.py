@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from kustomer_klaviyo.flow.profile_writer import UNKNOWN, ProfileWriter
@@ -18,6 +18,8 @@ MOST_ASKED = 100
 """People whom one turn asks Klaviyo about."""
 
 AT_ONCE = 8
+SEEN_LATELY = timedelta(days=1)
+"""A profile that was seen so long ago may have been deleted since."""
 
 
 class Sendable(Protocol):
@@ -49,7 +51,7 @@ class Acquaintance:
         if not owed:
             return []
         calls = {one.delivery.subject: one.call for one in owed}
-        known = await people.named(self._database, self._connection_id, list(calls))
+        known = await people.named(self._database, self._connection_id, list(calls), age=SEEN_LATELY)
         unclear = [subject for subject in calls if subject not in known][:MOST_ASKED]
         gate = asyncio.Semaphore(AT_ONCE)
         found = await asyncio.gather(*(self._ask(calls[subject], gate) for subject in unclear))

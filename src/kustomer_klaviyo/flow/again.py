@@ -37,7 +37,7 @@ async def _write_again(database: Database, joined: Joined, *, key: str | None) -
     connection_id = joined.connection.id
     async with database.transaction() as connection:
         concerned = await deliveries.failed_profiles(connection, connection_id, key)
-        await people.unstate(connection, connection_id, concerned)
+        await people.doubt(connection, connection_id, {one: {} for one in concerned})
         return await owe_profiles(connection, joined, concerned)
 
 
@@ -55,7 +55,7 @@ async def _restate_some(database: Database, joined: Joined, *, key: str | None) 
             owed = standing(unpack(row["kind"], row["fact"]), person, joined.rules)
             if owed.reason == LOOKING_UP:
                 questions[row["subject"]] = Question(Kind.CUSTOMER, row["subject"])
-            news.append(deliveries.Restated(row["key"], owed.state, owed.reason, owed.identifier, owed.call))
+            news.append(owed.restated(row["key"]))
         if news:
             await deliveries.restate(connection, connection_id, news)
             await people.forget_gone(connection, connection_id, sorted(questions))

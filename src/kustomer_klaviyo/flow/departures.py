@@ -11,17 +11,20 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Joined
-from kustomer_klaviyo.flow.keeping import restate_waiting
+from kustomer_klaviyo.flow.keeping import restate
 from kustomer_klaviyo.flow.owing import KIND, owe_profiles
 from kustomer_klaviyo.flow.profiles import Stated, cleared, erased, read_stated
 from kustomer_klaviyo.flow.support import STATE
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
-from kustomer_klaviyo.store import deliveries, people
+from kustomer_klaviyo.store import deliveries, insights, lookups, people
 from kustomer_klaviyo.store.deliveries import NewDelivery
 from kustomer_klaviyo.store.deliveries import State as DeliveryState
+from kustomer_klaviyo.store.lookups import Kind, Question
 from kustomer_klaviyo.store.people import Profiled
 
 LEFT = "the customer was deleted in Kustomer: the profile stays as it is (option on_deletion=nothing)"
+UNTOLD = "the customer was deleted in Kustomer: there is nothing of theirs that we wrote"
+SHARED = "the customer was deleted in Kustomer: the profile stays, since customer {} has the same address or number"
 CLEARED = "the customer was deleted in Kustomer: what was written is cleared (option on_deletion=clear)"
 ERASED = "the customer was deleted in Kustomer: Klaviyo is to erase the person (option on_deletion=erase)"
 MERGED = "the customer became part of {}: the state of their support is told there"
@@ -32,33 +35,58 @@ log = structlog.get_logger()
 async def merged(connection: AsyncConnection[DictRow], joined: Joined, *, source: str, target: str) -> None:
     """Let everything of the source go to the target from now on. The target must be known."""
     connection_id = joined.connection.id
-    await people.merge(connection, connection_id, source=source, target=target)
-    await restate_waiting(connection, joined, [source, target])
-    await owe_profiles(connection, joined, [target])
-    parts = {one.customer_id: one for one in await people.profiled(connection, connection_id, [source, target])}
-    gone, survivor = parts.get(source), parts.get(target)
-    log.info("customer.merged", connection=connection_id, source=source, target=target)
-    if gone is None or survivor is None or read_stated(gone.stated).email in (None, survivor.email):
+    # Locked before anything of theirs is, as everywhere.
+    await people.profiled(connection, connection_id, [source, target])
+    survivor = await people.merge(connection, connection_id, source=source, target=target)
+    if survivor is None:
         return
-    # Under an address that nobody is told of any more, open conversations would stay open for ever.
-    call = cleared(gone, only=STATE)
-    if call is not None:
-        await _owe(connection, joined, gone, call, MERGED.format(target))
+    log.info("customer.merged", connection=connection_id, source=source, target=survivor)
+    await insights.forget(connection, connection_id, [source])
+    await restate(connection, joined, [source, survivor])
+    # Merging unites what both had, and nothing says that a webhook tells of it.
+    await lookups.ask(connection, connection_id, [Question(Kind.CUSTOMER, survivor)])
+    gone = await _profiled(connection, joined, source)
+    if gone is not None:
+        # Under an address that nobody is told of any more, open conversations would stay open for ever.
+        call = None if await _sharers(connection, joined, gone) else cleared(gone, only=STATE)
+        await _owe(connection, joined, gone, call, MERGED.format(survivor))
+    await owe_profiles(connection, joined, [survivor])
 
 
 async def deleted(connection: AsyncConnection[DictRow], joined: Joined, customer_id: str) -> None:
     """Do with a deleted customer's profile what the settings say."""
-    found = await people.profiled(connection, joined.connection.id, [customer_id])
-    if not found or found[0].stated == {}:
+    connection_id, wish = joined.connection.id, joined.options.on_deletion
+    person = await _profiled(connection, joined, customer_id)
+    if person is None:
         return
-    person, wish = found[0], joined.options.on_deletion
-    log.info("customer.deleted", connection=joined.connection.id, customer=customer_id, action=wish)
-    if wish == "clear" and (call := cleared(person)) is not None:
-        await _owe(connection, joined, person, call, CLEARED)
-    elif wish == "erase" and (call := erased(person)) is not None:
-        await _owe(connection, joined, person, call, ERASED)
-    else:
+    log.info("customer.deleted", connection=connection_id, customer=customer_id, action=wish)
+    await insights.forget(connection, connection_id, [customer_id])
+    sharers = [] if wish == "nothing" else await _sharers(connection, joined, person)
+    if sharers:
+        await _owe(connection, joined, person, None, SHARED.format(sharers[0]))
+        await people.doubt(connection, connection_id, {one: {} for one in sharers})
+        await owe_profiles(connection, joined, sharers)
+    elif wish == "nothing":
         await _owe(connection, joined, person, None, LEFT)
+    else:
+        call, why = (erased(person), ERASED) if wish == "erase" else (cleared(person), CLEARED)
+        if wish == "erase":
+            # An event sent afterwards would make the person anew.
+            await deliveries.set_aside(connection, connection_id, customer_id, reason=ERASED)
+        await _owe(connection, joined, person, call, UNTOLD if call is None else why)
+
+
+async def _profiled(connection: AsyncConnection[DictRow], joined: Joined, customer_id: str) -> Profiled | None:
+    """Return what is kept of a customer of whom Klaviyo was ever told."""
+    found = await people.profiled(connection, joined.connection.id, [customer_id])
+    return found[0] if found and found[0].statements else None
+
+
+async def _sharers(connection: AsyncConnection[DictRow], joined: Joined, person: Profiled) -> list[str]:
+    """Return who else is known to Klaviyo by what this customer was: their profile is one and the same."""
+    stated = read_stated(person.stated)
+    identifiers = [one for one in (stated.email, stated.phone) if one is not None]
+    return await people.sharers(connection, joined.connection.id, person.customer_id, identifiers)
 
 
 async def _owe(
@@ -66,7 +94,8 @@ async def _owe(
 ) -> None:
     number = person.statements + 1
     line = NewDelivery(
-        key=f"profile:{person.customer_id}:{number}",
+        # Kept as long as events are, unlike the profile writes that go by.
+        key=f"departure:{person.customer_id}:{number}",
         kind=KIND,
         subject=person.customer_id,
         conversation_id="",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from kustomer_klaviyo.flow.mapping import read_mapping
-from kustomer_klaviyo.flow.options import ConnectionOptions, read_options
+from kustomer_klaviyo.flow.options import ConnectionOptions, OptionsError, read_options
 from kustomer_klaviyo.flow.routes import read_routes
 from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.klaviyo.express import ExpressOptions
@@ -70,7 +70,14 @@ class Directory:
 
     async def read(self) -> None:
         """Read all connections anew."""
-        self._joined = {connection.id: joined(connection) for connection in await self._connections.all()}
+        found: dict[str, Joined] = {}
+        for connection in await self._connections.all():
+            try:
+                found[connection.id] = joined(connection)
+            except OptionsError as error:
+                # Saved by another version of the program: one connection's trouble is no other's.
+                log.warning("connection.options_refused", connection=connection.id, error=str(error))
+        self._joined = found
 
     async def keep_fresh(self) -> None:
         """Read again whenever a connection was saved; runs until cancelled."""

@@ -50,6 +50,7 @@ def identify(seen: PersonSeen, rules: Rules) -> Person:
         notes=(*notes, *mapped.notes),
         counted_open=None if seen.counted is None else seen.counted.open,
         counted_at=None if seen.counted is None else seen.counted.at,
+        seen_at=seen.at,
     )
 
 
@@ -57,7 +58,7 @@ def fingerprint(seen: PersonSeen, rules: Rules) -> str:
     """Return a short text that changes whenever anything of the customer does that we tell of."""
     contacts = "\n".join(f"{one.value}\t{one.verified:d}" for one in (*seen.emails, Contact(""), *seen.phones))
     counted = None if seen.counted is None else seen.counted.open
-    text = f"{contacts}\n{counted}\n{seen.gone:d}\n{seen.masked}\n{left_out(seen, rules)}\n{rules.mapping.digest}\n"
+    text = f"{contacts}\n{counted}\n{seen.gone:d}\n{seen.masked}\n{left_out(seen, rules)}\n{rules.digest}\n"
     return hashlib.blake2b(text.encode() + sources(rules.mapping, seen.attributes), digest_size=12).hexdigest()
 
 

@@ -5,6 +5,7 @@ How imports work: developers.klaviyo.com/en/docs/use_klaviyos_bulk_profile_impor
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -22,10 +23,11 @@ from kustomer_klaviyo.klaviyo.profile_wire import (
     encode_entry,
     read_faults,
     read_id,
+    read_imports,
     read_standing,
 )
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
-from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
 from kustomer_klaviyo.store import deliveries, imports
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
@@ -37,6 +39,13 @@ HOLD_SECONDS = 60.0
 
 WITHOUT_SECONDS = 600.0
 """So long imports are not tried again after Klaviyo refused one."""
+
+HOLD_OFF_SECONDS = 5.0
+TRIES = 3
+UNSURE_SECONDS, UNSURE_GIVE_UP = 1.0, timedelta(minutes=10)
+CLOCKS_APART = timedelta(minutes=1)
+GIVE_UP = timedelta(hours=1)
+"""An import that takes so long is taken for stuck, and what it carries goes one by one."""
 
 IMPORTED = "imported in bulk"
 CANCELLED = "Klaviyo gave the bulk import up; sent again by itself"
@@ -55,9 +64,13 @@ class Writable(Protocol):
     def call(self) -> ProfileCall:
         """What is written."""
 
-    @property
-    def identifiers(self) -> set[str]:
-        """By what Klaviyo could take two people for one."""
+
+@dataclass(frozen=True, slots=True)
+class _Unsure:
+    """An import whose beginning Klaviyo did not answer: it may be under way."""
+
+    began: datetime
+    members: tuple[Writable, ...]
 
 
 class Imports:
@@ -69,33 +82,72 @@ class Imports:
         self._sender = sender
         self._settler = settler
         self._without_until = float("-inf")
-        self._under_way: dict[str, set[str]] = {}
+        self._failures = 0
+        self._unsure: _Unsure | None = None
+        self._under_way: dict[str, set[str]] | None = None
 
-    @property
-    def identifiers(self) -> set[str]:
-        """The identifiers of those whom this run is having imported."""
-        return set().union(*self._under_way.values())
+    async def identifiers(self) -> set[str]:
+        """Return the identifiers of those who are being imported, or may be: no newer write may overtake that."""
+        if self._under_way is None:
+            self._under_way = {}
+            for row in await imports.calls(self._database, self._connection_id):
+                call = msgspec.convert(row["call"], ProfileCall)
+                self._under_way.setdefault(row["import"], set()).update(call.identifiers)
+        unsure = set[str]() if self._unsure is None else _identifiers(self._unsure.members)
+        return unsure.union(*self._under_way.values())
 
     def are_possible(self, now: float) -> bool:
         """Say whether an import may be tried, at a monotonic time."""
-        return now >= self._without_until
+        return now >= self._without_until and self._unsure is None
 
     async def begin(self, owed: Sequence[Writable]) -> bool:
-        """Begin imports of these; returns False when Klaviyo takes none, so that they go one by one."""
+        """Begin imports of these; returns False when Klaviyo takes none, so that they go one by one.
+
+        That the endpoint is away concerns imports only: events and single writes find out for themselves.
+        """
         for members, entries in parted(owed):
             began = datetime.now(UTC)
             outcome = await self._sender.import_profiles(entries)
             import_id = read_id(outcome.body) if isinstance(outcome, Accepted) else None
             if import_id is not None:
+                self._failures = 0
                 await self._note_begun(import_id, members)
+                continue
+            if isinstance(outcome, Unreachable):
+                self._unsure = _Unsure(began, tuple(members))
+            if isinstance(outcome, Unreachable | Throttled):
+                self._hold_off(outcome)
             elif isinstance(outcome, Accepted | Refused) or _is_closed(outcome):
                 log.warning("imports.refused", connection=self._connection_id, status=outcome.status)
                 self._without_until = time.monotonic() + WITHOUT_SECONDS
-                return False
             else:
                 await self._settler.note(outcome, began)
-                return True
+            return False
         return True
+
+    def _hold_off(self, outcome: Unreachable | Throttled) -> None:
+        """Wait a while before the next try; after several, do without imports for longer."""
+        self._failures += 1
+        wait = WITHOUT_SECONDS if self._failures >= TRIES else HOLD_OFF_SECONDS * self._failures
+        self._without_until = time.monotonic() + max(wait, outcome.retry_after or 0.0)
+
+    async def _find_unsure(self) -> None:
+        """Find out whether an import began whose beginning was not answered, and count it as begun if it did."""
+        unsure = self._unsure
+        if unsure is None:
+            return
+        outcome = await self._sender.recent_imports()
+        if not isinstance(outcome, Accepted):
+            if datetime.now(UTC) - unsure.began > UNSURE_GIVE_UP:
+                self._unsure = None
+            return
+        known = await imports.ids(self._database, self._connection_id)
+        for one in read_imports(outcome.body):
+            is_it = one.profiles == len(unsure.members) and one.created_at > unsure.began - CLOCKS_APART
+            if is_it and one.id not in known:
+                await self._note_begun(one.id, unsure.members)
+                break
+        self._unsure = None
 
     async def _note_begun(self, import_id: str, members: Sequence[Writable]) -> None:
         now = datetime.now(UTC)
@@ -108,16 +160,20 @@ class Imports:
                 poll_at=now + timedelta(seconds=FIRST_POLL_SECONDS),
                 hold_until=now + timedelta(seconds=HOLD_SECONDS),
             )
-        self._under_way[import_id] = set().union(*(member.identifiers for member in members))
+        if self._under_way is not None:
+            self._under_way[import_id] = _identifiers(members)
         log.info("imports.begun", connection=self._connection_id, profiles=len(members))
 
     async def seconds_to_next(self) -> float | None:
         """Return when an import is to be asked about next; None when none is under way."""
+        if self._unsure is not None:
+            return UNSURE_SECONDS
         poll_at = await imports.next_due(self._database, self._connection_id)
         return None if poll_at is None else max(0.01, (poll_at - datetime.now(UTC)).total_seconds())
 
     async def ask(self) -> bool:
         """Ask about the imports whose time has come; returns whether any has ended."""
+        await self._find_unsure()
         ended = False
         for one in await imports.due(self._database, self._connection_id):
             began = datetime.now(UTC)
@@ -125,6 +181,11 @@ class Imports:
             match outcome:
                 case Accepted(body=body):
                     standing = read_standing(body)
+                    if began - one.submitted_at > GIVE_UP and not standing.is_over:
+                        log.warning("imports.stuck", connection=self._connection_id)
+                        await self._end(one, outcome, [], failed=0, lost=True)
+                        ended = True
+                        continue
                     if not standing.is_over:
                         await self._ask_later(one)
                         continue
@@ -137,9 +198,11 @@ class Imports:
                 case Refused() | LockedOut(status=404 | 410):
                     await self._end(one, outcome, [], failed=0, lost=True)
                     ended = True
-                case _:
+                case LockedOut():
                     await self._ask_later(one)
                     await self._settler.note(outcome, began)
+                case _:
+                    await self._ask_later(one)
         return ended
 
     async def _ask_later(self, one: DueImport) -> None:
@@ -180,7 +243,8 @@ class Imports:
         async with self._database.transaction() as connection:
             await deliveries.settle(connection, self._connection_id, news)
             await imports.end(connection, self._connection_id, one.id)
-        self._under_way.pop(one.id, None)
+        if self._under_way is not None:
+            self._under_way.pop(one.id, None)
         log.info("imports.ended", connection=self._connection_id, deliveries=len(carried), failed=failed)
 
 
@@ -216,6 +280,10 @@ def _reasons(carried: Sequence[DueDelivery], faults: Sequence[ImportFault]) -> d
             those = {subjects[fault.entry]}
         blamed |= dict.fromkeys(those, f"Klaviyo's bulk import: {fault.detail}")
     return {delivery.key: blamed[delivery.subject] for delivery in carried if delivery.subject in blamed}
+
+
+def _identifiers(members: Sequence[Writable]) -> set[str]:
+    return {one for member in members for one in member.call.identifiers}
 
 
 def _is_closed(outcome: Outcome) -> bool:

@@ -6,13 +6,15 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.identity import ONLY_ATTRIBUTES, ONLY_TAGS
 from kustomer_klaviyo.flow.telling import GONE, standing, unpack
 from kustomer_klaviyo.store import deliveries, lookups, people
+from kustomer_klaviyo.store.deliveries import State
 from kustomer_klaviyo.store.lookups import Kind, Question
 
 
 async def keep_people(connection: AsyncConnection[DictRow], joined: Joined, found: Sequence[people.Person]) -> set[str]:
-    """Save customers, restate every delivery that waited to know them, and ask after those who are gone.
+    """Save customers, restate what waits of theirs by what is known now, and ask after those who are gone.
 
     Returns those of whom something was new.
     """
@@ -21,20 +23,29 @@ async def keep_people(connection: AsyncConnection[DictRow], joined: Joined, foun
     gone = sorted({person.customer_id for person in found if person.gone} & changed)
     if gone:
         await lookups.ask(connection, connection_id, [Question(Kind.MERGE, one) for one in gone])
-    if changed:
-        await restate_waiting(connection, joined, sorted(changed))
+        # What has an identifier may still go to it, until it is known what became of them.
+        await restate(connection, joined, gone, states=(State.UNIDENTIFIED,))
+    await restate(connection, joined, sorted(changed - set(gone)))
     return changed
 
 
-async def restate_waiting(connection: AsyncConnection[DictRow], joined: Joined, customer_ids: Sequence[str]) -> None:
-    """Let the events of these customers go on that waited for an identifier of theirs."""
+async def restate(
+    connection: AsyncConnection[DictRow],
+    joined: Joined,
+    customer_ids: Sequence[str],
+    *,
+    states: Sequence[State] = (State.WAITING, State.UNIDENTIFIED),
+) -> None:
+    """Judge the events of some customers anew: they wait for an identifier, or go to the one that is theirs now."""
     connection_id = joined.connection.id
-    rows = await deliveries.unidentified_of(connection, connection_id, customer_ids, gone=GONE)
+    rows = await deliveries.concerned_by(
+        connection, connection_id, customer_ids, states=states, gone=GONE, left_out=(ONLY_TAGS, ONLY_ATTRIBUTES)
+    )
     if not rows:
         return
     known = await people.identified(connection, connection_id, sorted({row["subject"] for row in rows}))
-    news = []
-    for row in rows:
-        owed = standing(unpack(row["kind"], row["fact"]), known.get(row["subject"]), joined.rules)
-        news.append(deliveries.Restated(row["key"], owed.state, owed.reason, owed.identifier, owed.call))
+    news = [
+        standing(unpack(row["kind"], row["fact"]), known.get(row["subject"]), joined.rules).restated(row["key"])
+        for row in rows
+    ]
     await deliveries.restate(connection, connection_id, news)

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from kustomer_klaviyo.flow.names import names
-from kustomer_klaviyo.flow.values import TYPES, Type, Unreadable, convert, locale
+from kustomer_klaviyo.flow.values import LONGEST_TEXT, TYPES, Type, Unreadable, convert, locale
 from kustomer_klaviyo.klaviyo.profiles import FIELDS, PROPERTY, Fields, Value
 from kustomer_klaviyo.kustomer.wire import PROFILE_ATTRIBUTES, as_list, as_object, is_masked
 
 ID_PROPERTY = "Kustomer Customer ID"
 LONGEST_NAME = 100
+CUT = f"only the first {LONGEST_TEXT} characters are sent"
 MASKED = "masked: the Kustomer API key lacks the permission to read sensitive values; a new key is needed"
 
 _PLAIN = [name for name in PROFILE_ATTRIBUTES if name not in ("locations", "recentLocation", "custom")]
@@ -89,7 +90,7 @@ class Line:
     value: Value | None
     """None when there is nothing to write."""
     why: str | None = None
-    """Why there is nothing, although the customer has something."""
+    """Why there is nothing, or not all, although the customer has something."""
     is_masked: bool = False
 
 
@@ -197,8 +198,12 @@ def apply(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, An
     return Mapped(
         fields={line.entry.target: line.value for line in read if line.value is not None},
         masked=tuple(line.entry.target for line in read if line.is_masked),
-        notes=tuple(f"{line.entry.source} left out: {line.why}" for line in read if line.why and not line.is_masked),
+        notes=tuple(_note(line) for line in read if line.why and not line.is_masked),
     )
+
+
+def _note(line: Line) -> str:
+    return f"{line.entry.source}{' left out' if line.value is None else ''}: {line.why}"
 
 
 def lines(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, Any]) -> Iterator[Line]:
@@ -207,13 +212,14 @@ def lines(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, An
     held = dict(attributes) | names(attributes) | {"id": customer_id}
     for entry in mapping.entries:
         value = _look(entry.source, held, place)
-        if is_masked(value):
+        if is_masked(value) or any(map(is_masked, as_list(value))):
             yield Line(entry, None, MASKED, is_masked=True)
             continue
         try:
             converted = convert(value, entry.type)
             is_locale = entry.target == "locale" and isinstance(converted, str)
-            yield Line(entry, locale(str(converted)) if is_locale else converted)
+            is_cut = isinstance(converted, str) and isinstance(value, str) and len(value.strip()) > LONGEST_TEXT
+            yield Line(entry, locale(str(converted)) if is_locale else converted, CUT if is_cut else None)
         except Unreadable as why:
             yield Line(entry, None, str(why))
 
@@ -224,14 +230,20 @@ def _look(source: str, held: Mapping[str, Any], place: Mapping[str, Any]) -> Any
         custom = held.get("custom")
         return custom if is_masked(custom) else as_object(custom).get(below)
     if top == "location":
-        return held.get("locations") if is_masked(held.get("locations")) else place.get(below)
+        hidden = [one for one in _places(held) if is_masked(one)]
+        return hidden[0] if hidden else place.get(below)
     return held.get(source)
+
+
+def _places(attributes: Mapping[str, Any]) -> list[Any]:
+    """Return all that says where the customer is, as it stands, hidden or not."""
+    listed = attributes.get("locations")
+    return [*(as_list(listed) or [listed]), attributes.get("recentLocation")]
 
 
 def location(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the customer's place: the first that names one, else the most recent one seen."""
-    candidates = [*as_list(attributes.get("locations")), attributes.get("recentLocation")]
-    places = [as_object(one) for one in candidates]
+    places = [as_object(one) for one in _places(attributes)]
     return next((place for place in places if any(place.get(name) for name in LOCATION)), {})
 
 

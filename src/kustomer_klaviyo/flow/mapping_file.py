@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from kustomer_klaviyo.flow.mapping import ID_PROPERTY, Entry, MappingError, ProfileMapping, read_mapping
+from kustomer_klaviyo.flow.mapping import DEFAULT_FIELDS, ID_PROPERTY, Entry, MappingError, ProfileMapping, read_mapping
 from kustomer_klaviyo.flow.options import OptionsError
 from kustomer_klaviyo.klaviyo.profiles import PROPERTY
 
@@ -38,11 +38,15 @@ def read_mapping_file(text: str) -> dict[str, Any]:
 def write_mapping_file(mapping: ProfileMapping) -> str:
     """Return a mapping as a file that can be edited and set again."""
     fields = {entry.target: _attribute(entry) for entry in mapping.entries if not entry.target.startswith(PROPERTY)}
-    properties = {
+    # What was left out of the default must be told, or it would come back when the file is set.
+    fields |= {target: None for target in DEFAULT_FIELDS if target not in fields}
+    properties: dict[str, Any] = {
         entry.target.removeprefix(PROPERTY): _attribute(entry)
         for entry in mapping.entries
         if entry.target.startswith(PROPERTY)
     }
+    if ID_PROPERTY not in properties:
+        properties[ID_PROPERTY] = None
     document = {"fields": fields, "properties": properties}
     return HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
@@ -73,9 +77,12 @@ def _line(root: yaml.Node | None, path: tuple[str, ...]) -> int:
 
 
 def _repeated(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    waiting = [root]
+    waiting, met = [root], set[int]()
     while waiting:
         node = waiting.pop(0)
+        if id(node) in met:
+            continue
+        met.add(id(node))
         seen: set[str] = set()
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.value in seen:

@@ -6,6 +6,9 @@ from typing import Any
 
 from kustomer_klaviyo.kustomer.wire import as_text, is_masked
 
+GENERATIONS = ("jr", "sr", "ii", "iii", "iv", "md", "phd", "esq")
+COMPANIES = ("inc", "llc", "ltd", "llp", "gmbh", "corp", "co", "plc", "sa", "srl", "bv", "ag")
+
 _NOT_A_NAME = re.compile(r"@|://|[0-9]{3}")
 
 
@@ -24,9 +27,16 @@ def names(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse(name: str) -> tuple[str | None, str | None]:
-    """Part a whole name: ``Ada Lovelace`` and ``Lovelace, Ada`` alike; a single word is a first name."""
-    if name.count(",") == 1:
-        last, first = (part.strip() or None for part in name.split(","))
-        return first, last
-    first, _, last = name.strip().partition(" ")
-    return first, last.strip() or None
+    """Part a whole name: ``Ada Lovelace`` and ``Lovelace, Ada`` alike; a single word is a first name.
+
+    A company is nobody's name.
+    """
+    before, comma, after = (part.strip() for part in name.partition(","))
+    title = after.replace(".", "").lower()
+    if title in COMPANIES:
+        return None, None
+    if comma and after and "," not in after and title not in GENERATIONS:
+        return after, before or None
+    first, _, last = before.partition(" ")
+    last = f"{last}, {after}" if title in GENERATIONS and last else last
+    return first or None, last.strip() or None

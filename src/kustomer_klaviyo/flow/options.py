@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import msgspec
+import phonenumbers
 
 from kustomer_klaviyo.flow.mapping import MappingError, read_mapping
 from kustomer_klaviyo.klaviyo.express import ExpressOptions, validate_metric, validate_template
@@ -110,12 +111,15 @@ def read_options(document: dict[str, Any]) -> ConnectionOptions:
     except (msgspec.ValidationError, ValueError) as error:
         raise OptionsError(str(error)) from error
     _check_numbers(options)
+    _check_names(options)
     return options
 
 
 def _listed(document: dict[str, Any]) -> dict[str, Any]:
-    """Read lists as the command line has them: values parted by commas, or pairs NAME=VALUE parted by commas."""
+    """Read what the command line has as text: a country in either case; values or pairs NAME=VALUE parted by commas."""
     listed = dict(document)
+    if isinstance(listed.get("default_country"), str):
+        listed["default_country"] = listed["default_country"].strip().upper() or None
     for name in LISTS:
         if isinstance(listed.get(name), str):
             listed[name] = [part.strip() for part in listed[name].split(",") if part.strip()]
@@ -126,6 +130,17 @@ def _listed(document: dict[str, Any]) -> dict[str, Any]:
             raise OptionsError("only_attributes wants NAME=VALUE, several parted by commas")
         listed["only_attributes"] = {name.strip(): value.strip() for name, _, value in parted}
     return listed
+
+
+def _check_names(options: ConnectionOptions) -> None:
+    country = options.default_country
+    if country is not None and country not in phonenumbers.SUPPORTED_REGIONS:
+        raise OptionsError(f"default_country must be a country's ISO code, such as US or GB, not {country!r}")
+    for source in options.only_attributes:
+        try:
+            read_mapping({"properties": {"x": source}})
+        except MappingError as error:
+            raise OptionsError(f"only_attributes: {error}") from error
 
 
 def _check_numbers(options: ConnectionOptions) -> None:

@@ -7,11 +7,10 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from kustomer_klaviyo.facts import ConversationSeen, Counted, Fact, SatisfactionAnswered
+from kustomer_klaviyo.facts import ConversationSeen, Counted, SatisfactionAnswered
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.profiles import Owed, owed_profile
 from kustomer_klaviyo.flow.support import Support, fields_of, open_conversations, together
-from kustomer_klaviyo.flow.telling import Telling, held_by
 from kustomer_klaviyo.klaviyo.profiles import Fields
 from kustomer_klaviyo.store import conversations, deliveries, people
 from kustomer_klaviyo.store.deliveries import NewDelivery, State
@@ -20,36 +19,24 @@ from kustomer_klaviyo.store.people import Profiled
 KIND = "profile"
 
 
-def told_by(telling: Telling) -> dict[str, list[Fact]]:
-    """Return the facts that a batch tells for the first time, by their customers; what is held back is not told."""
-    found: dict[str, list[Fact]] = {}
-    for fact in telling.facts:
-        customer_id = fact.conversation.customer_id
-        if customer_id is not None and held_by(fact, telling.rules) is None:
-            found.setdefault(customer_id, []).append(fact)
-    return found
-
-
 async def owe_profiles(
     connection: AsyncConnection[DictRow],
     joined: Joined,
     customer_ids: Collection[str],
     *,
-    told: Mapping[str, Sequence[Fact]] | None = None,
     causes: Mapping[str, str] | None = None,
 ) -> int:
     """Owe what the profiles of these customers lack; returns how many writes that is.
 
-    ``told`` are facts being told in the same transaction, ``causes`` the events that tell of each customer.
+    ``causes`` are the events that tell of each customer.
     """
-    told, connection_id = told or {}, joined.connection.id
-    concerned = set(customer_ids) | set(told)
-    if joined.options.profiles == "none" or not concerned:
+    connection_id = joined.connection.id
+    if not customer_ids:
         return 0
-    merged = await people.aliases(connection, connection_id, sorted(concerned))
-    survivors = {merged.get(one, one) for one in concerned}
+    merged = await people.aliases(connection, connection_id, sorted(customer_ids))
+    survivors = {merged.get(one, one) for one in customer_ids}
     persons = await people.profiled(connection, connection_id, sorted(survivors))
-    supports = await _supports(connection, joined, persons, merged, told)
+    supports = await _supports(connection, joined, persons, merged)
     news, stated = [], []
     for person in persons:
         owed = owed_profile(person, supports.get(person.customer_id, {}), joined.rules)
@@ -67,7 +54,6 @@ async def _supports(
     joined: Joined,
     persons: Sequence[Profiled],
     merged: Mapping[str, str],
-    told: Mapping[str, Sequence[Fact]],
 ) -> dict[str, Fields]:
     """Return the state of each person's support, with what those brought along who became part of them."""
     if not joined.options.support_state:
@@ -88,8 +74,6 @@ async def _supports(
     for person in persons:
         those = parts[person.customer_id]
         support = together([before.get(one, Support()) for one in those])
-        for fact in (fact for one in those for fact in told.get(one, ())):
-            support = support.after(fact)
         turned = [msgspec.convert(one, ConversationSeen) for part in those for one in seen.get(part, ())]
         begun = sum(began.get(one, 0) for one in those)
         found[person.customer_id] = fields_of(support, open_conversations(_counted(person), begun, turned))

@@ -8,22 +8,33 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.imports import Imports
-from kustomer_klaviyo.flow.profile_writer import UNKNOWN, ProfileWriter
+from kustomer_klaviyo.flow.keeping import restate
+from kustomer_klaviyo.flow.owing import owe_profiles
+from kustomer_klaviyo.flow.profile_writer import NOBODY, UNKNOWN, ProfileWriter, Written
 from kustomer_klaviyo.flow.retry import SetAside, Verdict
 from kustomer_klaviyo.flow.settling import Settler
-from kustomer_klaviyo.klaviyo.profiles import ProfileCall, joined
+from kustomer_klaviyo.klaviyo.profiles import PHONE_PROPERTY, ProfileCall, joined
+from kustomer_klaviyo.outcomes import Accepted
 from kustomer_klaviyo.store import deliveries, people
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
 
 MOST_DUE = 10_000
 """Writes looked at in one turn: as many as one bulk import takes."""
+
+FEW_DUE = 500
+"""The same where they go one by one anyway: each look costs, and one follows every write."""
+
+LOOK_FAR_AGAIN_SECONDS = 5.0
+"""After this long it is looked again whether enough wait that an import can carry."""
 
 BULK_FROM = 50
 """This many people's writes go through a bulk import; it is not meant for a few
@@ -58,33 +69,20 @@ class OwedProfile:
         """Whether it may go with others; what failed once gets an answer of its own."""
         return all(one.attempts == 0 for one in self.deliveries)
 
-    @property
-    def identifiers(self) -> set[str]:
-        """By what Klaviyo could take two people for one; their writes must not overtake one another."""
-        call = self.call
-        found = (call.email, call.phone, call.former_email, call.former_phone)
-        return {one.lower() for one in found if one}
-
 
 class ProfileDeliverer:
     """Writes one connection's profiles while its run lasts."""
 
     def __init__(
-        self,
-        database: Database,
-        connection_id: str,
-        *,
-        writer: ProfileWriter,
-        imports: Imports,
-        settler: Settler,
-        update_only: bool,
+        self, database: Database, joined: Joined, *, writer: ProfileWriter, imports: Imports, settler: Settler
     ) -> None:
         self._database = database
-        self._connection_id = connection_id
+        self._joined = joined
+        self._id = joined.connection.id
         self._writer = writer
         self._imports = imports
         self._settler = settler
-        self._update_only = update_only
+        self._few_until = float("-inf")
         self._identifiers: set[str] = set()
         self.in_flight: dict[str, asyncio.Task[None]] = {}
 
@@ -96,9 +94,12 @@ class ProfileDeliverer:
         busy, began = set(self.in_flight), datetime.now(UTC)
         if await self._imports.ask():
             on_progress()
-        due = await deliveries.due_profiles(self._database, self._connection_id, MOST_DUE)
-        owed = self._free([one for one in read_owed(due) if one.subject not in busy])
-        many, lone = self._share_out(owed)
+        is_bulk = self._may_import()
+        due = await deliveries.due_profiles(self._database, self._id, MOST_DUE if is_bulk else FEW_DUE)
+        owed = await self._free([one for one in read_owed(due) if one.subject not in busy])
+        many, lone = self._share_out(owed) if is_bulk else ([], owed)
+        if is_bulk and not many and len(due) > FEW_DUE:
+            self._few_until = time.monotonic() + LOOK_FAR_AGAIN_SECONDS
         has_begun = bool(many) and await self._imports.begin(many)
         self._start_lone(lone, on_progress)
         if many:
@@ -114,33 +115,37 @@ class ProfileDeliverer:
         await asyncio.gather(*self.in_flight.values())
 
     async def _seconds_to_next(self, began: datetime) -> float | None:
-        next_due = await deliveries.next_due(self._database, self._connection_id, after=began)
+        next_due = await deliveries.next_due(self._database, self._id, after=began)
         return None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
+
+    def _may_import(self) -> bool:
+        now = time.monotonic()
+        return not self._joined.options.update_only and self._imports.are_possible(now) and now >= self._few_until
 
     def _share_out(self, owed: Sequence[OwedProfile]) -> tuple[list[OwedProfile], list[OwedProfile]]:
         """Part what goes into an import from what goes alone."""
-        fit = [one for one in owed if one.is_untried and one.call.is_plain and not self._update_only]
+        fit = [one for one in owed if one.is_untried and one.call.is_plain]
         enough = BULK_FROM_AT_THE_LIMIT if self._writer.is_at_its_limit else BULK_FROM
-        if len(fit) < enough or not self._imports.are_possible(time.monotonic()):
+        if len(fit) < enough:
             return [], list(owed)
         subjects = {one.subject for one in fit}
         return fit, [one for one in owed if one.subject not in subjects]
 
-    def _free(self, owed: Sequence[OwedProfile]) -> list[OwedProfile]:
+    async def _free(self, owed: Sequence[OwedProfile]) -> list[OwedProfile]:
         """Leave for later who could be taken for someone whose write is under way, or goes before."""
-        taken = self._identifiers | self._imports.identifiers
+        taken = self._identifiers | await self._imports.identifiers()
         free = []
         for one in owed:
-            if not one.identifiers & taken:
+            if not one.call.identifiers & taken:
                 free.append(one)
-            taken |= one.identifiers
+            taken |= one.call.identifiers
         return free
 
     def _start_lone(self, owed: Sequence[OwedProfile], on_progress: Callable[[], None]) -> None:
         for one in owed:
             if len(self.in_flight) >= AT_ONCE:
                 break
-            self._identifiers |= one.identifiers
+            self._identifiers |= one.call.identifiers
             self.in_flight[one.subject] = asyncio.create_task(self._write(one, on_progress))
 
     async def _write(self, one: OwedProfile, on_progress: Callable[[], None]) -> None:
@@ -148,39 +153,68 @@ class ProfileDeliverer:
             if await self._settler.seconds_held() <= 0:
                 await self._write_one(one)
         finally:
-            self._identifiers -= one.identifiers
+            self._identifiers -= one.call.identifiers
             del self.in_flight[one.subject]
             on_progress()
 
     async def _write_one(self, one: OwedProfile) -> None:
         began, known = datetime.now(UTC), one.deliveries[0].klaviyo_id
         written = await self._writer.write(one.call, known)
-        if written.is_unknown:
-            await self._skip(one)
-            return
 
         async def beside(connection: AsyncConnection[DictRow], verdicts: Sequence[Verdict]) -> None:
-            if written.profile_id != known:
-                await people.name_profiles(connection, self._connection_id, {one.subject: written.profile_id})
-            if any(isinstance(verdict, SetAside) for verdict in verdicts):
-                await people.unstate(connection, self._connection_id, [one.subject])
+            if isinstance(written.outcome, Accepted):
+                await self._note_written(connection, one, written)
+            elif any(isinstance(verdict, SetAside) for verdict in verdicts):
+                await people.doubt(connection, self._id, {one.subject: _former(one.call)})
 
-        await self._settler.settle(one.deliveries, written.noted(), began, beside=beside)
+        if written.is_unknown:
+            await self._skip(one)
+        else:
+            await self._settler.settle(one.deliveries, written.noted(), began, beside=beside)
+
+    async def _note_written(self, connection: AsyncConnection[DictRow], one: OwedProfile, written: Written) -> None:
+        """Remember where Klaviyo keeps the person, and owe the rest where that is not where it was."""
+        if one.call.erase:
+            return
+        known = one.deliveries[0].klaviyo_id
+        await people.name_profiles(connection, self._id, {one.subject: written.profile_id})
+        if written.number_taken is not None:
+            taken = one.call.phone if written.number_taken else None
+            if await people.note_taken_phone(connection, self._id, one.subject, taken, told_as=PHONE_PROPERTY):
+                await restate(connection, self._joined, [one.subject])
+        has_moved = written.is_new or (known is not None and written.profile_id != known)
+        if has_moved and not one.call.is_whole:
+            await people.doubt(connection, self._id, {one.subject: {}})
+            await owe_profiles(connection, self._joined, [one.subject])
 
     async def _skip(self, one: OwedProfile) -> None:
         """Set a write aside for a person whom Klaviyo does not know; should it know them later, all is written."""
+        reason = UNKNOWN if self._joined.options.update_only else NOBODY
         async with self._database.transaction() as connection:
-            news = [Settled(key, State.SKIPPED, UNKNOWN) for key in one.keys]
-            await deliveries.settle(connection, self._connection_id, news)
-            await people.unstate(connection, self._connection_id, [one.subject])
+            news = [Settled(key, State.SKIPPED, reason) for key in one.keys]
+            await deliveries.settle(connection, self._id, news)
+            await people.name_profiles(connection, self._id, {one.subject: None})
+            await people.doubt(connection, self._id, {one.subject: {}})
+
+
+def _former(call: ProfileCall) -> dict[str, Any]:
+    """Return what Klaviyo still has although a write was to change it: by what it knows the person, what to clear."""
+    former = {"email": call.former_email, "phone": call.former_phone}
+    uncleared = [name for name, value in call.fields.items() if value is None]
+    return {name: value for name, value in former.items() if value is not None} | {"fields": dict.fromkeys(uncleared)}
 
 
 def read_owed(due: Sequence[DueDelivery]) -> list[OwedProfile]:
-    """Put all due writes of each person together, the people in the order of their first."""
-    by_subject: dict[str, list[DueDelivery]] = {}
+    """Put the due writes of each person together, the people in the order of their first.
+
+    What follows an erasure waits for it.
+    """
+    by_subject: dict[str, list[tuple[DueDelivery, ProfileCall]]] = {}
     for delivery in due:
-        by_subject.setdefault(delivery.subject, []).append(delivery)
+        those = by_subject.setdefault(delivery.subject, [])
+        if not (those and those[-1][1].erase):
+            those.append((delivery, msgspec.convert(delivery.call, ProfileCall)))
     return [
-        OwedProfile(tuple(those), joined([msgspec.convert(one.call, ProfileCall) for one in those]))
+        OwedProfile(tuple(one for one, _ in those), joined([call for _, call in those]))
         for those in by_subject.values()
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from kustomer_klaviyo.flow.options import ConnectionOptions
 from kustomer_klaviyo.flow.sender import Sender
+from kustomer_klaviyo.flow.support import STATE
 from kustomer_klaviyo.klaviyo.profile_wire import read_id
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
@@ -19,8 +20,11 @@ NUMBER_TAKEN = "the phone number belongs to another Klaviyo profile: kept as a p
 NUMBER_REFUSED = "Klaviyo does not take the phone number: kept as a property"
 ADDRESS_TAKEN = "the new address belongs to another Klaviyo profile, which is used now"
 NOT_FOUND = "Klaviyo knows nobody by the former address"
+GONE = "the Klaviyo profile is no longer there"
+NO_ERASURE = "the Klaviyo key lacks the scope data-privacy:write: put in one that has it, then retry"
 MERGED = "two Klaviyo profiles were merged (option merge_profiles)"
 UNKNOWN = "not known to Klaviyo (option update_only)"
+NOBODY = "Klaviyo no longer knows the person"
 
 
 @dataclass(slots=True)
@@ -31,7 +35,11 @@ class Written:
     profile_id: str | None = None
     notes: list[str] = field(default_factory=list)
     is_unknown: bool = False
-    """Klaviyo does not know the person, and the settings do not want that changed: nothing was written."""
+    """Klaviyo does not know the person, and nobody was to be made: nothing was written."""
+    is_new: bool = False
+    """The profile was made by this write."""
+    number_taken: bool | None = None
+    """Whether the number belongs to another profile; None where it was not tried."""
 
     def noted(self) -> Outcome:
         """Return the outcome with what there is to say about it."""
@@ -57,30 +65,38 @@ class ProfileWriter:
         """Write a change; ``profile_id`` is where Klaviyo keeps the person, when we know it."""
         if call.erase:
             return await self._erase(call)
+        must_exist = self._options.update_only or call.must_exist
+        renames = bool(call.former_email or call.former_phone)
         written = Written(Accepted(200), profile_id)
-        if profile_id is None and (self._options.update_only or call.former_email or call.former_phone):
-            written = await self.find(call)
+        if profile_id is None and (must_exist or renames):
+            written = await self.find(call, by_present=must_exist)
             if not isinstance(written.outcome, Accepted):
                 return written
-            if written.profile_id is None and self._options.update_only:
-                written.is_unknown = True
-                return written
-        if call.former_email or call.former_phone:
-            return await self._rename(call, written)
-        return await self._import(call, written)
+        former = written.profile_id
+        if former is None and must_exist:
+            written.is_unknown = True
+        elif former is not None and (renames or must_exist):
+            await self._patch(call, written)
+        else:
+            if renames:
+                written.notes.append(NOT_FOUND)
+            await self._import(call, written)
+        await self._leave(former, written)
+        return written
 
     async def _erase(self, call: ProfileCall) -> Written:
         field_name, value = ("email", call.email) if call.email else ("phone_number", call.phone or "")
-        return Written(await self._sender.erase_profile(field_name, value))
+        outcome = await self._sender.erase_profile(field_name, value)
+        if isinstance(outcome, LockedOut) and outcome.status == 403:
+            # The key is good for all else: what it lacks is this delivery's trouble, not the connection's.
+            return Written(Refused(outcome.status, NO_ERASURE, outcome.request_id))
+        return Written(outcome)
 
-    async def find(self, call: ProfileCall) -> Written:
-        """Ask under which id Klaviyo knows the person, by the former address first."""
-        candidates = (
-            ("email", call.former_email),
-            ("email", call.email),
-            ("phone_number", call.former_phone),
-            ("phone_number", None if call.email else call.phone),
-        )
+    async def find(self, call: ProfileCall, *, by_present: bool = True) -> Written:
+        """Ask under which id Klaviyo knows the person: by what they were known by, then by what they are now."""
+        candidates = [("email", call.former_email), ("phone_number", call.former_phone)]
+        if by_present:
+            candidates += [("email", call.email), ("phone_number", None if call.email else call.phone)]
         written = Written(Accepted(200))
         for name, value in candidates:
             if value is None:
@@ -89,61 +105,85 @@ class ProfileWriter:
             if not isinstance(written.outcome, Accepted):
                 return written
             written.profile_id = read_id(written.outcome.body)
-            if written.profile_id is not None or not self._options.update_only:
+            if written.profile_id is not None:
                 break
         return written
 
-    async def _rename(self, call: ProfileCall, known: Written) -> Written:
-        """Give the profile that Klaviyo knows by a former address its new one."""
-        former = known.profile_id
-        if former is None:
-            known.notes.append(NOT_FOUND)
-            return await self._import(call, known)
+    async def _patch(self, call: ProfileCall, known: Written) -> None:
+        """Change the profile that is known by its id, its address and number included."""
+        former = known.profile_id or ""
         outcome = await self._sender.patch_profile(former, call)
-        if isinstance(outcome, Refused) and outcome.status == 409 and call.phone and call.email:
+        if call.phone and (_is_taken(outcome) or _blames_phone(outcome)):
             # Which of the two is taken is not said; without the number it shows.
-            known.notes.append(NUMBER_TAKEN)
-            call = call.without_phone()
-            outcome = await self._sender.patch_profile(former, call)
-        elif _blames_phone(outcome) and call.email:
-            known.notes.append(NUMBER_REFUSED)
-            call = call.without_phone()
-            outcome = await self._sender.patch_profile(former, call)
-        if isinstance(outcome, Refused) and outcome.status == 409:
-            known.notes = [ADDRESS_TAKEN]
+            without = await self._sender.patch_profile(former, call.without_phone())
+            if not _is_taken(without):
+                known.notes.append(NUMBER_TAKEN if _is_taken(outcome) else NUMBER_REFUSED)
+                known.number_taken = True
+            outcome = without
+        elif call.phone and isinstance(outcome, Accepted):
+            known.number_taken = False
+        if _is_taken(outcome) and call.email:
+            await self._move(call, known)
+        elif _is_gone(outcome):
             known.profile_id = None
-            return await self._import(call, known, merge=former)
-        if isinstance(outcome, LockedOut) and outcome.status == 404:
-            known.profile_id = None
-            known.notes.append("the Klaviyo profile is no longer there")
-            return await self._import(call, known)
-        known.outcome = outcome
-        return known
+            if self._options.update_only or call.must_exist:
+                known.is_unknown = True
+            else:
+                known.notes.append(GONE)
+                await self._import(call, known)
+        else:
+            known.outcome = outcome
 
-    async def _import(self, call: ProfileCall, known: Written, *, merge: str | None = None) -> Written:
+    async def _move(self, call: ProfileCall, known: Written) -> None:
+        """Use the profile that has the new address."""
+        former = known.profile_id
+        known.notes.append(ADDRESS_TAKEN)
+        known.profile_id = None
+        # By the external id Klaviyo would take the former profile for the one meant.
+        await self._import(replace(call, external_id=None), known, merge=former)
+
+    async def _leave(self, former: str | None, written: Written) -> None:
+        """Take what is the person's own back from a profile that they are no longer."""
+        is_elsewhere = isinstance(written.outcome, Accepted) and written.profile_id not in (None, former)
+        if former is None or not is_elsewhere or MERGED in written.notes:
+            return
+        own = [*STATE, *(("external_id",) if self._options.external_id else ())]
+        left = await self._sender.patch_profile(former, ProfileCall(dict.fromkeys(own)))
+        if not (isinstance(left, Accepted) or _is_gone(left)):
+            written.outcome = left
+
+    async def _import(self, call: ProfileCall, known: Written, *, merge: str | None = None) -> None:
         outcome = await self._sender.import_profile(call)
         duplicate = None
-        if isinstance(outcome, Refused) and call.email and call.phone:
-            if outcome.status == 409:
-                known.notes.append(NUMBER_TAKEN)
-                duplicate = outcome.stands_in_the_way
-                outcome = await self._sender.import_profile(call.without_phone())
-            elif _blames_phone(outcome):
-                known.notes.append(NUMBER_REFUSED)
+        if call.phone:
+            known.number_taken = False
+            if call.email and (_is_taken(outcome) or _blames_phone(outcome)):
+                known.number_taken = True
+                known.notes.append(NUMBER_TAKEN if _is_taken(outcome) else NUMBER_REFUSED)
+                duplicate = outcome.stands_in_the_way if isinstance(outcome, Refused) else None
                 outcome = await self._sender.import_profile(call.without_phone())
         known.outcome = outcome
         if not isinstance(outcome, Accepted):
-            return known
-        known.profile_id = read_id(outcome.body)
+            return
+        known.profile_id, known.is_new = read_id(outcome.body), outcome.status == 201
         for source in (merge, duplicate):
             if self._options.merge_profiles and source and known.profile_id and source != known.profile_id:
                 await self._merge(known, known.profile_id, source)
-        return known
 
     async def _merge(self, known: Written, into: str, source: str) -> None:
         """Merge another profile into the person's; should it fail, the profile is written all the same."""
         outcome = await self._sender.merge_profiles(into=into, source=source)
         known.notes.append(MERGED if isinstance(outcome, Accepted) else f"merging failed: {outcome.detail}")
+
+
+def _is_gone(outcome: Outcome) -> bool:
+    """Say whether there is no profile of the id any more."""
+    return isinstance(outcome, LockedOut) and outcome.status == 404
+
+
+def _is_taken(outcome: Outcome) -> bool:
+    """Say whether an address or number belongs to another profile."""
+    return isinstance(outcome, Refused) and outcome.status == 409
 
 
 def _blames_phone(outcome: Outcome) -> bool:

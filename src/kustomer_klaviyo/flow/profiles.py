@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from kustomer_klaviyo.flow.rules import Rules
-from kustomer_klaviyo.klaviyo.profiles import LARGEST_PROFILE, Fields, ProfileCall, Value
+from kustomer_klaviyo.flow.support import STATE
+from kustomer_klaviyo.klaviyo.profiles import LARGEST_PROFILE, PHONE_PROPERTY, Fields, ProfileCall, Value
 from kustomer_klaviyo.store.people import Profiled
 
 LARGEST_FIELDS = LARGEST_PROFILE - 5_000
@@ -21,6 +22,8 @@ class Stated(msgspec.Struct, frozen=True):
     phone: str | None = None
     external_id: str | None = None
     fields: dict[str, Any] = {}
+    doubt: bool = False
+    """It may not have got there, or not to the profile that is the person's now: all is to be said again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +37,19 @@ class Owed:
 
 def owed_profile(person: Profiled, support: Fields, rules: Rules) -> Owed | None:
     """Return the write that brings the profile up to date; None when nothing is to be written."""
-    stated = read_stated(person.stated)
-    identifiable = person.email is not None or person.phone is not None
-    if not identifiable or person.gone or person.left_out is not None or not _is_wanted(person, rules):
+    if person.gone:
         return None
-    wanted, too_large = _fitted(person.profile | support)
-    changed = changes(stated.fields, wanted, unknown=person.masked)
+    if person.left_out is not None or not _is_wanted(person, rules):
+        return _withdrawn(person)
+    phone = None if person.phone == person.taken_phone else person.phone
+    if person.email is None and phone is None:
+        return None
+    stated = read_stated(person.stated)
+    wanted, too_large = _fitted(person.profile | support | _kept_phone(person))
+    unknown = {*person.masked, *(name for name in STATE if rules.options.support_state and name not in support)}
+    changed = changes(stated.fields, wanted, unknown=unknown, doubt=stated.doubt)
     external_id = f"kustomer:{rules.express.org}:{person.customer_id}" if rules.options.external_id else None
-    news = Stated(person.email, person.phone, external_id, _after(stated.fields, changed))
+    news = Stated(person.email, phone, external_id, _after(stated.fields, changed))
     if news == stated:
         return None
     email_changed = stated.email is not None and stated.email != person.email
@@ -49,12 +57,31 @@ def owed_profile(person: Profiled, support: Fields, rules: Rules) -> Owed | None
     call = ProfileCall(
         fields=changed,
         email=person.email,
-        phone=person.phone,
+        phone=phone,
         external_id=external_id,
         former_email=stated.email if email_changed else None,
-        former_phone=stated.phone if phone_decides and stated.phone != person.phone else None,
+        former_phone=stated.phone if phone_decides and stated.phone != phone else None,
+        is_whole=stated.doubt or not stated.fields,
     )
     return Owed(call, news, (*person.notes, *too_large))
+
+
+def _kept_phone(person: Profiled) -> Fields:
+    """Return a number that belongs to another profile as a mere property."""
+    is_taken = person.phone is not None and person.phone == person.taken_phone and person.email is not None
+    return {PHONE_PROPERTY: person.phone} if is_taken and person.phone else {}
+
+
+def _withdrawn(person: Profiled) -> Owed | None:
+    """Return the write that takes back the state of support of someone who is not told of any more.
+
+    Left as it is, an open conversation would keep them from every campaign for ever.
+    """
+    call, stated = cleared(person, only=STATE), read_stated(person.stated)
+    if call is None:
+        return None
+    kept = {name: value for name, value in stated.fields.items() if name not in STATE}
+    return Owed(call, msgspec.structs.replace(stated, fields=kept))
 
 
 def cleared(person: Profiled, *, only: Collection[str] | None = None) -> ProfileCall | None:
@@ -63,7 +90,8 @@ def cleared(person: Profiled, *, only: Collection[str] | None = None) -> Profile
     names = [name for name in stated.fields if only is None or name in only]
     if not names or not (stated.email or stated.phone):
         return None
-    return ProfileCall(dict.fromkeys(names), email=stated.email, phone=None if stated.email else stated.phone)
+    phone = None if stated.email else stated.phone
+    return ProfileCall(dict.fromkeys(names), email=stated.email, phone=phone, must_exist=True)
 
 
 def erased(person: Profiled) -> ProfileCall | None:
@@ -74,10 +102,17 @@ def erased(person: Profiled) -> ProfileCall | None:
     return ProfileCall(email=stated.email, phone=None if stated.email else stated.phone, erase=True)
 
 
-def changes(stated: Fields, wanted: Fields, *, unknown: tuple[str, ...] = ()) -> dict[str, Value | None]:
-    """Return what differs: new values, and None for what is no longer there; what is masked is left as it is."""
+def changes(
+    stated: Fields, wanted: Fields, *, unknown: Collection[str] = (), doubt: bool = False
+) -> dict[str, Value | None]:
+    """Return what differs: new values, and None for what is no longer there; what is not known is left as it is.
+
+    With ``doubt`` every value counts as new.
+    """
     news: dict[str, Value | None] = {
-        name: value for name, value in wanted.items() if name not in stated or not _is_same(stated[name], value)
+        name: value
+        for name, value in wanted.items()
+        if doubt or name not in stated or not _is_same(stated[name], value)
     }
     return news | {name: None for name in stated if name not in wanted and name not in unknown}
 

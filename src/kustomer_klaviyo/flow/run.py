@@ -15,6 +15,7 @@ from kustomer_klaviyo.flow.retry import Patience
 from kustomer_klaviyo.flow.understanding import understand_some
 from kustomer_klaviyo.store import lanes, lookups
 from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.lookups import DueQuestion, Kind
 
 LINGER_SECONDS = 5.0
 """A run stays this long without work, so that light traffic finds it there."""
@@ -49,6 +50,7 @@ class Run:
         self._patience = patience
         self._note = note
         self._noted: str | None = None
+        self._asking: dict[tuple[Kind, str], asyncio.Task[None]] = {}
         self._woken: list[asyncio.Event] = []
         self._ended = asyncio.Event()
         self._active_at = time.monotonic()
@@ -71,12 +73,16 @@ class Run:
     async def work(self) -> None:
         """Do what there is to do."""
         async with asyncio.TaskGroup() as group:
-            for turn in (self._understand, self._ask, self._deliver, self._write_profiles, self._fetch_cards):
+            for turn in (self.understand, self.ask, self.deliver, self.write_profiles, self.fetch_cards):
                 group.create_task(self._repeat(turn))
             group.create_task(self._end_when_idle())
         await self._deliverer.finish()
         await self._profiles.finish()
         await self._cards.finish()
+        for task in self._asking.values():
+            # They only read, and may wait long for their turn.
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
     async def _repeat(self, turn: Turn) -> None:
         woken = asyncio.Event()
@@ -113,32 +119,55 @@ class Run:
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self._deliverer.in_flight or self._profiles.in_flight or self._cards.in_flight)
+        return bool(self.in_flight)
 
-    async def _understand(self) -> float | None:
+    @property
+    def in_flight(self) -> list[asyncio.Task[None]]:
+        """What is being sent, written, fetched or asked."""
+        parts = (self._deliverer.in_flight, self._profiles.in_flight, self._cards.in_flight, self._asking)
+        return [task for part in parts for task in part.values()]
+
+    async def understand(self) -> float | None:
+        """Understand the oldest events."""
         understood = await understand_some(self._database, self._joined)
         if understood.events:
             self.wake()
             return 0
         return None
 
-    async def _deliver(self) -> float | None:
+    async def deliver(self) -> float | None:
+        """Send events that are due."""
         return await self._deliverer.turn(on_progress=self.wake)
 
-    async def _write_profiles(self) -> float | None:
+    async def write_profiles(self) -> float | None:
+        """Write profiles that are due."""
         return await self._profiles.turn(on_progress=self.wake)
 
-    async def _fetch_cards(self) -> float | None:
+    async def fetch_cards(self) -> float | None:
+        """Fetch cards that are wanted."""
         return await self._cards.turn(on_progress=self.wake)
 
-    async def _ask(self) -> float | None:
-        connection_id = self._joined.connection.id
-        questions = await lookups.due(self._database, connection_id, QUESTIONS_AT_ONCE)
-        if questions:
-            async with asyncio.TaskGroup() as group:
-                for question in questions:
-                    group.create_task(self._look_up.answer(question, chance=random.random, patience=self._patience))
-            self.wake()
-            return 0
+    async def ask(self) -> float | None:
+        """Put questions to Kustomer that may be asked now."""
+        self._reap()
+        connection_id, room = self._joined.connection.id, QUESTIONS_AT_ONCE - len(self._asking)
+        due = await lookups.due(self._database, connection_id, QUESTIONS_AT_ONCE, but=self._asking) if room > 0 else []
+        for question in due[:room]:
+            self._asking[question.kind, question.id] = asyncio.create_task(self._answer(question))
+        if self._asking:
+            return None
         next_due = await lookups.next_due(self._database, connection_id)
         return None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
+
+    def _reap(self) -> None:
+        """Let go of the questions that were answered; a fault of ours, or a database that is away, ends the run."""
+        for key, task in list(self._asking.items()):
+            if task.done():
+                del self._asking[key]
+                task.result()
+
+    async def _answer(self, question: DueQuestion) -> None:
+        try:
+            await self._look_up.answer(question, chance=random.random, patience=self._patience)
+        finally:
+            self.wake()

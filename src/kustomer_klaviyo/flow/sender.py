@@ -85,6 +85,10 @@ class Sender:
             lambda client: _timely(client.bulk_import_read_windows, lambda: client.profile_import(import_id))
         )
 
+    async def recent_imports(self) -> Outcome:
+        """List the latest bulk imports, when the limits let it."""
+        return await self._keys.use(lambda client: _timely(client.bulk_import_read_windows, client.recent_imports))
+
     async def import_errors(self, import_id: str, cursor: str | None) -> Outcome:
         """Read a page of what a bulk import could not import, when the limits let it."""
         return await self._keys.use(

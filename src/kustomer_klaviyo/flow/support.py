@@ -1,17 +1,10 @@
 """How a person's support stands, as properties of their profile: what a segment asks before mail is sent. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
-from kustomer_klaviyo.facts import (
-    ConversationClosed,
-    ConversationOpened,
-    ConversationSeen,
-    Counted,
-    Fact,
-    SatisfactionAnswered,
-)
+from kustomer_klaviyo.facts import ConversationSeen, Counted, SatisfactionAnswered
 from kustomer_klaviyo.klaviyo.express import verdict
 from kustomer_klaviyo.klaviyo.profiles import PROPERTY, Fields, date
 
@@ -40,26 +33,6 @@ class Support:
     """The latest."""
     ratings: int = 0
     ratings_sum: float = 0.0
-
-    def after(self, fact: Fact) -> "Support":
-        """Return how it stands once a fact was told that had not been told before."""
-        match fact:
-            case ConversationOpened(at=at):
-                return replace(self, created_at=_latest(self.created_at, at))
-            case ConversationClosed(at=at):
-                return replace(self, done_at=_latest(self.done_at, at))
-            case SatisfactionAnswered():
-                return self._answered(fact)
-
-    def _answered(self, answer: SatisfactionAnswered) -> "Support":
-        is_latest = self.answer is None or self.answer.at <= answer.at
-        rated = answer.rating is not None
-        return replace(
-            self,
-            answer=answer if is_latest else self.answer,
-            ratings=self.ratings + rated,
-            ratings_sum=self.ratings_sum + (answer.rating or 0.0),
-        )
 
 
 def together(parts: Sequence[Support]) -> Support:
@@ -102,7 +75,3 @@ def fields_of(support: Support, open_now: int) -> Fields:
     if support.ratings:
         fields[AVERAGE_RATING] = round(support.ratings_sum / support.ratings, 2)
     return fields
-
-
-def _latest(one: datetime | None, other: datetime) -> datetime:
-    return other if one is None else max(one, other)

@@ -3,14 +3,18 @@
 Search, its 100 pages and its deleted records: developer.kustomer.com/kustomer-api-docs/reference/search
 """
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import structlog
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.keeping import keep_people
 from kustomer_klaviyo.kustomer.client import KustomerClient
-from kustomer_klaviyo.kustomer.listings import read_found_customers
+from kustomer_klaviyo.kustomer.listings import FoundCustomers, read_found_customers
 from kustomer_klaviyo.kustomer.wire import as_time
 from kustomer_klaviyo.outcomes import Accepted, Outcome
 from kustomer_klaviyo.store import bookmarks, lookups, people
@@ -18,8 +22,12 @@ from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.lookups import DueQuestion, Kind, Question
 
 BOOKMARK = "customers swept"
-PAGE_SIZE, MOST_PAGES = 100, 20
-"""Pages of one go; the rest is left for the next, which follows at once."""
+PLACE = "customers being swept"
+"""How far an unfinished sweep has come."""
+
+PAGE_SIZE, LAST_PAGE = 100, 100
+PAGES_A_GO = 5
+"""The rest is left for the next go, which follows at once."""
 
 OVERLAP = timedelta(minutes=5)
 """What was written a moment ago may not be found yet."""
@@ -27,6 +35,32 @@ OVERLAP = timedelta(minutes=5)
 SWEEP = Question(Kind.SWEEP, "customers")
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sweep goes on: the page of a search since a time. Kustomer's texts of times sort as the times do."""
+
+    since: str
+    newest: str
+    """The latest update met so far."""
+    page: int = 1
+
+    def after(self, found: FoundCustomers) -> "Place | None":
+        """Return where to go on after a page; None when it was the last.
+
+        From the latest update on the page rather than to the next page, since a customer updated meanwhile moves all
+        others up; page by page only where that leads nowhere: where the order is none, or one moment fills a page.
+        """
+        last = found.last_updated_at or self.since
+        newest = max(self.newest, last)
+        if found.count < PAGE_SIZE:
+            return None
+        if found.are_sorted and last > self.since:
+            return Place(last, newest)
+        if self.page < LAST_PAGE:
+            return replace(self, newest=newest, page=self.page + 1)
+        return Place(_written(_moment(max(newest, self.since)) + timedelta(milliseconds=1)), newest)
 
 
 class Sweep:
@@ -39,40 +73,64 @@ class Sweep:
 
     async def go(self, question: DueQuestion) -> Outcome | None:
         """Search on from the bookmark, and plan the next search; returns what went wrong, if anything did."""
-        minutes, connection_id = self._joined.options.sweep_minutes, self._joined.connection.id
-        since = await self._since()
-        newest, gone, page, is_full = since, set[str](), 1, True
-        while is_full and page <= MOST_PAGES:
-            outcome = await self._client.search_customers(updated_since=since, page=page, page_size=PAGE_SIZE)
+        if not self._joined.options.sweep_minutes:
+            async with self._database.transaction() as connection:
+                await lookups.answered(connection, self._id, question)
+            return None
+        start = await self._place()
+        place: Place | None = start
+        gone, pages, newest = set[str](), 0, start.newest
+        while place is not None and pages < PAGES_A_GO:
+            outcome = await self._client.search_customers(
+                updated_since=place.since, page=place.page, page_size=PAGE_SIZE
+            )
             if not isinstance(outcome, Accepted):
                 return outcome
             found = read_found_customers(outcome.body)
             gone |= set(found.deleted)
             newest = max(newest, found.last_updated_at or newest)
-            is_full, page = found.count >= PAGE_SIZE, page + 1
-        # With nothing but one moment on all pages, the bookmark must still move on.
-        is_stuck = is_full and newest == since
-        pause = timedelta(0) if is_full and not is_stuck else timedelta(minutes=minutes)
+            place, pages = place.after(found), pages + 1
         async with self._database.transaction() as connection:
-            known = await people.identified(connection, connection_id, sorted(gone))
-            lost = [one for one, person in known.items() if not person.gone]
-            await keep_people(connection, self._joined, [people.vanished(one) for one in lost])
-            await bookmarks.put(connection, connection_id, BOOKMARK, _moved(newest) if is_stuck else newest)
-            await lookups.again(connection, connection_id, question, due_at=datetime.now(UTC) + pause)
-        log.info("customers.swept", connection=connection_id, pages=page - 1, gone=len(lost))
+            lost = await self._lose(connection, gone)
+            await self._mark(connection, question, place, newest)
+        log.info("customers.swept", connection=self._id, pages=pages, gone=lost, is_done=place is None)
         return None
 
-    async def _since(self) -> str:
-        mark = await bookmarks.get(self._database, self._joined.connection.id, BOOKMARK)
+    @property
+    def _id(self) -> str:
+        return self._joined.connection.id
+
+    async def _place(self) -> Place:
+        kept = await bookmarks.get(self._database, self._id, PLACE)
+        if kept:
+            return msgspec.json.decode(kept, type=Place)
+        mark = await bookmarks.get(self._database, self._id, BOOKMARK)
         at = as_time(mark) or self._joined.rules.horizon
-        return _written(at - OVERLAP)
+        return Place(_written(at - OVERLAP), _written(at))
+
+    async def _lose(self, connection: AsyncConnection[DictRow], gone: set[str]) -> int:
+        known = await people.identified(connection, self._id, sorted(gone))
+        lost = [one for one, person in known.items() if not person.gone]
+        await keep_people(connection, self._joined, [people.vanished(one) for one in lost])
+        return len(lost)
+
+    async def _mark(
+        self, connection: AsyncConnection[DictRow], question: DueQuestion, place: Place | None, newest: str
+    ) -> None:
+        now = datetime.now(UTC)
+        if place is None:
+            await bookmarks.put(connection, self._id, BOOKMARK, newest)
+            await bookmarks.put(connection, self._id, PLACE, "")
+            now += timedelta(minutes=self._joined.options.sweep_minutes)
+        else:
+            await bookmarks.put(connection, self._id, PLACE, msgspec.json.encode(place).decode())
+        await lookups.again(connection, self._id, question, due_at=now)
 
 
-def _moved(mark: str) -> str:
-    at = as_time(mark)
-    return mark if at is None else _written(at + OVERLAP + timedelta(milliseconds=1))
+def _moment(text: str) -> datetime:
+    return as_time(text) or datetime.now(UTC)
 
 
 def _written(at: datetime) -> str:
-    """Return a time as Kustomer writes it, so that texts sort as their times do."""
+    """Return a time as Kustomer writes it."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

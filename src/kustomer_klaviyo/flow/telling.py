@@ -30,6 +30,7 @@ KIND_OF = {fact_type: kind for kind, fact_type in KINDS.items()}
 LOOKING_UP = "the customer is being looked up in Kustomer"
 NO_IDENTIFIER = "no identifier: the customer has neither a usable email nor a phone yet"
 GONE = "the customer no longer exists in Kustomer (deleted, or merged into another)"
+TAKEN = "no identifier: the customer has only a number, and Klaviyo keeps that under another profile"
 NO_CUSTOMER = "the conversation names no customer"
 SPAM = "spam: the conversation is marked as spam (option spam=skip)"
 IMPORTED = "imported: the conversation was imported into Kustomer (option imported=skip)"
@@ -46,6 +47,12 @@ class Standing:
     reason: str | None = None
     identifier: str | None = None
     call: dict[str, Any] | None = None
+    held: bool = False
+    """A setting sets it aside, until a newer observation of the conversation no longer gives the reason."""
+
+    def restated(self, key: str, fact: dict[str, Any] | None = None) -> Restated:
+        """Return the new standing of a delivery."""
+        return Restated(key, self.state, self.reason, self.identifier, self.call, fact, self.held)
 
 
 def held_by(fact: Fact, rules: Rules) -> str | None:
@@ -61,7 +68,7 @@ def standing(fact: Fact, person: Identifiers | None, rules: Rules) -> Standing:
     """Say what is owed for a fact, given what is known of its customer."""
     held = held_by(fact, rules)
     if held is not None:
-        return Standing(State.SKIPPED, held)
+        return Standing(State.SKIPPED, held, held=True)
     if fact.conversation.customer_id is None:
         return Standing(State.FAILED, NO_CUSTOMER)
     if person is None:
@@ -71,7 +78,7 @@ def standing(fact: Fact, person: Identifiers | None, rules: Rules) -> Standing:
     if person.left_out is not None:
         return Standing(State.SKIPPED, person.left_out)
     if person.email is None and person.phone is None:
-        return Standing(State.UNIDENTIFIED, NO_IDENTIFIER)
+        return Standing(State.UNIDENTIFIED, TAKEN if person.is_taken else NO_IDENTIFIER)
     call = express(
         fact, email=person.email, phone=person.phone, options=rules.express, backfill=fact.conversation.imported
     )
@@ -99,8 +106,8 @@ class Telling:
     new: dict[str, NewDelivery] = field(default_factory=dict)
     released: dict[str, Restated] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
-    facts: list[Fact] = field(default_factory=list)
-    """The facts of ``new``."""
+    subjects: set[str] = field(default_factory=set)
+    """The customers of whom something is told or released."""
 
     def tell(self, fact: Fact, event_id: str) -> str:
         """Take a fact in; returns in a few words what became of it."""
@@ -129,7 +136,7 @@ class Telling:
         kind = KIND_OF[type(fact)]
         before = [one for one in self.told.get(fact.conversation.id, ()) if one.kind == kind]
         before += [
-            Told(new.key, new.kind, new.occurred_at, new.state, new.rev)
+            Told(new.key, new.kind, new.occurred_at, new.held, new.rev)
             for new in self.new.values()
             if new.conversation_id == fact.conversation.id and new.kind == kind
         ]
@@ -137,18 +144,19 @@ class Telling:
 
     def _release(self, fact: Fact, known: Told) -> str:
         """Let go what a setting held back, when a newer observation no longer gives the reason."""
-        still_held = known.key in self.released or known.state is not State.SKIPPED
-        if still_held or known.rev >= fact.conversation.rev or held_by(fact, self.rules):
+        is_free = known.held and known.key not in self.released and known.rev < fact.conversation.rev
+        if not is_free or held_by(fact, self.rules):
             return "already told"
         owed = standing(fact, self._person(fact), self.rules)
         self._ask(fact, owed)
-        self.released[known.key] = Restated(known.key, owed.state, owed.reason, owed.identifier, owed.call, pack(fact))
+        self._note_subject(fact)
+        self.released[known.key] = owed.restated(known.key, pack(fact))
         return f"{known.kind} released"
 
     def _add(self, fact: Fact, event_id: str) -> None:
         owed = standing(fact, self._person(fact), self.rules)
         self._ask(fact, owed)
-        self.facts.append(fact)
+        self._note_subject(fact)
         self.new[fact.key] = NewDelivery(
             key=fact.key,
             kind=KIND_OF[type(fact)],
@@ -162,7 +170,12 @@ class Telling:
             reason=owed.reason,
             identifier=owed.identifier,
             call=owed.call,
+            held=owed.held,
         )
+
+    def _note_subject(self, fact: Fact) -> None:
+        if fact.conversation.customer_id is not None:
+            self.subjects.add(fact.conversation.customer_id)
 
     def _ask(self, fact: Fact, owed: Standing) -> None:
         customer_id = fact.conversation.customer_id

@@ -13,7 +13,7 @@ from kustomer_klaviyo.facts import milliseconds
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.identity import identify
 from kustomer_klaviyo.flow.keeping import keep_people
-from kustomer_klaviyo.flow.owing import owe_profiles, told_by
+from kustomer_klaviyo.flow.owing import owe_profiles
 from kustomer_klaviyo.flow.telling import Telling
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.wire import MalformedJSON, decode_webhook
@@ -72,8 +72,8 @@ async def _understand(database: Database, joined: Joined, events: Sequence[Waiti
         telling = await _start_telling(connection, joined, seen)
         readings = [Reading(event_id, _tell(telling, event_id, statement)) for event_id, statement in statements]
         causes = {statement.customer_id: event_id for event_id, statement in statements if statement.customer_id}
-        await owe_profiles(connection, joined, concerned, told=told_by(telling), causes=causes)
         await _owe(connection, joined.connection.id, telling)
+        await owe_profiles(connection, joined, concerned | telling.subjects, causes=causes)
         await inbox.mark_understood(connection, joined.connection.id, readings)
     return Understood(len(events), len(telling.new) + len(telling.released))
 

@@ -4,10 +4,11 @@ Types known to Klaviyo: help.klaviyo.com, Understanding data types.
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from kustomer_klaviyo.klaviyo.profiles import Value, date
-from kustomer_klaviyo.kustomer.wire import as_number, as_text, as_time
+from kustomer_klaviyo.kustomer.wire import as_number, as_text
 
 Type = Literal["text", "number", "date", "boolean", "list"]
 TYPES: tuple[Type, ...] = get_args(Type)
@@ -33,8 +34,7 @@ def convert(value: Any, wanted: Type) -> Value | None:
         case "number":
             converted = _number(value)
         case "date":
-            at = as_time(value)
-            converted = None if at is None else date(at)
+            converted = _date(value)
         case "boolean":
             converted = _boolean(value)
         case "list":
@@ -52,6 +52,15 @@ def _text(value: Any) -> str | None:
         return None if number is None else str(number)
     text = as_text(value)
     return None if text is None else text[:LONGEST_TEXT]
+
+
+def _date(value: Any) -> str | None:
+    """Return a moment in UTC, of whatever year: birthdays are older than any event."""
+    try:
+        at = datetime.fromisoformat(value)
+        return date(at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC))
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _number(value: Any) -> int | float | None:

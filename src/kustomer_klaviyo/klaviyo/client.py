@@ -91,8 +91,12 @@ class KlaviyoClient:
         return await self._call("PATCH", path, encode_profile(call, profile_id), self.profile_patch_windows)
 
     async def find_profile(self, field: str, value: str) -> Outcome:
-        """Read the profile that has an ``email`` or ``phone_number``."""
-        wanted = quote(f"equals({field},{quoted(value)})", safe="")
+        """Read the profile that has an ``email`` or ``phone_number``; an address in lower case, too, if there is none.
+
+        Filters heed the case (developers.klaviyo.com/en/docs/filtering_), and Klaviyo may not keep it.
+        """
+        spellings = ",".join(map(quoted, dict.fromkeys((value, value.lower()))))
+        wanted = quote(f"any({field},[{spellings}])", safe="")
         path = f"/api/profiles?filter={wanted}&fields[profile]=email,phone_number&page[size]=1"
         return await self._call("GET", path, None, self.profile_read_windows)
 
@@ -114,6 +118,11 @@ class KlaviyoClient:
     async def profile_import(self, import_id: str) -> Outcome:
         """Ask how an import fares."""
         path = f"/api/profile-bulk-import-jobs/{quote(import_id, safe='')}"
+        return await self._call("GET", path, None, self.bulk_import_read_windows)
+
+    async def recent_imports(self) -> Outcome:
+        """List the latest imports, the newest first."""
+        path = "/api/profile-bulk-import-jobs?sort=-created_at&page[size]=20"
         return await self._call("GET", path, None, self.bulk_import_read_windows)
 
     async def import_errors(self, import_id: str, cursor: str | None = None) -> Outcome:

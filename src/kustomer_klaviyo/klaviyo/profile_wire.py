@@ -5,7 +5,9 @@ API reference: developers.klaviyo.com/en/reference/profiles_api_overview
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,6 +34,15 @@ class ImportStanding:
     is_over: bool
     was_cancelled: bool
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImport:
+    """A bulk import as it stands in a list of them."""
+
+    id: str
+    created_at: datetime
+    profiles: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,19 @@ def read_standing(body: bytes) -> ImportStanding:
         was_cancelled=said.get("status") == "cancelled",
         failed=failed if isinstance(failed, int) else 0,
     )
+
+
+def read_imports(body: bytes) -> list[ListedImport]:
+    """Read a list of imports; those without a time or a size are passed over."""
+    listed = _object(body).get("data")
+    found = []
+    for one in map(_dict, listed if isinstance(listed, list) else []):
+        attributes, import_id = _dict(one.get("attributes")), one.get("id")
+        at, total = attributes.get("created_at"), attributes.get("total_count")
+        if isinstance(import_id, str) and isinstance(at, str) and isinstance(total, int):
+            with suppress(ValueError):
+                found.append(ListedImport(import_id, datetime.fromisoformat(at).astimezone(UTC), total))
+    return found
 
 
 def read_faults(body: bytes) -> tuple[list[ImportFault], str | None]:

@@ -4,7 +4,7 @@ Rules of the profile API: developers.klaviyo.com/en/reference/profiles_api_overv
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,10 @@ class ProfileCall:
     former_phone: str | None = None
     erase: bool = False
     """Have Klaviyo delete all it holds of the person instead, for good."""
+    is_whole: bool = False
+    """It says all there is to say, so that it makes no difference what the profile held."""
+    must_exist: bool = False
+    """Make no profile where there is none."""
 
     @property
     def identifier(self) -> str | None:
@@ -46,22 +50,29 @@ class ProfileCall:
         return self.email or self.phone
 
     @property
+    def identifiers(self) -> set[str]:
+        """By what Klaviyo could take two people for one: their writes must not overtake one another."""
+        found = (self.email, self.phone, self.former_email, self.former_phone)
+        return {one.lower() for one in found if one}
+
+    @property
     def is_plain(self) -> bool:
         """Whether a bulk import can carry it: that clears no field and cannot change an address.
 
         See developers.klaviyo.com/en/docs/use_klaviyos_bulk_profile_import_api
         """
-        return not (self.erase or self.former_email or self.former_phone) and None not in self.fields.values()
+        renames = self.former_email or self.former_phone
+        return not (self.erase or self.must_exist or renames) and None not in self.fields.values()
 
     def without_phone(self) -> "ProfileCall":
         """Return the same change with the phone number as a mere property; pointless without another identifier."""
         fields = dict(self.fields) | ({PHONE_PROPERTY: self.phone} if self.phone else {})
-        return ProfileCall(fields, self.email, None, self.external_id, self.former_email)
+        return replace(self, fields=fields, phone=None, former_phone=None)
 
 
 def date(at: datetime) -> str:
     """Return a moment in UTC as date properties have it, so that segments can compare it."""
-    return at.strftime("%Y-%m-%d %H:%M:%S")
+    return at.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
 
 
 def joined(calls: Sequence[ProfileCall]) -> ProfileCall:
@@ -69,15 +80,12 @@ def joined(calls: Sequence[ProfileCall]) -> ProfileCall:
     fields: dict[str, Value | None] = {}
     for call in calls:
         fields |= call.fields
-    last = calls[-1]
-    return ProfileCall(
-        fields,
-        last.email,
-        last.phone,
-        last.external_id,
-        next((call.former_email for call in calls if call.former_email), None),
-        next((call.former_phone for call in calls if call.former_phone), None),
-        any(call.erase for call in calls),
+    return replace(
+        calls[-1],
+        fields=fields,
+        former_email=next((call.former_email for call in calls if call.former_email), None),
+        former_phone=next((call.former_phone for call in calls if call.former_phone), None),
+        is_whole=any(call.is_whole for call in calls),
     )
 
 

@@ -240,11 +240,13 @@ def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -
             if (value := getattr(attributes, field)) is not None
         },
         counted=_counted(attributes, seen_at),
+        at=as_time(attributes.updated_at) or seen_at,
         gone=attributes.deleted is True,
         masked=tuple(
             field
             for field, listed in (("email", attributes.emails), ("phone", attributes.phones))
-            if is_masked(listed) or any(is_masked(as_object(entry).get(field)) for entry in as_list(listed))
+            if is_masked(listed)
+            or any(is_masked(entry) or is_masked(as_object(entry).get(field)) for entry in as_list(listed))
         ),
     )
     hint = _hint(as_object(as_object(attributes.satisfaction_level).get("lastSatisfaction")), seen_at)

@@ -16,6 +16,8 @@ class FoundCustomers:
     count: int
     last_updated_at: str | None
     """The latest update on the page, as Kustomer wrote it."""
+    are_sorted: bool
+    """Whether they stand in the order of their updates, as was asked."""
 
 
 def read_merge_target(body: bytes, customer_id: str) -> str | None:
@@ -36,7 +38,7 @@ def read_found_customers(body: bytes) -> FoundCustomers:
         one for row in rows if as_object(row.get("attributes")).get("deleted") is True and (one := as_id(row.get("id")))
     ]
     times = [at for row in rows if (at := as_text(as_object(row.get("attributes")).get("updatedAt"))) is not None]
-    return FoundCustomers(tuple(deleted), len(rows), max(times, default=None))
+    return FoundCustomers(tuple(deleted), len(rows), max(times, default=None), times == sorted(times))
 
 
 def read_brands(body: bytes) -> dict[str, str]:

@@ -31,29 +31,31 @@ class State(StrEnum):
 ADD = """
 -- A key already told is refused.
 INSERT INTO deliveries (connection_id, key, kind, subject, conversation_id, occurred_at, rev, state, reason, identifier,
-                        event_id, fact, call, leads)
+                        event_id, fact, call, leads, held)
 SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::text[],
-                         %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[])
+                         %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[], %s::boolean[])
 ON CONFLICT (connection_id, key) DO NOTHING
 """
 
 TOLD = """
 -- Which keys are told, and whether a newer observation could still release them.
-SELECT connection_id, key, state = 'skipped' AS held FROM deliveries
+SELECT connection_id, key, held FROM deliveries
 WHERE (connection_id, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
 
 TOLD_OF = """
 -- All that is told of some conversations.
-SELECT conversation_id, key, kind, occurred_at, state, rev FROM deliveries
+SELECT conversation_id, key, kind, occurred_at, held, rev FROM deliveries
 WHERE connection_id = %s AND conversation_id = ANY(%s::text[])
 """
 
-UNIDENTIFIED_OF = """
--- What waits for an identifier of these customers, or of those who became part of them.
+CONCERNED_BY = """
+-- What these customers, or those who became part of them, decide about: what waits, for an identifier or for its turn;
+-- what was set aside because they were gone; and what was a moment ago because they are left out.
 SELECT key, kind, subject, fact FROM deliveries
 WHERE connection_id = %(connection)s AND kind <> 'profile'
-  AND (state = 'unidentified' OR (state = 'failed' AND reason = %(gone)s))
+  AND (state = ANY(%(states)s::text[]) OR (state = 'failed' AND reason = %(gone)s)
+       OR (state = 'skipped' AND reason = ANY(%(left_out)s::text[]) AND created_at > now() - interval '1 hour'))
   AND (subject = ANY(%(subjects)s::text[]) OR subject IN (
     SELECT customer_id FROM people WHERE connection_id = %(connection)s AND merged_into = ANY(%(subjects)s::text[])))
 ORDER BY seq FOR UPDATE
@@ -68,21 +70,34 @@ ORDER BY seq LIMIT %s FOR UPDATE
 """
 
 RESTATE = """
--- A delivery that waited for something goes on: identified, released, or set aside.
-UPDATE deliveries SET state = news.state, reason = news.reason, identifier = news.identifier,
+-- A delivery that waited for something goes on: identified, released, or set aside. One that waits for its turn as
+-- before keeps what happened to it.
+UPDATE deliveries SET state = news.state, reason = news.reason, identifier = news.identifier, held = news.held,
     call = news.call, fact = coalesce(news.fact, deliveries.fact), due_at = now(),
     attempts = 0, first_attempt_at = NULL,
     settled_at = CASE WHEN news.state IN ('failed', 'skipped') THEN now() END
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[])
-     AS news (key, state, reason, identifier, call, fact)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[])
+     AS news (key, state, reason, identifier, call, fact, held)
 WHERE deliveries.connection_id = %s AND deliveries.key = news.key
+  AND NOT (deliveries.state = 'waiting' AND news.state = 'waiting' AND deliveries.identifier = news.identifier)
 """
 
 FAILED_PROFILES = """
--- Profile writes that were set aside; a newer one takes their place.
-UPDATE deliveries SET state = 'skipped', reason = 'superseded: the whole profile is written anew', settled_at = now()
-WHERE connection_id = %s AND state = 'failed' AND kind = 'profile' AND (%s::text IS NULL OR key = %s)
-RETURNING subject
+-- Profile writes that were set aside: a newer one takes their place; of those who are gone none will come.
+UPDATE deliveries SET state = CASE WHEN people.gone THEN 'waiting' ELSE 'skipped' END,
+    reason = CASE WHEN NOT people.gone THEN 'superseded: the whole profile is written anew' END,
+    settled_at = CASE WHEN NOT people.gone THEN now() END, due_at = now(), attempts = 0, first_attempt_at = NULL
+FROM people
+WHERE deliveries.connection_id = %s AND deliveries.state = 'failed' AND kind = 'profile'
+  AND (%s::text IS NULL OR key = %s)
+  AND people.connection_id = deliveries.connection_id AND people.customer_id = deliveries.subject
+RETURNING subject, people.gone
+"""
+
+SET_ASIDE = """
+-- What waits of a customer is not to be sent any more.
+UPDATE deliveries SET state = 'failed', reason = %s, settled_at = now()
+WHERE connection_id = %s AND subject = %s AND state = 'waiting' AND kind <> 'profile'
 """
 
 OWED_PROFILES = """
@@ -135,14 +150,21 @@ ORDER BY seq LIMIT %(limit)s
 """
 
 SETTLE = """
--- The end of an attempt.
+-- The end of an attempt. Locked in one order everywhere, so that two writers never wait for one another.
+WITH locked AS MATERIALIZED (
+    SELECT key FROM deliveries
+    WHERE connection_id = %(connection)s AND key = ANY(%(keys)s::text[]) AND state = 'waiting'
+    ORDER BY seq FOR UPDATE
+)
 UPDATE deliveries SET state = news.state, reason = news.reason, due_at = coalesce(news.due_at, deliveries.due_at),
     attempts = attempts + 1, first_attempt_at = coalesce(first_attempt_at, now()), import = NULL,
     answer_status = news.status, answer_request_id = news.request_id, answer_detail = news.detail,
     settled_at = CASE WHEN news.state IN ('delivered', 'failed', 'skipped') THEN now() END
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::text[], %s::text[])
+FROM unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[], %(due)s::timestamptz[], %(statuses)s::int[],
+            %(requests)s::text[], %(details)s::text[])
      AS news (key, state, reason, due_at, status, request_id, detail)
-WHERE deliveries.connection_id = %s AND deliveries.key = news.key AND deliveries.state = 'waiting'
+WHERE deliveries.connection_id = %(connection)s AND deliveries.key = news.key
+  AND deliveries.key IN (SELECT key FROM locked)
 """
 
 NEXT_DUE = """
@@ -164,8 +186,9 @@ DELETE FROM deliveries WHERE connection_id = %s AND state IN ('delivered', 'skip
 """
 
 PURGE_PROFILES = """
--- Profile writes refuse no second telling, so that they need not be kept as long.
+-- Profile writes refuse no second telling, so that they need not be kept as long, unlike what became of those who left.
 DELETE FROM deliveries WHERE connection_id = %s AND kind = 'profile' AND state IN ('delivered', 'skipped')
+  AND key LIKE 'profile:%%'
   AND created_at < now() - make_interval(days => %s)
 """
 
@@ -188,6 +211,8 @@ class NewDelivery:
     call: dict[str, Any] | None = None
     leads: bool = False
     """The person's profile is made or renamed by it: no event of theirs goes before it."""
+    held: bool = False
+    """Set aside by a setting that a newer observation of the conversation may lift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +222,7 @@ class Told:
     key: str
     kind: str
     occurred_at: datetime
-    state: State
+    held: bool
     rev: int
 
 
@@ -212,6 +237,7 @@ class Restated:
     call: dict[str, Any] | None = None
     fact: dict[str, Any] | None = None
     """The fact as a newer observation has it; None keeps the old one."""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +283,7 @@ async def add(connection: AsyncConnection[DictRow], connection_id: str, news: Se
         [Jsonb(new.fact) for new in news],
         [_json(new.call) for new in news],
         [new.leads for new in news],
+        [new.held for new in news],
     )
     await connection.execute(ADD, (connection_id, *columns))
 
@@ -274,20 +301,34 @@ async def told_of(
     """Return what is told of each conversation."""
     found: dict[str, list[Told]] = {}
     for row in await (await connection.execute(TOLD_OF, (connection_id, list(conversation_ids)))).fetchall():
-        one = Told(row["key"], row["kind"], row["occurred_at"], State(row["state"]), row["rev"])
+        one = Told(row["key"], row["kind"], row["occurred_at"], row["held"], row["rev"])
         found.setdefault(row["conversation_id"], []).append(one)
     return found
 
 
-async def unidentified_of(
-    connection: AsyncConnection[DictRow], connection_id: str, subjects: Sequence[str], *, gone: str
+async def concerned_by(
+    connection: AsyncConnection[DictRow],
+    connection_id: str,
+    subjects: Sequence[str],
+    *,
+    states: Sequence[State],
+    gone: str,
+    left_out: Sequence[str],
 ) -> list[DictRow]:
-    """Return key, kind, subject and fact of all that waits for an identifier of these customers.
+    """Return key, kind, subject and fact of what these customers have in such states, or set aside for such reasons."""
+    params = {
+        "connection": connection_id,
+        "subjects": list(subjects),
+        "states": list(states),
+        "gone": gone,
+        "left_out": list(left_out),
+    }
+    return await (await connection.execute(CONCERNED_BY, params)).fetchall()
 
-    So does what was set aside for the reason ``gone``.
-    """
-    params = {"connection": connection_id, "subjects": list(subjects), "gone": gone}
-    return await (await connection.execute(UNIDENTIFIED_OF, params)).fetchall()
+
+async def set_aside(connection: AsyncConnection[DictRow], connection_id: str, subject: str, *, reason: str) -> None:
+    """Send nothing any more that waits of a customer."""
+    await connection.execute(SET_ASIDE, (reason, connection_id, subject))
 
 
 async def failed(
@@ -306,14 +347,18 @@ async def restate(connection: AsyncConnection[DictRow], connection_id: str, news
         [new.identifier for new in news],
         [_json(new.call) for new in news],
         [_json(new.fact) for new in news],
+        [new.held for new in news],
     )
     await connection.execute(RESTATE, (*columns, connection_id))
 
 
 async def failed_profiles(connection: AsyncConnection[DictRow], connection_id: str, key: str | None) -> list[str]:
-    """Give up profile writes that were set aside, one or all, for newer ones; returns whose they were."""
+    """Let profile writes go on that were set aside, one or all.
+
+    Those of people who are gone go as they are; returns of whom the others were, for newer ones to be owed.
+    """
     rows = await (await connection.execute(FAILED_PROFILES, (connection_id, key, key))).fetchall()
-    return sorted({row["subject"] for row in rows})
+    return sorted({row["subject"] for row in rows if not row["gone"]})
 
 
 async def owed_profiles(connection: AsyncConnection[DictRow], connection_id: str, subject: str) -> list[DictRow]:
@@ -345,16 +390,17 @@ def _due(connection_id: str, limit: int) -> dict[str, Any]:
 
 async def settle(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[Settled]) -> None:
     """Write down how attempts ended."""
-    columns: tuple[list[Any], ...] = (
-        [new.key for new in news],
-        [new.state for new in news],
-        [new.reason for new in news],
-        [new.due_at for new in news],
-        [new.status for new in news],
-        [new.request_id for new in news],
-        [new.detail for new in news],
-    )
-    await connection.execute(SETTLE, (*columns, connection_id))
+    params = {
+        "connection": connection_id,
+        "keys": [new.key for new in news],
+        "states": [new.state for new in news],
+        "reasons": [new.reason for new in news],
+        "due": [new.due_at for new in news],
+        "statuses": [new.status for new in news],
+        "requests": [new.request_id for new in news],
+        "details": [new.detail for new in news],
+    }
+    await connection.execute(SETTLE, params)
 
 
 async def next_due(database: Database, connection_id: str, *, after: datetime) -> datetime | None:

@@ -30,6 +30,10 @@ WHERE connection_id = %s AND import = %s AND state = 'waiting' ORDER BY seq
 """
 
 
+CALLS = "SELECT import, call FROM deliveries WHERE connection_id = %s AND import IS NOT NULL AND state = 'waiting'"
+IDS = "SELECT id FROM imports WHERE connection_id = %s"
+
+
 @dataclass(frozen=True, slots=True)
 class DueImport:
     """An import to be asked about."""
@@ -79,3 +83,13 @@ async def end(connection: AsyncConnection[DictRow], connection_id: str, import_i
 async def carried(database: Database, connection_id: str, import_id: str) -> list[DictRow]:
     """Return key, subject, attempts, first_attempt_at and call of what an import carries."""
     return await database.fetch(CARRIED, (connection_id, import_id))
+
+
+async def calls(database: Database, connection_id: str) -> list[DictRow]:
+    """Return import and call of all that is carried by imports under way."""
+    return await database.fetch(CALLS, (connection_id,))
+
+
+async def ids(database: Database, connection_id: str) -> set[str]:
+    """Return the imports under way."""
+    return {row["id"] for row in await database.fetch(IDS, (connection_id,))}

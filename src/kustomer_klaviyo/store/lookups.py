@@ -1,6 +1,6 @@
 """Questions owed to Kustomer's API: customers not known yet, conversations worth another reading."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -35,7 +35,9 @@ DUE = """
 SELECT kind, id, tries, key IS NOT NULL AND EXISTS (
     SELECT FROM deliveries WHERE deliveries.connection_id = lookups.connection_id AND deliveries.key = lookups.key
 ) AS answered
-FROM lookups WHERE connection_id = %s AND due_at <= now() ORDER BY due_at LIMIT %s
+FROM lookups WHERE connection_id = %s AND due_at <= now()
+  AND (kind, id) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+ORDER BY due_at LIMIT %s
 """
 
 LATER = """
@@ -81,9 +83,13 @@ async def ask(connection: AsyncConnection[DictRow], connection_id: str, question
     await connection.execute(ASK, (connection_id, *columns, [q.delay for q in questions]))
 
 
-async def due(database: Database, connection_id: str, limit: int) -> list[DueQuestion]:
-    """Return the questions that may be asked now."""
-    rows = await database.fetch(DUE, (connection_id, limit))
+async def due(
+    database: Database, connection_id: str, limit: int, *, but: Iterable[tuple[Kind, str]] = ()
+) -> list[DueQuestion]:
+    """Return the questions that may be asked now, without those that are being asked."""
+    asked = list(but)
+    params = (connection_id, [kind for kind, _ in asked], [one for _, one in asked], limit)
+    rows = await database.fetch(DUE, params)
     return [DueQuestion(Kind(row["kind"]), row["id"], row["tries"], row["answered"]) for row in rows]
 
 

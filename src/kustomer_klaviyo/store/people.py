@@ -1,8 +1,8 @@
 """Who the customers are, kept locally so that no event waits for a look-up; ordered by revision."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -12,24 +12,25 @@ from psycopg.types.json import Jsonb
 from kustomer_klaviyo.store.database import Database
 
 SAVE = """
--- An older revision never overrides a newer one; an equal one says the same again; being gone outlives every revision.
--- A contact that the key may not read stays as it was.
+-- An older revision never overrides a newer one; an equal one says the same again. Who is gone stays gone, unless a
+-- document was written after that was found out. A contact that the key may not read stays as it was.
 INSERT INTO people (connection_id, customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile,
-                    counted_open, counted_at, masked, notes)
+                    counted_open, counted_at, seen_at, masked, notes)
 SELECT %s, customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile, counted_open, counted_at,
+       seen_at,
        ARRAY(SELECT jsonb_array_elements_text(masked)), ARRAY(SELECT jsonb_array_elements_text(notes))
 FROM unnest(%s::text[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s::text[], %s::boolean[], %s::text[],
-            %s::jsonb[], %s::int[], %s::timestamptz[], %s::jsonb[], %s::jsonb[])
+            %s::jsonb[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::jsonb[], %s::jsonb[])
      AS news (customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile, counted_open, counted_at,
-              masked, notes)
+              seen_at, masked, notes)
 ON CONFLICT (connection_id, customer_id) DO UPDATE SET
     rev = greatest(people.rev, excluded.rev), fingerprint = excluded.fingerprint, contacts = excluded.contacts,
     email = CASE WHEN 'email' = ANY(excluded.masked) THEN people.email ELSE excluded.email END,
     phone = CASE WHEN 'phone' = ANY(excluded.masked) THEN people.phone ELSE excluded.phone END,
-    gone = excluded.gone, left_out = excluded.left_out, profile = excluded.profile,
+    gone = excluded.gone, seen_at = excluded.seen_at, left_out = excluded.left_out, profile = excluded.profile,
     counted_open = excluded.counted_open, counted_at = excluded.counted_at, masked = excluded.masked,
     notes = excluded.notes, updated_at = now()
-WHERE people.rev <= excluded.rev OR excluded.gone
+WHERE excluded.gone OR (people.rev <= excluded.rev AND (NOT people.gone OR people.seen_at < excluded.seen_at))
 RETURNING customer_id
 """
 
@@ -50,7 +51,8 @@ WHERE (connection_id, customer_id) IN (SELECT * FROM unnest(%s::text[], %s::text
 
 IDENTIFIED = """
 -- The identifiers of some customers; who became part of another is known by the other's.
-SELECT asked.customer_id, person.email, person.phone, person.gone, person.left_out
+SELECT asked.customer_id, person.email, nullif(person.phone, person.taken_phone) AS phone, person.gone, person.left_out,
+       person.phone = person.taken_phone AS is_taken
 FROM people AS asked JOIN people AS person ON person.connection_id = asked.connection_id
      AND person.customer_id = coalesce(asked.merged_into, asked.customer_id)
 WHERE asked.connection_id = %s AND asked.customer_id = ANY(%s::text[])
@@ -68,9 +70,12 @@ WHERE asked.connection_id = %s AND asked.customer_id = ANY(%s::text[])
 PROFILED = """
 -- All that decides what is to be written of some customers, kept from being changed meanwhile.
 SELECT customer_id, email, phone, gone, left_out, profile, masked, notes, counted_open, counted_at, stated, statements,
-       klaviyo_id, merged_into,
+       klaviyo_id, merged_into, taken_phone,
        ARRAY(SELECT DISTINCT seen #>> '{conversation,brand_id}' FROM conversations AS c
-             WHERE c.connection_id = people.connection_id AND c.customer_id = people.customer_id) AS brands
+             WHERE c.connection_id = people.connection_id AND (c.customer_id = people.customer_id OR c.customer_id IN (
+                   SELECT part.customer_id FROM people AS part
+                   WHERE part.connection_id = people.connection_id AND part.merged_into = people.customer_id))
+       ) AS brands
 FROM people WHERE connection_id = %s AND customer_id = ANY(%s::text[]) ORDER BY customer_id FOR UPDATE
 """
 
@@ -81,35 +86,63 @@ FROM unnest(%s::text[], %s::jsonb[], %s::int[]) AS news (customer_id, stated, st
 WHERE people.connection_id = %s AND people.customer_id = news.customer_id
 """
 
-UNSTATE = """
--- A write failed: the next one says everything again. The address by which Klaviyo knows the person stays known.
-UPDATE people SET stated = stated - 'fields' WHERE connection_id = %s AND customer_id = ANY(%s::text[])
+DOUBT = """
+-- What was told of some people may not be so: the next write says everything again. Of a write that failed, Klaviyo
+-- still knows the former address or number, and still holds what was to be cleared.
+UPDATE people SET stated = CASE WHEN stated = '{}' THEN stated ELSE
+        stated || former || jsonb_build_object('doubt', true, 'fields',
+            coalesce(stated -> 'fields', '{}') || coalesce(former -> 'fields', '{}')) END
+FROM unnest(%s::text[], %s::jsonb[]) AS doubted (customer_id, former)
+WHERE people.connection_id = %s AND people.customer_id = doubted.customer_id
 """
 
 NAMED = """
--- Of which of these customers it is known where Klaviyo keeps them.
+-- Of which of these customers it is known where Klaviyo keeps them, and was seen lately.
 SELECT customer_id FROM people
 WHERE connection_id = %s AND customer_id = ANY(%s::text[]) AND klaviyo_id IS NOT NULL
+  AND klaviyo_seen > now() - %s::interval
 """
 
 NAME_PROFILES = """
 -- Remember under which id Klaviyo keeps each person.
-UPDATE people SET klaviyo_id = news.klaviyo_id
+UPDATE people SET klaviyo_id = news.klaviyo_id, klaviyo_seen = now()
 FROM unnest(%s::text[], %s::text[]) AS news (customer_id, klaviyo_id)
 WHERE people.connection_id = %s AND people.customer_id = news.customer_id
-  AND people.klaviyo_id IS DISTINCT FROM news.klaviyo_id
+"""
+
+TAKEN_PHONE = """
+-- Remember that somebody's number belongs to another profile, and was told as a property; null forgets it.
+UPDATE people SET taken_phone = %(phone)s, stated = CASE WHEN %(phone)s::text IS NULL THEN stated ELSE
+        jsonb_set(stated || '{"phone": null}', ARRAY['fields', %(property)s], to_jsonb(%(phone)s::text)) END
+WHERE connection_id = %(connection)s AND customer_id = %(customer)s AND taken_phone IS DISTINCT FROM %(phone)s
+"""
+
+SHARERS = """
+-- Living customers who have the address or the number of another, or were told of under it.
+SELECT customer_id FROM people
+WHERE connection_id = %(connection)s AND customer_id <> %(customer)s AND NOT gone
+  AND (lower(email) = ANY(%(emails)s::text[]) OR phone = ANY(%(phones)s::text[])
+       OR (stated ->> 'email' IS NOT NULL AND lower(stated ->> 'email') = ANY(%(emails)s::text[])))
 """
 
 MERGE = """
--- A customer became part of another; so did those who had become part of that customer before.
-UPDATE people SET merged_into = %(target)s
+-- A customer became part of another, or of whom that one had become part of since; so did those who had become part of
+-- that customer before.
+WITH survivor AS (
+    SELECT coalesce(merged_into, customer_id) AS id FROM people
+    WHERE connection_id = %(connection)s AND customer_id = %(target)s
+)
+UPDATE people SET merged_into = survivor.id FROM survivor
 WHERE connection_id = %(connection)s AND (customer_id = %(source)s OR merged_into = %(source)s)
+  AND customer_id <> survivor.id
+RETURNING survivor.id
 """
 
 
 FORGET_GONE = """
 -- Whatever Kustomer says next of these customers is news.
-UPDATE people SET gone = false, rev = 0, fingerprint = '' WHERE connection_id = %s AND customer_id = ANY(%s::text[])
+UPDATE people SET gone = false, seen_at = NULL, rev = 0, fingerprint = ''
+WHERE connection_id = %s AND customer_id = ANY(%s::text[])
 """
 
 ALIASES = """
@@ -144,11 +177,13 @@ class Person:
     """What was left out, and why."""
     counted_open: int | None = None
     counted_at: datetime | None = None
+    seen_at: datetime | None = None
+    """When Kustomer wrote the document, or was found to have none."""
 
 
 def vanished(customer_id: str) -> Person:
     """Return a customer of whom all that is known is that Kustomer no longer has them."""
-    return Person(customer_id, 0, "gone", {}, None, None, gone=True)
+    return Person(customer_id, 0, "gone", {}, None, None, gone=True, seen_at=datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +194,8 @@ class Identifiers:
     phone: str | None
     gone: bool = False
     left_out: str | None = None
+    is_taken: bool = False
+    """There is a number, but Klaviyo keeps it under another profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +231,8 @@ class Profiled:
     """How often it was told something."""
     klaviyo_id: str | None
     merged_into: str | None
+    taken_phone: str | None
+    """A number that Klaviyo keeps under another profile, so that it is nothing to know this person by."""
     brands: tuple[str | None, ...]
     """Those of the person's conversations; None for a conversation without one."""
 
@@ -225,6 +264,7 @@ async def save(connection: AsyncConnection[DictRow], connection_id: str, people:
         [Jsonb(person.profile) for person in rows],
         [person.counted_open for person in rows],
         [person.counted_at for person in rows],
+        [person.seen_at for person in rows],
         [Jsonb(person.masked) for person in rows],
         [Jsonb(person.notes) for person in rows],
     )
@@ -251,7 +291,7 @@ async def identified(
 ) -> dict[str, Identifiers]:
     """Return the identifiers of those customers that are known."""
     rows = await (await connection.execute(IDENTIFIED, (connection_id, list(customer_ids)))).fetchall()
-    return {row["customer_id"]: Identifiers(row["email"], row["phone"], row["gone"], row["left_out"]) for row in rows}
+    return {row.pop("customer_id"): Identifiers(**row | {"is_taken": bool(row["is_taken"])}) for row in rows}
 
 
 async def profiled(
@@ -271,14 +311,45 @@ async def state(
     await connection.execute(STATE, (*columns, connection_id))
 
 
-async def unstate(connection: AsyncConnection[DictRow], connection_id: str, customer_ids: Sequence[str]) -> None:
-    """Let the next write of these customers say everything again."""
-    await connection.execute(UNSTATE, (connection_id, list(customer_ids)))
+async def doubt(
+    connection: AsyncConnection[DictRow], connection_id: str, doubted: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Let the next write of some customers say everything again.
+
+    Each with what Klaviyo still has otherwise than it was last told: ``email``, ``phone``, ``fields``.
+    """
+    await connection.execute(DOUBT, (list(doubted), [Jsonb(former) for former in doubted.values()], connection_id))
 
 
-async def named(database: Database, connection_id: str, customer_ids: Sequence[str]) -> set[str]:
-    """Return those of the customers whose Klaviyo profile ids are remembered."""
-    return {row["customer_id"] for row in await database.fetch(NAMED, (connection_id, list(customer_ids)))}
+async def named(database: Database, connection_id: str, customer_ids: Sequence[str], *, age: timedelta) -> set[str]:
+    """Return those of the customers whose Klaviyo profiles were seen, no longer ago than that."""
+    rows = await database.fetch(NAMED, (connection_id, list(customer_ids), age))
+    return {row["customer_id"] for row in rows}
+
+
+async def note_taken_phone(
+    connection: AsyncConnection[DictRow], connection_id: str, customer_id: str, phone: str | None, *, told_as: str
+) -> bool:
+    """Remember a number that belongs to another profile, told as a property; None forgets it.
+
+    Returns whether that was news.
+    """
+    params = {"connection": connection_id, "customer": customer_id, "phone": phone, "property": told_as}
+    return (await connection.execute(TAKEN_PHONE, params)).rowcount > 0
+
+
+async def sharers(
+    connection: AsyncConnection[DictRow], connection_id: str, customer_id: str, identifiers: Collection[str]
+) -> list[str]:
+    """Return the other customers who are there and have one of these addresses or numbers."""
+    params = {
+        "connection": connection_id,
+        "customer": customer_id,
+        "emails": [one.lower() for one in identifiers if "@" in one],
+        "phones": [one for one in identifiers if "@" not in one],
+    }
+    rows = await (await connection.execute(SHARERS, params)).fetchall()
+    return [row["customer_id"] for row in rows]
 
 
 async def name_profiles(
@@ -288,9 +359,14 @@ async def name_profiles(
     await connection.execute(NAME_PROFILES, (list(ids), list(ids.values()), connection_id))
 
 
-async def merge(connection: AsyncConnection[DictRow], connection_id: str, *, source: str, target: str) -> None:
-    """Remember that a customer became part of another."""
-    await connection.execute(MERGE, {"connection": connection_id, "source": source, "target": target})
+async def merge(connection: AsyncConnection[DictRow], connection_id: str, *, source: str, target: str) -> str | None:
+    """Remember that a customer became part of another; returns the one whom both are now.
+
+    None when they are one already, or the target is not known.
+    """
+    params = {"connection": connection_id, "source": source, "target": target}
+    row = await (await connection.execute(MERGE, params)).fetchone()
+    return None if row is None else row["id"]
 
 
 async def aliases(

@@ -108,6 +108,8 @@ class Account:
         if not found:
             return self.people.create(wanted)
         profile, *weaker = found
+        if self.people.is_somebody_else(profile, wanted):
+            return self.people.create(self.people.without_held(wanted))
         for other in weaker:
             self.merge(profile, other)
         if wanted.meta or len(wanted.attributes) > (wanted.id is None):

@@ -4,6 +4,7 @@ Precedence and merging: help.klaviyo.com/hc/en-us/articles/12902308138011
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -85,12 +86,34 @@ class People:
         found = self.find(wanted)
         if found is None:
             return self.create(wanted), True
+        if self.is_somebody_else(found, wanted):
+            raise DuplicateProfile(found.id)
         for name in UNIQUE:
             other = self.holder(name, wanted.attributes.get(name))
             if other is not None and other is not found:
                 raise DuplicateProfile(other.id)
         self.update(found, wanted)
         return found, False
+
+    def without_held(self, wanted: ProfileIn) -> ProfileIn:
+        """Leave out the identifiers that are somebody else's."""
+        own = {
+            name: value
+            for name, value in wanted.attributes.items()
+            if name not in INDEXED or self.holder(name, value) is None
+        }
+        return replace(wanted, attributes=own)
+
+    def is_somebody_else(self, profile: Profile, wanted: ProfileIn) -> bool:
+        """Say whether a profile was found by a weaker identifier only, and has another stronger one than is given."""
+        for name in INDEXED:
+            value = wanted.attributes.get(name)
+            if wanted.id is not None or self.holder(name, value) is profile:
+                return False
+            held = profile.attributes.get(name)
+            if value and held and _normal(name, held) != _normal(name, value):
+                return True
+        return False
 
     def update(self, profile: Profile, news: ProfileIn) -> None:
         """Take over what is given; null clears, what is absent stays."""

@@ -1,0 +1,107 @@
+"""Profile writes that fail: what is said again, and what else may go on meanwhile."""
+
+import asyncio
+from typing import Any
+
+from cast import ADA, ADAS, BO, NEW
+from documents import customer, email
+from kustomer_klaviyo.flow.again import send_again
+from kustomer_klaviyo.flow.imports import WITHOUT_SECONDS
+from kustomer_klaviyo.settings import Settings
+from line import Line, laid
+
+TITLED = {"fields": {"title": "custom.titleStr"}}
+IMPORTS = "/api/profile-bulk-import-jobs"
+
+
+def crowd(first_name: str = "Ada") -> list[dict[str, Any]]:
+    """So many customers that they go in bulk, Ada among them."""
+    ids = [f"5f19aa0b1c2d3e4f5a6b{number:04d}" for number in range(60)]
+    others = [customer(customer_id=one, emails=[email(f"p{n}@lantern.example")]) for n, one in enumerate(ids)]
+    return [customer(customer_id=ADA, emails=[email(ADAS)], firstName=first_name), *others]
+
+
+async def test_what_was_to_be_cleared_by_a_write_that_failed_is_cleared_by_the_next(line: Line) -> None:
+    await line.connect(mapping=TITLED)
+    await line.receive(customer(customer_id=ADA, rev=1, emails=[email(ADAS)], custom={"titleStr": "Dr"}))
+    await line.write()
+    await line.misbehave(kind="status", status=400, path="/api/profile-import", times=1)
+    await line.receive(customer(customer_id=ADA, rev=2, emails=[email(ADAS)], custom={}))
+    await line.write()
+    assert (await line.states(), (await line.held())[ADAS]["title"]) == (["delivered", "failed"], "Dr")
+    await send_again(line.home.database, line.joined)
+    await line.write()
+    assert (await line.held())[ADAS]["title"] is None
+    assert await line.states() == ["delivered", "skipped", "delivered"]
+
+
+async def test_after_a_write_that_failed_a_deletion_still_knows_what_was_written(line: Line) -> None:
+    await line.connect(on_deletion="clear")
+    await line.receive(customer(customer_id=ADA, rev=1, emails=[email(ADAS)], firstName="Ada"))
+    await line.write()
+    await line.misbehave(kind="status", status=400, path="/api/profile-import", times=1)
+    await line.receive(customer(customer_id=ADA, rev=2, emails=[email(ADAS)], firstName="Adah"))
+    await line.write()
+    await line.delete(ADA)
+    await line.write()
+    assert (await line.held())[ADAS]["first_name"] is None
+
+
+async def test_a_former_key_that_is_dead_is_no_matter_where_a_profile_is_missing(line: Line) -> None:
+    line.keys = (*line.keys, "pk_former_and_revoked")
+    await line.connect()
+    await line.receive(customer(customer_id=ADA, rev=1, emails=[email(ADAS)], firstName="Ada"))
+    await line.write()
+    await line.erase(ADAS)
+    await line.receive(customer(customer_id=ADA, rev=2, emails=[email(NEW)], firstName="Ada"))
+    await line.write()
+    assert await line.sql("SELECT FROM delivery_lanes WHERE paused") == []
+    assert (await line.held())[NEW]["first_name"] == "Ada"
+
+
+async def test_imports_that_are_away_hold_up_nothing_and_single_writes_take_over(line: Line) -> None:
+    await line.connect()
+    await line.misbehave(kind="status", status=500, path=IMPORTS, method="POST")
+    await line.receive(*crowd())
+    await line.write()
+    assert set(await line.states()) == {"delivered"}
+    assert len(await line.held()) == 61
+    assert await line.sql("SELECT FROM delivery_lanes WHERE failures > 0") == []
+    assert WITHOUT_SECONDS >= 60
+
+
+async def test_an_import_whose_answer_was_lost_is_waited_for_all_the_same(settings: Settings) -> None:
+    async with laid(settings, job_seconds=0.5) as line:
+        await line.connect()
+        await line.misbehave(kind="status", status=503, path=IMPORTS, method="POST", times=1, after=True)
+        await line.receive(*crowd())
+        await line.run.write_profiles()
+        await line.receive(customer(customer_id=ADA, rev=2, emails=[email(ADAS)], firstName="Newest"))
+        await line.write()
+        assert (await line.held())[ADAS]["first_name"] == "Newest"
+        await asyncio.sleep(0.6)
+        assert (await line.held())[ADAS]["first_name"] == "Newest"
+        assert (await line.requests(line.klaviyo))["bulk_import_profiles"] == 1
+
+
+async def test_a_run_that_takes_over_lets_nobody_overtake_an_import_under_way(settings: Settings) -> None:
+    async with laid(settings, job_seconds=0.5) as line:
+        await line.connect()
+        await line.receive(*crowd())
+        await line.run.write_profiles()
+        await line.begin_anew()
+        await line.receive(customer(customer_id=BO, emails=[email(ADAS)], firstName="Newest"))
+        await line.write()
+        assert (await line.held())[ADAS]["first_name"] == "Newest"
+        assert set(await line.states()) == {"delivered"}
+
+
+async def test_an_import_that_does_not_end_is_given_up_and_its_people_go_one_by_one(settings: Settings) -> None:
+    async with laid(settings, job_seconds=3600) as line:
+        await line.connect()
+        await line.receive(*crowd())
+        await line.run.write_profiles()
+        await line.home.database.execute("UPDATE imports SET submitted_at = submitted_at - interval '2 hours'")
+        await line.home.database.execute("UPDATE imports SET poll_at = now()")
+        await line.write()
+        assert len(await line.held()) == 61
