@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -76,16 +77,15 @@ def test_the_fingerprint_changes_with_any_contact() -> None:
 
 def test_the_fingerprint_changes_with_what_decides_how_a_customer_is_read() -> None:
     one = rules()
-    others = [{"placeholders": ("relay@*",)}, {"default_country": "GB"}, {"external_id": True}]
+    others: list[dict[str, Any]] = [{"placeholders": ("relay@*",)}, {"default_country": "GB"}, {"external_id": True}]
     changed = [replace(one, options=replace(one.options, **other)) for other in others]
     person = seen([("a@x.example", False)])
     assert fingerprint(person, one) not in {fingerprint(person, other) for other in changed}
 
 
 def test_placeholders_name_nobody() -> None:
-    person = identify(
-        seen([("noreply@shop.example", True), ("a@x.example", False)], [("555-555-5555", True)]), rules("US")
-    )
+    found = seen([("noreply@shop.example", True), ("a@x.example", False)], [("555-555-5555", True)])
+    person = identify(found, rules("US"))
     assert (person.email, person.phone) == ("a@x.example", None)
     assert len(person.notes) == 2
 

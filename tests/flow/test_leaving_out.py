@@ -54,8 +54,8 @@ async def test_what_was_told_long_ago_and_is_forgotten_here_stays_on_the_profile
     await line.deliver()
     before = (await line.held())[ADAS]["properties"]
     assert before["Kustomer Last CSAT Rating"] == 2
-    long_ago = "occurred_at = occurred_at - interval '500 days', created_at = created_at - interval '500 days'"
-    await line.home.database.execute("UPDATE deliveries SET " + long_ago)
+    await line.home.database.execute("UPDATE deliveries SET occurred_at = occurred_at - interval '500 days'")
+    await line.home.database.execute("UPDATE deliveries SET created_at = created_at - interval '500 days'")
     await deliveries.purge(line.home.database, "acme", days=400)
     await line.receive(customer(customer_id=ADA, rev=2, emails=[email(ADAS)], firstName="Ada"))
     await line.write()
