@@ -37,6 +37,7 @@ from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.migrate import migrate
 from kustomer_klaviyo.store.sealing import Sealer, load_sealer
 from kustomer_klaviyo.store.server import EmbeddedServer
+from kustomer_klaviyo.together import end
 
 LOOP_AGAIN_SECONDS = 0.5
 SEE_TO_SWEEPS_SECONDS = 3.0
@@ -81,13 +82,8 @@ async def _open_server(settings: Settings, stack: AsyncExitStack, *, owner: bool
     url = await server.start()
     stack.push_async_callback(server.stop)
     supervision = asyncio.create_task(server.supervise())
-    stack.push_async_callback(_cancel, supervision)
+    stack.push_async_callback(end, [supervision])
     return url
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _migrate(url: str) -> None:
@@ -129,9 +125,7 @@ class Service:
             await self._work.stop()
         if door:
             await self.intake.write_notes()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
     def stop(self) -> None:
         """Finish what is in flight and end."""

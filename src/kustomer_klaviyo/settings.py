@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kustomer_klaviyo.flow.retry import Patience
+from kustomer_klaviyo.flow.sign_on import SignOn
 
 PREFIX = "KUSTOMER_KLAVIYO_"
+OIDC = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "ADMINS", "VIEWERS", "IDENTITY", "SCOPES")
 
 
 class SettingsError(ValueError):
@@ -33,6 +35,8 @@ class Settings:
     port: int = 8080
     log_level: str = "info"
     patience: Patience = field(default_factory=Patience)
+    sign_on: SignOn | None = None
+    """An OpenID Connect provider by which people sign in; without it they have passwords."""
 
     @property
     def site(self) -> str:
@@ -53,6 +57,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         port=_port(environment.get(PREFIX + "PORT", str(defaults.port))),
         log_level=_level(environment.get(PREFIX + "LOG_LEVEL", defaults.log_level)),
         patience=_patience(environment),
+        sign_on=_sign_on(environment),
     )
 
 
@@ -77,6 +82,30 @@ def _patience(environment: Mapping[str, str]) -> Patience:
         **{name: _seconds(environment, name.upper(), getattr(defaults, name)) for name in names},
         tries=int(_seconds(environment, "TRIES", defaults.tries)),
     )
+
+
+def _sign_on(environment: Mapping[str, str]) -> SignOn | None:
+    given = {name: environment.get(f"{PREFIX}OIDC_{name}", "").strip() for name in OIDC}
+    if not any(given.values()):
+        return None
+    missing = [f"{PREFIX}OIDC_{name}" for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "ADMINS") if not given[name]]
+    if missing:
+        raise SettingsError(f"To sign in with a provider, set {', '.join(missing)} as well")
+    if not given["ISSUER"].startswith("https://") and not given["ISSUER"].startswith("http://127.0.0.1"):
+        raise SettingsError(f"{PREFIX}OIDC_ISSUER must begin with https://")
+    return SignOn(
+        issuer=given["ISSUER"],
+        client_id=given["CLIENT_ID"],
+        client_secret=given["CLIENT_SECRET"],
+        admins=_entries(given["ADMINS"]),
+        viewers=_entries(given["VIEWERS"]),
+        identity=given["IDENTITY"] or "email",
+        scopes=given["SCOPES"] or "openid email",
+    )
+
+
+def _entries(text: str) -> tuple[str, ...]:
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -68,6 +68,8 @@ async def _all() -> list[Account]:
 
 async def _invite(role: Role) -> str:
     settings = load_settings()
+    if settings.sign_on is not None:
+        raise UsageError("People sign in with the provider: KUSTOMER_KLAVIYO_OIDC_ADMINS and _VIEWERS say who may.")
     async with house(settings) as home:
         token = await Accounts(home.database).invite(role, hours=INVITATION_HOURS)
         return f"{settings.site}/invitation/{token}"

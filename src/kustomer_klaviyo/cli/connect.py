@@ -206,7 +206,7 @@ async def _check_klaviyo(
 ) -> KlaviyoCheck:
     """Check the Klaviyo key; a change of key must not change the account."""
     client = KlaviyoClient(session, base_url=draft.klaviyo_url, key=draft.secrets.klaviyo_keys[0])
-    found = await check_klaviyo(client, site_id=site_id)
+    found = await check_klaviyo(client, site_id=site_id, options=draft.options)
     if before is not None and before.klaviyo_account not in (None, found.account):
         raise SetupError(
             f"The new Klaviyo key belongs to account {found.account}, this connection to {before.klaviyo_account}. "

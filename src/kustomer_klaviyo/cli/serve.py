@@ -100,15 +100,18 @@ async def _serve(serve_web: ServeWeb, settings: Settings, place: tuple[str, int]
         loops = asyncio.create_task(service.run(door=True, work=work))
         log.info("serve.started", host=host, port=port, work=work)
         await _welcome(home, f"http://{host}:{port}")
-        await serve_web(service, host=host, port=port, metrics_token=settings.metrics_token)
-        service.stop()
-        await loops
-        log.info("serve.stopped")
+        try:
+            await serve_web(service, host=host, port=port, metrics_token=settings.metrics_token)
+        finally:
+            service.stop()
+            await loops
+            log.info("serve.stopped")
 
 
 async def _welcome(home: House, site: str) -> None:
     """Print the one-time link that makes the first admin, for as long as there is none."""
-    token = await Gate(Accounts(home.database)).first_link()
+    gate = Gate(Accounts(home.database), takes_passwords=home.settings.sign_on is None)
+    token = await gate.first_link()
     if token is not None:
         link = f"{home.settings.public_url or site}/invitation/{token}"
         console.print(f"There is no admin yet. Open this link, which works once, to become the first:\n  {link}")

@@ -1,14 +1,15 @@
 """Whether two keys will do, found out before anything is saved."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from kustomer_klaviyo.flow.setup import SetupError, answer_of
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.scopes import ORIGINAL, PROBES, Probe, Standing, key_page, standing
+from kustomer_klaviyo.klaviyo.scopes import ERASING, ORIGINAL, PROBES, Probe, Standing, key_page, standing
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.roles import PERMISSIONS, is_granted
 from kustomer_klaviyo.kustomer.wire import as_list, as_object, as_text
@@ -54,7 +55,7 @@ class KlaviyoCheck:
         if missing:
             raise PoorKey(
                 f"This Klaviyo key lacks {', '.join(missing)}. A key's scopes cannot be changed: make a new key, with "
-                f"them ticked already, at {key_page()}",
+                f"them ticked already, at {key_page(missing)}",
                 self.findings,
             )
 
@@ -82,8 +83,14 @@ def lacking(findings: Sequence[Finding], *, needed: bool) -> list[str]:
     return [one.name for one in findings if one.standing is Standing.MISSING and one.is_needed is needed]
 
 
-async def check_klaviyo(client: KlaviyoClient, *, site_id: str | None = None) -> KlaviyoCheck:
-    """Check that a key works, belongs to the account, and what it may do. Raises SetupError."""
+async def check_klaviyo(
+    client: KlaviyoClient, *, site_id: str | None = None, options: Mapping[str, Any] | None = None
+) -> KlaviyoCheck:
+    """Check that a key works, belongs to the account, and what it may do. Raises SetupError.
+
+    ``options`` are the connection's: some need scopes of their own.
+    """
+    erases = (options or {}).get("on_deletion") == "erase"
     outcome = await client.account()
     match outcome:
         case LockedOut(status=401):
@@ -99,7 +106,8 @@ async def check_klaviyo(client: KlaviyoClient, *, site_id: str | None = None) ->
         async with gate:
             answer = outcome if probe.scope == ACCOUNTS else await client.probe(probe)
         found = standing(probe, answer)
-        return Finding(probe.scope, probe.why, probe.is_needed, found, probe.scope in ORIGINAL)
+        is_needed = probe.is_needed or (erases and probe.scope == ERASING)
+        return Finding(probe.scope, probe.why, is_needed, found, probe.scope in ORIGINAL)
 
     findings = await asyncio.gather(*map(find, PROBES))
     # Every answer to a key that is let in names the account.

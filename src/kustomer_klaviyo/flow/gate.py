@@ -2,21 +2,21 @@
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from kustomer_klaviyo.store.accounts import Account, Accounts, Role
+from kustomer_klaviyo.store.accounts import Account, Accounts, Role, Visitor
 
 SESSION_HOURS = 12
 INVITATION_HOURS = 24
 SHORTEST_PASSWORD = 12
 WINDOW_MINUTES = 15
-MOST_FOR_AN_ADDRESS = 5
-MOST_FROM_A_PLACE = 30
-"""Failed sign-ins within the window: for one email address, and from one network address."""
+MOST_FOR_BOTH, MOST_FROM_A_PLACE, MOST_FOR_AN_ADDRESS = 5, 30, 100
+"""Failed sign-ins within the window: for one email address from one network address; from one network address; and for
+one email address from wherever, high enough that nobody can lock somebody else out at little cost."""
 
 _hasher = PasswordHasher()
 _NOBODYS = _hasher.hash("nobody has this password")
@@ -41,36 +41,53 @@ class Entry:
 class Gate:
     """Lets people in."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, *, takes_passwords: bool = True) -> None:
+        """``takes_passwords`` is false where a provider says who somebody is."""
         self._accounts = accounts
+        self.takes_passwords = takes_passwords
 
     async def sign_in(self, email: str, password: str, *, place: str) -> Entry:
         """Begin a session. Raises NotAdmitted, in the same words and time for a wrong address and a wrong password."""
+        self._insist_on_passwords()
         email = email.strip()
-        by_email, by_place = f"email {email.lower()}", f"place {place}"
-        await self._insist_on_patience(by_email, MOST_FOR_AN_ADDRESS)
+        by_both, by_place, by_email = f"{email.lower()} from {place}", f"place {place}", f"email {email.lower()}"
+        await self._insist_on_patience(by_both, MOST_FOR_BOTH)
         await self._insist_on_patience(by_place, MOST_FROM_A_PLACE)
+        await self._insist_on_patience(by_email, MOST_FOR_AN_ADDRESS)
+        # Counted before it is known, so that many at once gain nothing.
+        await self._accounts.failed(by_both, by_place, by_email)
         account = await self._accounts.find(email)
         known = account.password if account is not None and account.password else _NOBODYS
         is_right = await asyncio.to_thread(_is_password, known, password)
         if account is None or not account.password or not is_right:
-            await self._accounts.failed(by_email, by_place)
             raise NotAdmitted("The email or the password is wrong.")
-        await self._accounts.forget_failures(by_email)
+        await self._accounts.forget_failures(by_both, by_email)
+        await self._accounts.forgive(by_place)
         return await self.admit(account)
 
     async def admit(self, account: Account) -> Entry:
         """Begin a session for somebody who is known to be who they are."""
         return Entry(account, await self._accounts.sign_in(account, hours=SESSION_HOURS))
 
+    async def admit_known(self, identity: str, role: Role) -> Entry:
+        """Begin a session for somebody whom a provider knows, in the role that is theirs now. Raises NotAdmitted."""
+        account = await self._accounts.find(identity) or await self._accounts.add(identity, role, None)
+        if account is None:
+            raise NotAdmitted("Try again.")
+        if account.role is not role:
+            await self._accounts.set_role(account, role)
+            account = replace(account, role=role)
+        return await self.admit(account)
+
     async def first_link(self) -> str | None:
-        """Return the token of a one-time link for the first admin; None when there is an admin."""
-        if any(account.role is Role.ADMIN for account in await self._accounts.all()):
+        """Return the token of a one-time link for the first admin; None when none is needed."""
+        if not self.takes_passwords or any(account.role is Role.ADMIN for account in await self._accounts.all()):
             return None
         return await self._accounts.invite(Role.ADMIN, hours=INVITATION_HOURS, is_first=True)
 
     async def accept(self, token: str, email: str, password: str) -> Entry:
         """Make the account that a one-time link promises, and begin a session. Raises NotAdmitted."""
+        self._insist_on_passwords()
         email = email.strip()
         if "@" not in email or len(email) > 200:
             raise NotAdmitted("Enter your email address.")
@@ -86,14 +103,20 @@ class Gate:
             raise NotAdmitted("This link was used already, or is too old.")
         return await self.admit(account)
 
-    async def change_password(self, email: str, former: str, new: str) -> None:
-        """Replace a password. Raises NotAdmitted."""
-        account = await self._accounts.find(email)
+    async def change_password(self, visitor: Visitor, former: str, new: str) -> None:
+        """Replace a password, and end every session but this one. Raises NotAdmitted."""
+        self._insist_on_passwords()
+        account = await self._accounts.find(visitor.account.email)
         known = account.password if account is not None else None
         if account is None or known is None or not await asyncio.to_thread(_is_password, known, former):
             raise NotAdmitted("The current password is wrong.")
         check_new_password(new)
         await self._accounts.set_password(account, await asyncio.to_thread(_hasher.hash, new))
+        await self._accounts.sign_out_others(visitor)
+
+    def _insist_on_passwords(self) -> None:
+        if not self.takes_passwords:
+            raise NotAdmitted("Passwords are not used here: sign in with the provider.")
 
     async def _insist_on_patience(self, who: str, most: int) -> None:
         failures, since = await self._accounts.failures(who, minutes=WINDOW_MINUTES)

@@ -90,7 +90,10 @@ class Onboarding:
         """Say what a connection's keys may do. Raises SetupError."""
         klaviyo = self._klaviyo(connection.klaviyo_url, connection.secrets.klaviyo_keys[0])
         kustomer = KustomerClient(self._session, base_url=connection.kustomer_url, key=connection.secrets.kustomer_key)
-        return await check_klaviyo(klaviyo, site_id=connection.klaviyo_account), await check_kustomer(kustomer)
+        return (
+            await check_klaviyo(klaviyo, site_id=connection.klaviyo_account, options=connection.options),
+            await check_kustomer(kustomer),
+        )
 
     async def knock(self, connection: Connection) -> str | None:
         """Send a test event round by the public address; returns what is wrong with it, None when it arrives."""
@@ -130,7 +133,8 @@ class Onboarding:
     async def add_klaviyo_key(self, connection: Connection, key: str) -> KlaviyoCheck:
         """Put a new key beside the old one, checked and current from now on. Raises SetupError; the old one stays."""
         key = clean_secret("Klaviyo private key", key)
-        check = await check_klaviyo(self._klaviyo(connection.klaviyo_url, key), site_id=connection.klaviyo_account)
+        client = self._klaviyo(connection.klaviyo_url, key)
+        check = await check_klaviyo(client, site_id=connection.klaviyo_account, options=connection.options)
         check.insist()
         await self._connections.save(replace(connection, secrets=with_klaviyo_key(connection.secrets, key)))
         return check

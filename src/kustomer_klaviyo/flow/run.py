@@ -16,6 +16,7 @@ from kustomer_klaviyo.flow.understanding import understand_some
 from kustomer_klaviyo.store import lanes, lookups
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.lookups import DueQuestion, Kind
+from kustomer_klaviyo.together import end, together
 
 LINGER_SECONDS = 5.0
 """A run stays this long without work, so that light traffic finds it there."""
@@ -72,17 +73,13 @@ class Run:
 
     async def work(self) -> None:
         """Do what there is to do."""
-        async with asyncio.TaskGroup() as group:
-            for turn in (self.understand, self.ask, self.deliver, self.write_profiles, self.fetch_cards):
-                group.create_task(self._repeat(turn))
-            group.create_task(self._end_when_idle())
+        turns = (self.understand, self.ask, self.deliver, self.write_profiles, self.fetch_cards)
+        await together(*map(self._repeat, turns), self._end_when_idle())
         await self._deliverer.finish()
         await self._profiles.finish()
         await self._cards.finish()
-        for task in self._asking.values():
-            # They only read, and may wait long for their turn.
-            task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        # These only read, and may wait long for their turn.
+        await end(self._asking.values())
 
     async def _repeat(self, turn: Turn) -> None:
         woken = asyncio.Event()

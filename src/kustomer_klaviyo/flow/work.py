@@ -18,6 +18,7 @@ from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.run import Run
 from kustomer_klaviyo.store import lanes
 from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.together import together
 
 AT_ONCE = 20
 """Connections one process works for side by side."""
@@ -67,11 +68,11 @@ class Work:
     async def run(self) -> None:
         """Take jobs, and see that none is missing, until cancelled."""
         try:
-            async with self._engine.open_async(), asyncio.TaskGroup() as group:
-                for loop in (self._take_jobs, self._listen, self._watch):
-                    group.create_task(loop())
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from failures
+            async with self._engine.open_async():
+                await together(self._take_jobs(), self._listen(), self._watch())
+        except ConnectorException as away:
+            # The engine's word for a database that is away becomes everybody's.
+            raise ConnectionError(str(away)) from away
 
     async def _take_jobs(self) -> None:
         await self._engine.run_worker_async(
@@ -141,11 +142,3 @@ class Work:
         deadline = time.monotonic() + 10
         while self._runs and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return one failure of a group; the engine's word for a database that is away becomes everybody's."""
-    failure = failures.exceptions[0]
-    if isinstance(failure, BaseExceptionGroup):
-        return _first(failure)
-    return ConnectionError(str(failure)) if isinstance(failure, ConnectorException) else failure

@@ -5,6 +5,7 @@ means that the key was let through to the check of the body, and 403 that it was
 that any other answer means *could not tell*. Scopes: developers.klaviyo.com/en/docs/authenticate_
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,13 +98,16 @@ ORIGINAL = (
 """What Kustomer's own app asks for (help.kustomer.com/integrate-with-klaviyo-B1kAh0JhP): read on everything, and all on
 conversations, events, lists, metrics, profiles and segments."""
 
-WANTED = tuple(probe.scope for probe in PROBES if probe.scope != "data-privacy:write")
+ERASING = "data-privacy:write"
+"""Needed only where people deleted in Kustomer are to be erased."""
+
+WANTED = tuple(probe.scope for probe in PROBES if probe.scope != ERASING)
 """The scopes that the link to Klaviyo's key page has ticked."""
 
 
-def key_page() -> str:
-    """Return the address at which Klaviyo makes a key with the scopes already ticked."""
-    return KEY_PAGE + ",".join(WANTED)
+def key_page(more: Iterable[str] = ()) -> str:
+    """Return the address at which Klaviyo makes a key with the scopes already ticked, and some besides."""
+    return KEY_PAGE + ",".join(dict.fromkeys((*WANTED, *more)))
 
 
 def standing(probe: Probe, outcome: Outcome) -> Standing:

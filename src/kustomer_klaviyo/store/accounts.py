@@ -35,6 +35,12 @@ FAILURES = """
 SELECT count(*) AS n, min(at) AS since FROM sign_in_failures WHERE who = %s AND at > now() - make_interval(mins => %s)
 """
 
+FORGIVE = """
+-- The last failure of somebody was none.
+DELETE FROM sign_in_failures
+WHERE ctid = (SELECT ctid FROM sign_in_failures WHERE who = %s ORDER BY at DESC LIMIT 1)
+"""
+
 TIDY = """
 -- What no longer counts.
 WITH old AS (DELETE FROM sessions WHERE expires_at < now()), used AS (DELETE FROM invitations WHERE expires_at < now()),
@@ -152,15 +158,25 @@ class Accounts:
         else:
             await self._database.execute("DELETE FROM sessions WHERE digest = %s", (visitor.digest,))
 
+    async def sign_out_others(self, visitor: Visitor) -> None:
+        """End all of the account's sessions but this one."""
+        await self._database.execute(
+            "DELETE FROM sessions WHERE account_id = %s AND digest <> %s", (visitor.account.id, visitor.digest)
+        )
+
     async def failed(self, *who: str) -> None:
         """Note a failed sign-in."""
         await self._database.execute(
             "INSERT INTO sign_in_failures (who) SELECT * FROM unnest(%s::text[])", (list(who),)
         )
 
-    async def forget_failures(self, who: str) -> None:
+    async def forget_failures(self, *who: str) -> None:
         """Forget somebody's failures, since they signed in."""
-        await self._database.execute("DELETE FROM sign_in_failures WHERE who = %s", (who,))
+        await self._database.execute("DELETE FROM sign_in_failures WHERE who = ANY(%s::text[])", (list(who),))
+
+    async def forgive(self, who: str) -> None:
+        """Take back the last failure, which was none; the others still count."""
+        await self._database.execute(FORGIVE, (who,))
 
     async def failures(self, who: str, *, minutes: int) -> tuple[int, datetime | None]:
         """Return how often somebody failed in the last minutes, and when first."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from kustomer_klaviyo.service import Service
+from kustomer_klaviyo.settings import SettingsError
 from kustomer_klaviyo.web.app import create_app
 from kustomer_klaviyo.web.site import site
 
@@ -26,7 +28,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve_web(service: Service, *, host: str, port: int, metrics_token: str | None) -> None:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM. Raises SettingsError when the place to listen is taken."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     app = create_app(
@@ -38,7 +40,15 @@ async def serve_web(service: Service, *, host: str, port: int, metrics_token: st
         metrics_token=metrics_token,
         more=[site(service)],
     )
-    config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, server_header=False, http="httptools"
-    )
-    await _Server(config).serve()
+    app.state["is_reached_by_https"] = (service.home.settings.public_url or "").startswith("https://")
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, http="httptools")
+    with _listening(host, port) as place:
+        await _Server(config).serve(sockets=[place])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Open the place where to listen. Raises SettingsError when it cannot be had."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise SettingsError(f"Nothing can be served at {host}:{port}: {error.strerror or error}") from error

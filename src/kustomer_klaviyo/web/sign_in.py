@@ -8,6 +8,7 @@ from litestar.response import Redirect
 from kustomer_klaviyo.flow.gate import SESSION_HOURS, SHORTEST_PASSWORD, Gate, NotAdmitted, TooMany
 from kustomer_klaviyo.store.accounts import Accounts
 from kustomer_klaviyo.web.pages import Asked, page
+from kustomer_klaviyo.web.provider import ProviderSignIn
 from kustomer_klaviyo.web.visitors import (
     ANYONE,
     VIEWER,
@@ -19,12 +20,12 @@ from kustomer_klaviyo.web.visitors import (
 )
 
 
-def sign_in_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]:
-    """Make the pages."""
+def sign_in_routes(gate: Gate, accounts: Accounts, provider: ProviderSignIn | None) -> list[HTTPRouteHandler]:
+    """Make the pages; with a provider nobody has a password here."""
 
     def sign_in_page(request: Asked, *, email: str = "", problem: str = "", status: int = 200) -> Response[str]:
-        token = form_token(request)
-        shown = page(request, "sign_in.html", status=status, csrf=token, email=email, problem=problem)
+        token, name = form_token(request), None if provider is None else provider.name
+        shown = page(request, "sign_in.html", status=status, csrf=token, email=email, problem=problem, provider=name)
         return with_form_token(request, shown, token)
 
     @get("/sign-in", opt=ANYONE, sync_to_thread=False)
@@ -47,7 +48,8 @@ def sign_in_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]:
         await accounts.sign_out(visitor_of(request), everywhere=everywhere)
         return without_session(Redirect("/sign-in", status_code=303))
 
-    return [ask_who, sign_in, sign_out, *_invitation_routes(gate, accounts), *_account_routes(gate)]
+    ours = [ask_who, sign_in, sign_out, *_invitation_routes(gate, accounts), *_account_routes(gate)]
+    return ours if provider is None else [*ours, *provider.routes()]
 
 
 def _invitation_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]:
@@ -86,7 +88,15 @@ def _invitation_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]
 
 def _account_routes(gate: Gate) -> list[HTTPRouteHandler]:
     def account_page(request: Asked, *, problem: str = "", said: str = "", status: int = 200) -> Response[str]:
-        return page(request, "account.html", status=status, problem=problem, said=said, shortest=SHORTEST_PASSWORD)
+        return page(
+            request,
+            "account.html",
+            status=status,
+            problem=problem,
+            said=said,
+            shortest=SHORTEST_PASSWORD,
+            takes_passwords=gate.takes_passwords,
+        )
 
     @get("/account", opt=VIEWER, sync_to_thread=False)
     def account(request: Asked) -> Response[str]:
@@ -96,9 +106,9 @@ def _account_routes(gate: Gate) -> list[HTTPRouteHandler]:
     async def change_password(request: Asked) -> Response[str]:
         form, visitor = await request.form(), visitor_of(request)
         try:
-            await gate.change_password(visitor.account.email, str(form.get("former", "")), str(form.get("new", "")))
+            await gate.change_password(visitor, str(form.get("former", "")), str(form.get("new", "")))
         except NotAdmitted as no:
             return account_page(request, problem=str(no), status=400)
-        return account_page(request, said="The password is changed.")
+        return account_page(request, said="The password is changed, and every other session is ended.")
 
     return [account, change_password]

@@ -7,6 +7,7 @@ from litestar.params import FromPath
 
 from kustomer_klaviyo.flow.gate import Gate
 from kustomer_klaviyo.flow.onboarding import Onboarding
+from kustomer_klaviyo.flow.sign_on import Provider
 from kustomer_klaviyo.service import Service
 from kustomer_klaviyo.store.accounts import Accounts
 from kustomer_klaviyo.store.connections import NotThere
@@ -15,6 +16,7 @@ from kustomer_klaviyo.web.alerts import Alerts
 from kustomer_klaviyo.web.connect import ConnectPages
 from kustomer_klaviyo.web.overview import OverviewPages
 from kustomer_klaviyo.web.pages import Asked, page
+from kustomer_klaviyo.web.provider import ProviderSignIn
 from kustomer_klaviyo.web.sign_in import sign_in_routes
 from kustomer_klaviyo.web.visitors import ANYONE, guard
 
@@ -34,7 +36,12 @@ def site(service: Service) -> Router:
     drafts = Drafts(home.database, home.sealer)
     connect = ConnectPages(home.database, home.connections, drafts, onboarding, home.settings.public_url)
     overview = OverviewPages(home.database, home.connections, onboarding, service.session)
-    handlers = [_asset, *sign_in_routes(Gate(accounts), accounts), *connect.routes(), *overview.routes()]
+    sign_on = home.settings.sign_on
+    gate = Gate(accounts, takes_passwords=sign_on is None)
+    provider = None
+    if sign_on is not None:
+        provider = ProviderSignIn(gate, Provider(service.session, sign_on), home.sealer, home.settings.public_url)
+    handlers = [_asset, *sign_in_routes(gate, accounts, provider), *connect.routes(), *overview.routes()]
     return Router(
         "/", route_handlers=handlers, before_request=guard(accounts, alerts), exception_handlers={NotThere: _not_there}
     )

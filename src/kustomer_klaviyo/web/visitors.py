@@ -94,6 +94,11 @@ def without_session(response: Response[Any]) -> Response[Any]:
     return response
 
 
+def is_secure(request: Asked) -> bool:
+    """Say whether the browser is to send cookies by https only: it came that way, or the service is reached so."""
+    return request.url.scheme == "https" or request.app.state.get("is_reached_by_https", False) is True
+
+
 def _cookie(request: Asked, name: str, value: str, *, max_age: int) -> Cookie:
-    is_secure = request.url.scheme == "https"
-    return Cookie(key=name, value=value, max_age=max_age, httponly=True, secure=is_secure, samesite="lax")
+    secure = is_secure(request)
+    return Cookie(key=name, value=value, max_age=max_age, httponly=True, secure=secure, samesite="lax")

@@ -1,0 +1,95 @@
+"""Signing in with a provider: there and back again."""
+
+import msgspec
+from litestar import Response, get
+from litestar.datastructures import Cookie
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Redirect
+
+from kustomer_klaviyo.flow.gate import SESSION_HOURS, Gate, NotAdmitted
+from kustomer_klaviyo.flow.sign_on import Begun, Provider, begin
+from kustomer_klaviyo.store.sealing import Sealer, SealError
+from kustomer_klaviyo.web.pages import Asked, page
+from kustomer_klaviyo.web.visitors import ANYONE, is_secure, with_session
+
+COOKIE = "kk_sign_on"
+UNDER_WAY_SECONDS = 600
+BACK = "/sign-in/callback"
+
+
+class ProviderSignIn:
+    """The two pages between which somebody is at the provider's."""
+
+    def __init__(self, gate: Gate, provider: Provider, sealer: Sealer, public_url: str | None) -> None:
+        self._gate = gate
+        self._provider = provider
+        self._sealer = sealer
+        self._public_url = public_url
+
+    @property
+    def name(self) -> str:
+        """What the button says."""
+        return self._provider.settings.name
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """Make the routes."""
+
+        @get("/sign-in/provider", opt=ANYONE)
+        async def leave(request: Asked) -> Response[str]:
+            return await self._leave(request)
+
+        @get(BACK, opt=ANYONE)
+        async def come_back(request: Asked) -> Response[str]:
+            return await self._come_back(request)
+
+        return [leave, come_back]
+
+    async def _leave(self, request: Asked) -> Response[str]:
+        begun = begin()
+        try:
+            address = await self._provider.address(begun, self._back(request))
+        except NotAdmitted as no:
+            return self._refused(request, no)
+        response: Response[str] = Redirect(address, status_code=303)
+        response.set_cookie(
+            Cookie(
+                key=COOKIE,
+                value=self._sealer.seal(msgspec.json.encode(begun)).decode(),
+                max_age=UNDER_WAY_SECONDS,
+                path="/sign-in",
+                httponly=True,
+                secure=is_secure(request),
+                # Lax, since the browser comes back from another site.
+                samesite="lax",
+            )
+        )
+        return response
+
+    async def _come_back(self, request: Asked) -> Response[str]:
+        state, code, error = (request.query_params.get(name, "") for name in ("state", "code", "error"))
+        if error or not code:
+            return self._refused(request, NotAdmitted(f"{self.name} did not sign you in ({error[:100] or 'no code'})."))
+        try:
+            admitted = await self._provider.finish(
+                self._begun(request), state=state, code=code, redirect_uri=self._back(request)
+            )
+            entry = await self._gate.admit_known(admitted.identity, admitted.role)
+        except NotAdmitted as no:
+            return self._refused(request, no)
+        response = with_session(request, Redirect("/", status_code=303), entry.token, hours=SESSION_HOURS)
+        response.delete_cookie(COOKIE, path="/sign-in")
+        return response
+
+    def _begun(self, request: Asked) -> Begun:
+        """Return the sign-in that began in this browser. Raises NotAdmitted."""
+        try:
+            return msgspec.json.decode(self._sealer.open(request.cookies.get(COOKIE, "").encode()), type=Begun)
+        except (SealError, msgspec.DecodeError) as error:
+            raise NotAdmitted("This sign-in was not begun in this browser, or too long ago. Try again.") from error
+
+    def _back(self, request: Asked) -> str:
+        return (self._public_url or str(request.base_url).rstrip("/")) + BACK
+
+    @staticmethod
+    def _refused(request: Asked, no: NotAdmitted) -> Response[str]:
+        return page(request, "message.html", status=403, title="Not signed in", text=str(no))
