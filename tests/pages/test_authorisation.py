@@ -11,6 +11,7 @@ from aiohttp import CookieJar
 from prometheus_client import CollectorRegistry
 
 from admin import PASSWORD, invited
+from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.web.app import create_app
 from kustomer_klaviyo.web.site import site
 from stage import Stage
@@ -31,7 +32,7 @@ def routes() -> Iterator[tuple[str, str]]:
     # Read from the program itself, so that a new route cannot be forgotten here.
     service: Any = type("Nobody", (), {})()
     service.home = type("Nowhere", (), {"database": None, "connections": None, "sealer": None})()
-    service.home.settings = type("None", (), {"public_url": None})()
+    service.home.settings = Settings()
     service.session = None
     made = create_app(
         service, cards=service, directory=service, is_ready=service, registry=CollectorRegistry(),

@@ -11,8 +11,8 @@ from cyclopts import App, Parameter
 from kustomer_klaviyo.cli.choosing import chosen_one
 from kustomer_klaviyo.cli.failures import ExitCode
 from kustomer_klaviyo.cli.output import console, print_json
-from kustomer_klaviyo.flow.app_setup import Installed, install_app, organisation_id
-from kustomer_klaviyo.kustomer.app_definition import FIRST_VERSION, Form, app_definition
+from kustomer_klaviyo.flow.app_setup import Installed, draft_app, install_app
+from kustomer_klaviyo.kustomer.app_definition import Form
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.service import house
 from kustomer_klaviyo.settings import load_settings
@@ -22,7 +22,9 @@ app = App(name="app", help="The Kustomer app that shows the Klaviyo insight card
 
 @app.command
 def definition(*, public_url: str, connection: str | None = None, form: Form = "hosted") -> int:
-    """Print the app's definition as JSON, to look at or to register by hand.
+    """Print the app's definition as JSON, to look at or to register by hand; nothing is changed.
+
+    Its version is higher than the last registered one only when something else of it differs.
 
     Example: kustomer-klaviyo app definition --connection acme --public-url https://hooks.acme.com
 
@@ -77,9 +79,7 @@ async def _definition(name: str | None, public_url: str, form: Form) -> dict[str
     async with house(load_settings()) as home, aiohttp.ClientSession() as session:
         chosen = await chosen_one(home, name)
         client = KustomerClient(session, base_url=chosen.kustomer_url, key=chosen.secrets.kustomer_key)
-        version = str(chosen.app.get("version", FIRST_VERSION))
-        org_id = await organisation_id(client)
-        return app_definition(chosen.id, org_id, public_url=public_url, version=version, form=form)
+        return (await draft_app(client, chosen, public_url=public_url, form=form)).definition
 
 
 async def _install(name: str | None, public_url: str, form: Form, *, new_secret: bool) -> Installed:

@@ -30,7 +30,7 @@ def status(*, json: Json = False) -> int:
 
     Example: kustomer-klaviyo status
 
-    Exits 1 when a connection is paused or something was set aside as failed.
+    Exits 1 when a connection is paused, something was set aside as failed, or a key needs replacing.
 
     Parameters
     ----------
@@ -46,13 +46,16 @@ def status(*, json: Json = False) -> int:
     else:
         for document in documents:
             _print_status(document)
-    needs_attention = any(row["paused"] or _count(row, "failed") or row["inbox_failed"] for row in rows)
-    return ExitCode.ATTENTION if needs_attention else ExitCode.DONE
+    return ExitCode.ATTENTION if any(map(_needs_attention, rows)) else ExitCode.DONE
 
 
 async def _status() -> list[dict[str, Any]]:
     async with house(load_settings()) as home:
         return await reports.status(home.database)
+
+
+def _needs_attention(row: dict[str, Any]) -> bool:
+    return bool(row["paused"] or row["note"] or _count(row, "failed") or row["inbox_failed"])
 
 
 def _count(row: dict[str, Any], state: str) -> int:
@@ -77,6 +80,8 @@ def _print_status(row: dict[str, Any]) -> None:
     tallies = row["tallies"]
     console.print(f"[bold]{row['connection']}[/]: {row['organisation']} -> Klaviyo {row['klaviyo_account'] or '?'}")
     console.print(f"  {row['standing']}" + (f": {row['reason']}" if row["reason"] else ""))
+    if row["note"]:
+        console.print(f"  [yellow]{row['note']}[/]")
     console.print(f"  events: {_counts(row['deliveries'])}; last accepted by Klaviyo {ago(row['last_accepted_at'])}")
     console.print(f"  profile writes: {_counts(row['profiles'])}")
     console.print(

@@ -55,20 +55,36 @@ async def organisation_id(client: KustomerClient) -> str:
     return org_id
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The definition as it is now; its version is a new one only when something else of it is new."""
+
+    definition: dict[str, Any]
+    is_new: bool
+    """Whether this version is still to be registered."""
+
+
+async def draft_app(client: KustomerClient, connection: Connection, *, public_url: str, form: Form = "hosted") -> Draft:
+    """Say what is to be registered, and register nothing. Raises SetupError."""
+    org_id = await organisation_id(client)
+    name = app_names(connection.id, org_id).app
+    last = as_text(connection.app.get("version")) or latest_version(await _registered(client, name))
+    made = app_definition(connection.id, org_id, public_url=public_url, version=last or FIRST_VERSION, form=form)
+    if last is None or connection.app.get("digest") == digest(made):
+        return Draft(made, is_new=last is None)
+    return Draft(made | {"version": next_version(last)}, is_new=True)
+
+
 async def install_app(
     client: KustomerClient, connection: Connection, *, public_url: str, form: Form = "hosted", new_secret: bool = False
 ) -> Installed:
     """Register, install and arm the app. Raises SetupError; what was done by then is found again the next time."""
-    org_id = await organisation_id(client)
-    name = app_names(connection.id, org_id).app
-    last = as_text(connection.app.get("version")) or latest_version(await _registered(client, name))
-    draft = app_definition(connection.id, org_id, public_url=public_url, version=last or FIRST_VERSION, form=form)
-    is_same = last is not None and connection.app.get("digest") == digest(draft)
-    if not is_same:
-        draft = await _register(client, draft if last is None else draft | {"version": next_version(last)})
-    is_there = await _is_installed(client, name, draft["version"])
+    draft = await draft_app(client, connection, public_url=public_url, form=form)
+    definition = await _register(client, draft.definition) if draft.is_new else draft.definition
+    name, version = definition["app"], definition["version"]
+    is_there = await _is_installed(client, name, version)
     if not is_there:
-        answer_of(await client.install_app(name, draft["version"]), asking="Installing the Kustomer app")
+        answer_of(await client.install_app(name, version), asking="Installing the Kustomer app")
     armed = connection
     needs_secret = new_secret or not connection.secrets.card_secrets or not await _has_secret(client, name)
     if needs_secret:
@@ -76,8 +92,8 @@ async def install_app(
         answer_of(await client.put_setting(name, CATEGORY, SECRET, secret), asking="Setting the card's secret")
         kept = put_first(digest_of_secret(secret), connection.secrets.card_secrets, most=MOST_SECRETS)
         armed = replace(connection, secrets=replace(connection.secrets, card_secrets=kept))
-    armed = replace(armed, app={"name": name, "version": draft["version"], "digest": digest(draft), "form": form})
-    return Installed(armed, draft, not is_same, not is_there, needs_secret)
+    armed = replace(armed, app={"name": name, "version": version, "digest": digest(definition), "form": form})
+    return Installed(armed, definition, draft.is_new, not is_there, needs_secret)
 
 
 async def _register(client: KustomerClient, definition: dict[str, Any]) -> dict[str, Any]:

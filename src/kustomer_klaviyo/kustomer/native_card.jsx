@@ -25,14 +25,24 @@
   const consent = (one) =>
     `${one.channel === "sms" ? "SMS" : one.channel}: ${one.state.replaceAll("_", " ")}`
     + (one.since ? ` since ${day(one.since)}` : "") + (one.suppressed ? `, suppressed: ${one.suppressed}` : "");
+  const money = (amount, currency) =>
+    amount.toLocaleString("en", /^[A-Z]{3}$/.test(currency || "")
+      ? { style: "currency", currency }
+      : { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const predictions = (card) => [
+    typeof card.lifetime_value === "number" ? `Lifetime value: ${money(card.lifetime_value, card.currency)}` : null,
+    typeof card.churn_risk === "number" ? `Churn risk: ${Math.round(card.churn_risk * 100)} %` : null,
+    card.next_order ? `Next order: about ${day(card.next_order)}` : null,
+  ].filter(Boolean);
   const known = (card) => [
     el("div", { key: "who", style: { fontWeight: 600 } }, link(card.person.name, card.person.link)),
     ...(card.others || []).map((one, at) => el("div", { key: `o${at}` }, "also ", link(one.name, one.link))),
-    el("div", { key: "consent" }, title("Consent"), ...card.consents.map((one, at) => el("div", { key: at }, consent(one)))),
+    card.consents.length ? el("div", { key: "consent" }, title("Consent"), ...card.consents.map((one, at) => el("div", { key: at }, consent(one)))) : null,
     el("div", { key: "campaigns" }, title("Campaigns"), lines(card.campaigns)),
     card.flows && card.flows.length ? el("div", { key: "flows" }, title("Flow messages"), lines(card.flows)) : null,
     el("div", { key: "lists" }, title("Lists"), names(card.lists, "On no list.")),
     el("div", { key: "segments" }, title("Segments"), names(card.segments, "In no segment.")),
+    predictions(card).length ? el("div", { key: "predicted" }, title("Predicted"), ...predictions(card).map((text, at) => el("div", { key: at }, text))) : null,
   ];
   const Insight = ({ id }) => {
     const [answer, setAnswer] = useState(null);

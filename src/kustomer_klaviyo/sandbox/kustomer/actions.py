@@ -7,8 +7,9 @@ from typing import Any
 from kustomer_klaviyo.sandbox.kustomer.documents import Document, Message, moment
 from kustomer_klaviyo.sandbox.kustomer.noise import murmur
 from kustomer_klaviyo.sandbox.kustomer.organisation import Organisation, Told
+from kustomer_klaviyo.sandbox.kustomer.script import words
 
-DEFAULT_TEXT = "(text)"
+SURVEY_TEXT = "How did we do?"
 
 
 class Support:
@@ -45,11 +46,12 @@ class Support:
         return conversation
 
     def write(
-        self, conversation: Document, *, by_customer: bool, channel: str | None = None, text: str = DEFAULT_TEXT
+        self, conversation: Document, *, by_customer: bool, channel: str | None = None, text: str | None = None
     ) -> Message:
         """Add a message; one from the customer opens a conversation again that was done or snoozed."""
         attributes = conversation["attributes"]
         channel = channel or next(iter(attributes["channels"]), "email")
+        text = text or words(attributes["messageCount"], by_customer=by_customer)
         message = Message(self._org.new_id(), self._org.now(), channel, by_customer, text)
         self._record(conversation, message)
         if by_customer and attributes["status"] != "open":
@@ -60,7 +62,7 @@ class Support:
     def post_survey(self, conversation: Document, channel: str) -> None:
         """Add the message that carries a survey."""
         extra = {"source": "satisfaction"}
-        self._record(conversation, Message(self._org.new_id(), self._org.now(), channel, False, DEFAULT_TEXT, extra))
+        self._record(conversation, Message(self._org.new_id(), self._org.now(), channel, False, SURVEY_TEXT, extra))
 
     def _record(self, conversation: Document, message: Message) -> None:
         attributes = conversation["attributes"]

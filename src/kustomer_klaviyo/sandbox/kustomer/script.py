@@ -14,6 +14,14 @@ SUBJECTS = (
 )  # fmt: skip
 CALL_SUBJECTS = ("Call about a delivery", "Call about a refund", "Missed call")
 RATINGS = (1, 2, 3, 4, 5, 5)
+CUSTOMERS_SAY = (
+    "Hello, could you help me with this?", "I have tried that already.", "Thank you, that is what I needed.",
+    "Is there any news?", "I would rather have my money back.",
+)  # fmt: skip
+AGENTS_SAY = (
+    "Thank you for writing. I am looking into it.", "Could you tell me the order number?",
+    "It is on its way to you.", "I have sent you a new label.", "Is there anything else I can do?",
+)  # fmt: skip
 
 
 class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +54,12 @@ class Script(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     left_open: Part = 0.1
     brands: list[str] = []
     """The brands that conversations are about, each as likely; without any, all are about the organisation's own."""
+
+
+def words(nth: int, *, by_customer: bool) -> str:
+    """Return what somebody writes as the nth message, where nobody said what."""
+    said = CUSTOMERS_SAY if by_customer else AGENTS_SAY
+    return said[nth // 2 % len(said)]
 
 
 def subject(channel: str, chance: random.Random) -> str | None:

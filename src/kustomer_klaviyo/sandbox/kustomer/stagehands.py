@@ -39,11 +39,12 @@ def act(app: web.Application, conversation: Document, action: str, body: Documen
 
 
 def _write(app: web.Application, conversation: Document, body: Document) -> None:
-    sender, channel = body.get("from", "agent"), body.get("channel")
+    sender, channel, text = body.get("from", "agent"), body.get("channel"), body.get("text")
     if sender not in ("customer", "agent"):
         raise bad("from", "from must be customer or agent")
-    by_customer, text = sender == "customer", str(body.get("text", "(text)"))
-    app[SUPPORT].write(conversation, by_customer=by_customer, channel=channel and str(channel), text=text)
+    app[SUPPORT].write(
+        conversation, by_customer=sender == "customer", channel=channel and str(channel), text=text and str(text)
+    )
 
 
 def _rating(body: Document) -> float:

@@ -67,10 +67,15 @@
 
   const named = (one) => el("li", {}, linked(one.name, one.link));
 
+  const money = (amount, currency) =>
+    amount.toLocaleString("en", /^[A-Z]{3}$/.test(currency || "")
+      ? { style: "currency", currency }
+      : { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
   const predictions = (card) => {
     const facts = el("dl", { class: "facts" });
     const add = (name, value) => facts.append(el("dt", {}, name), el("dd", {}, value));
-    if (typeof card.lifetime_value === "number") add("Lifetime value", card.lifetime_value.toFixed(2));
+    if (typeof card.lifetime_value === "number") add("Lifetime value", money(card.lifetime_value, card.currency));
     if (typeof card.churn_risk === "number") add("Churn risk", `${Math.round(card.churn_risk * 100)} %`);
     if (card.next_order) add("Next order", `about ${day(card.next_order)}`);
     return facts.childElementCount ? section("Predicted", facts) : [];
