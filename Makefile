@@ -22,7 +22,7 @@ demo: setup ## Start everything with both vendors simulated, and watch events go
 	$(BIN)/kustomer-klaviyo demo
 
 test: setup ## Run all tests
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: setup ## Check style, types and the floors of the house
 	$(BIN)/ruff check

@@ -2,24 +2,29 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psycopg
+from psycopg import sql
 
 from kustomer_klaviyo.cli.comparison import Comparison, Sides, compare
 from kustomer_klaviyo.sandbox import klaviyo, kustomer
 from kustomer_klaviyo.sandbox.kustomer import KustomerOptions
 from kustomer_klaviyo.sandbox.serving import serving
+from kustomer_klaviyo.store.migrate import migrate
 
 LINK = "https://sandbox.kustomerapp.com/app/customers/{customerId}/event/{conversationId}"
 IMPATIENT = {"FIRST_WAIT": "0.1", "LONGEST_WAIT": "1", "FIRST_PAUSE": "0.2", "LONGEST_PAUSE": "1"}
@@ -64,10 +69,11 @@ class Stage:
         except aiohttp.ClientError:
             return False
 
-    async def connect(self) -> None:
+    async def connect(self, **options: str) -> None:
         """Connect the two simulated accounts."""
+        given = [part for name, value in options.items() for part in ("--option", f"{name}={value}")]
         urls = ("--public-url", self.service, "--kustomer-url", self.kustomer, "--klaviyo-url", self.klaviyo)
-        await self.run("connect", "sandbox", *urls)
+        await self.run("connect", "sandbox", *urls, *given)
 
     async def run(self, *arguments: str, expect: int = 0) -> str:
         """Run a command to its end and return what it printed."""
@@ -183,6 +189,26 @@ def new_directory() -> Path:
     path = Path(tempfile.mkdtemp(prefix="kk-test-"))
     path.chmod(0o711)
     return path
+
+
+@contextmanager
+def own_directory() -> Iterator[Path]:
+    """Make a directory for a while."""
+    path = new_directory()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def own_database(postgres_url: str) -> Iterator[str]:
+    """Make an empty database, in the shape this version needs, for a while."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        url = postgres_url.replace("/kustomer_klaviyo?", f"/{name}?")
+        migrate(url)
+        yield url
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def free_port() -> int:

@@ -1,18 +1,20 @@
 (() => {
   const { createElement: el, useEffect, useState } = React;
   const command = "__COMMAND__";
+  const AFTER_FAILURE_SECONDS = 30;
   const day = (moment) => new Date(moment).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
   const link = (name, address) =>
     /^https?:\/\//.test(address || "")
       ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, name)
       : el("span", null, name);
   const title = (text) => el("div", { style: { color: "#6a7079", marginTop: "10px", fontWeight: 600 } }, text);
-  const names = (items, empty) =>
-    !items ? el("div", null, "On its way ...")
+  const missing = (card) => el("div", null, card.refresh_after ? "On its way ..." : "Not known.");
+  const names = (card, items, empty) =>
+    !items ? missing(card)
       : items.length ? items.map((one, at) => el("div", { key: at }, link(one.name, one.link)))
       : el("div", null, empty);
-  const lines = (items) =>
-    !items ? el("div", null, "On its way ...")
+  const lines = (card, items) =>
+    !items ? missing(card)
       : items.length ? items.map((one, at) => el("div", { key: at, style: { marginBottom: "4px" } },
           link(one.title, one.link),
           one.subtitle ? el("div", null, one.subtitle) : null,
@@ -38,10 +40,10 @@
     el("div", { key: "who", style: { fontWeight: 600 } }, link(card.person.name, card.person.link)),
     ...(card.others || []).map((one, at) => el("div", { key: `o${at}` }, "also ", link(one.name, one.link))),
     card.consents.length ? el("div", { key: "consent" }, title("Consent"), ...card.consents.map((one, at) => el("div", { key: at }, consent(one)))) : null,
-    el("div", { key: "campaigns" }, title("Campaigns"), lines(card.campaigns)),
-    card.flows && card.flows.length ? el("div", { key: "flows" }, title("Flow messages"), lines(card.flows)) : null,
-    el("div", { key: "lists" }, title("Lists"), names(card.lists, "On no list.")),
-    el("div", { key: "segments" }, title("Segments"), names(card.segments, "In no segment.")),
+    el("div", { key: "campaigns" }, title("Campaigns"), lines(card, card.campaigns)),
+    card.flows && card.flows.length ? el("div", { key: "flows" }, title("Flow messages"), lines(card, card.flows)) : null,
+    el("div", { key: "lists" }, title("Lists"), names(card, card.lists, "On no list.")),
+    el("div", { key: "segments" }, title("Segments"), names(card, card.segments, "In no segment.")),
     predictions(card).length ? el("div", { key: "predicted" }, title("Predicted"), ...predictions(card).map((text, at) => el("div", { key: at }, text))) : null,
   ];
   const Insight = ({ id }) => {
@@ -58,7 +60,8 @@
           const body = (data.attributes || result || {}).responseBody;
           const ours = body && body.customer === id ? body.card : null;
           setAnswer(error || !ours ? { face: "error", says: "The integration could not be asked." } : ours);
-          if (ours && ours.refresh_after) timer = setTimeout(ask, ours.refresh_after * 1000);
+          const seconds = ours ? ours.refresh_after : AFTER_FAILURE_SECONDS;
+          if (seconds) timer = setTimeout(ask, seconds * 1000);
         });
       ask();
       return () => { live = false; clearTimeout(timer); };

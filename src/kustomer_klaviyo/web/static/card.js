@@ -5,6 +5,7 @@
 
   const command = new URLSearchParams(location.search).get("command") || "";
   const main = document.getElementById("card");
+  const AFTER_FAILURE_SECONDS = 30;
   let asked = null;
   let timer = null;
 
@@ -58,9 +59,11 @@
     return item;
   };
 
-  const list = (items, make, empty, style = "") =>
+  const missing = (card) => (card.refresh_after ? "On its way ..." : "Not known.");
+
+  const list = (card, items, make, empty, style = "") =>
     items === undefined || items === null
-      ? el("p", { class: "says soft" }, "On its way ...")
+      ? el("p", { class: "says soft" }, missing(card))
       : items.length
         ? el("ul", style ? { class: style } : {}, ...items.map(make))
         : el("p", { class: "says soft" }, empty);
@@ -85,10 +88,10 @@
     el("h1", {}, linked(card.person.name, card.person.link)),
     ...(card.others || []).map((one) => el("div", { class: "soft" }, "also ", linked(one.name, one.link))),
     ...(card.consents.length ? section("Consent", consents(card)) : []),
-    ...section("Campaigns", list(card.campaigns, line, "None in the last 90 days.")),
-    ...(card.flows && card.flows.length ? section("Flow messages", list(card.flows, line, "")) : []),
-    ...section("Lists", list(card.lists, named, "On no list.", "chips")),
-    ...section("Segments", list(card.segments, named, "In no segment.", "chips")),
+    ...section("Campaigns", list(card, card.campaigns, line, "None in the last 90 days.")),
+    ...(card.flows && card.flows.length ? section("Flow messages", list(card, card.flows, line, "")) : []),
+    ...section("Lists", list(card, card.lists, named, "On no list.", "chips")),
+    ...section("Segments", list(card, card.segments, named, "In no segment.", "chips")),
     ...predictions(card),
   ];
 
@@ -102,15 +105,32 @@
     Kustomer.resize();
   };
 
-  const fail = (text) => {
+  const say = (face, text) => {
     main.replaceChildren(el("p", { class: "says" }, text));
-    main.dataset.face = "error";
+    main.dataset.face = face;
     Kustomer.resize();
   };
 
+  const askAgain = (customer, seconds) => {
+    timer = setTimeout(() => ask(customer), seconds * 1000);
+  };
+
+  const fail = (customer, text) => {
+    say("error", text);
+    askAgain(customer, AFTER_FAILURE_SECONDS);
+  };
+
+  // What the integration said; nothing for an error page of something in between.
+  const read = (answer) => {
+    try {
+      const body = answer.responseBody;
+      return typeof body === "string" ? JSON.parse(body) : body;
+    } catch {
+      return null;
+    }
+  };
+
   const ask = async (customer) => {
-    clearTimeout(timer);
-    asked = customer;
     let answer;
     try {
       // Both ways the SDK is known to answer: by a promise, or only by the callback.
@@ -124,24 +144,26 @@
         if (promised && typeof promised.then === "function") promised.then(resolve, reject);
       });
     } catch (error) {
-      if (asked === customer) fail("Kustomer could not reach the integration. An admin can look at its status.");
+      if (asked === customer) fail(customer, "Kustomer could not reach the integration. An admin can look at its status.");
       return;
     }
     if (asked !== customer) return;
-    const body = typeof answer.responseBody === "string" ? JSON.parse(answer.responseBody) : answer.responseBody;
-    if (!body || body.customer !== customer || !body.card) {
-      fail("The answer was not about this customer, and is not shown.");
-      return;
-    }
+    const body = read(answer);
+    if (!body || !body.card) return fail(customer, "The integration did not answer. An admin can look at its status.");
+    if (body.customer !== customer) return fail(customer, "The answer was not about this customer, and is not shown.");
     show(body.card);
-    if (body.card.refresh_after) timer = setTimeout(() => ask(customer), body.card.refresh_after * 1000);
+    if (body.card.refresh_after) askAgain(customer, body.card.refresh_after);
   };
 
   const meet = (context) => {
     const places = [context && context.customer, context && context.conversation && context.conversation.customer, context];
     const customer = places.map((place) => place && place.id).find((id) => /^[0-9a-f]{24}$/.test(id || ""));
-    if (!customer) fail("No customer is open.");
-    else if (customer !== asked) ask(customer);
+    if (customer && customer === asked) return;
+    clearTimeout(timer);
+    asked = customer;
+    if (!customer) return say("nobody", "No customer is open.");
+    say("asking", "Asking Klaviyo ...");
+    ask(customer);
   };
 
   Kustomer.initialize((context) => meet(context));
