@@ -2,7 +2,7 @@
 
 import time as clock_time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -84,6 +84,11 @@ class Account:
         )
         self._keep(event)
         return event
+
+    def know_own_metrics(self, names: Iterable[str]) -> None:
+        """Have metrics of Klaviyo's own that existed before today."""
+        for name in names:
+            self._metric(name, integration="Klaviyo")
 
     def merge(self, into: Profile, source: Profile) -> None:
         """Make two profiles one, their events too."""

@@ -15,11 +15,13 @@ from kustomer_klaviyo.sandbox.klaviyo.records import Campaign, Flow, Message, Pr
 STRANGERS = 0.12
 """The part of people whom marketing never wrote to."""
 
+OWN_METRICS = ("Received Email", "Opened Email", "Clicked Email", "Received SMS", "Clicked SMS")
 CONSENTS = ("SUBSCRIBED", "SUBSCRIBED", "SUBSCRIBED", "UNSUBSCRIBED", "NEVER_SUBSCRIBED")
 
 
 def furnish(account: Account, profile: Profile) -> None:
     """Give a person a past with this shop."""
+    account.know_own_metrics(OWN_METRICS)
     address = profile.attributes.get("email")
     chance = random.Random(str(address or profile.attributes.get("phone_number") or profile.id).lower())
     if chance.random() < STRANGERS:
