@@ -163,7 +163,8 @@ class Stage:
         """Wait for something."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not await is_so():
-            assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {PATIENCE_SECONDS:.0f} s: {what}\n{await self.status()}")
             await asyncio.sleep(0.1)
 
     def end(self) -> None:

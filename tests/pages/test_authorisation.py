@@ -1,9 +1,10 @@
 """Who may ask for what: every route of the service, tried by everybody."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -14,7 +15,7 @@ from admin import PASSWORD, invited
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.web.app import create_app
 from kustomer_klaviyo.web.site import site
-from stage import Stage
+from stage import Stage, own_database, own_directory, staged
 
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 PUBLIC = {
@@ -54,6 +55,7 @@ class Caller:
 
     session: aiohttp.ClientSession
     service: str
+    email: str = ""
 
     async def ask(self, method: str, path: str, **form: str) -> aiohttp.ClientResponse:
         """Ask without following where it leads."""
@@ -70,19 +72,32 @@ class Caller:
             return found.group(1)
 
 
+@pytest.fixture(scope="module")
+async def stage(postgres_url: str) -> AsyncIterator[Stage]:
+    with own_directory() as directory, own_database(postgres_url) as url:
+        async with staged(directory, database_url=url) as ready:
+            await ready.serve()
+            yield ready
+
+
 @pytest.fixture
-async def callers(stage: Stage) -> Any:
-    """Nobody, a viewer, and an admin."""
-    made = {name: aiohttp.ClientSession(cookie_jar=CookieJar(unsafe=True)) for name in ("nobody", "viewer", "admin")}
+async def callers(stage: Stage) -> AsyncIterator[dict[str, Caller]]:
+    """Nobody, a viewer, and an admin whom no other test knows."""
+    made = {
+        name: Caller(
+            aiohttp.ClientSession(cookie_jar=CookieJar(unsafe=True)), stage.service, f"{name}-{uuid4()}@acme.example"
+        )
+        for name in ("nobody", "viewer", "admin")
+    }
     for role in ("viewer", "admin"):
-        caller = Caller(made[role], stage.service)
+        caller = made[role]
         link = (await invited(stage, role)).removeprefix(stage.service)
         token = await caller.csrf(link)
-        answer = await caller.ask("POST", link, csrf=token, email=f"{role}@acme.example", password=PASSWORD)
+        answer = await caller.ask("POST", link, csrf=token, email=caller.email, password=PASSWORD)
         assert answer.status == 303
-    yield {name: Caller(session, stage.service) for name, session in made.items()}
-    for session in made.values():
-        await session.close()
+    yield made
+    for caller in made.values():
+        await caller.session.close()
 
 
 def test_every_route_is_listed_here() -> None:
@@ -150,7 +165,7 @@ async def test_every_page_forbids_framing_and_foreign_scripts(callers: dict[str,
 async def test_the_session_cookie_is_out_of_scripts_reach(callers: dict[str, Caller], stage: Stage) -> None:
     nobody = callers["nobody"]
     token = await nobody.csrf("/sign-in")
-    answer = await nobody.ask("POST", "/sign-in", csrf=token, email="admin@acme.example", password=PASSWORD)
+    answer = await nobody.ask("POST", "/sign-in", csrf=token, email=callers["admin"].email, password=PASSWORD)
     cookie = next(text for text in answer.headers.getall("Set-Cookie") if text.startswith("kk_session="))
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
@@ -160,7 +175,7 @@ async def test_the_session_cookie_is_out_of_scripts_reach(callers: dict[str, Cal
 async def test_signing_out_everywhere_ends_every_session(callers: dict[str, Caller]) -> None:
     nobody, admin = callers["nobody"], callers["admin"]
     token = await nobody.csrf("/sign-in")
-    await nobody.ask("POST", "/sign-in", csrf=token, email="admin@acme.example", password=PASSWORD)
+    await nobody.ask("POST", "/sign-in", csrf=token, email=callers["admin"].email, password=PASSWORD)
     assert (await nobody.ask("GET", "/")).status == 200
     await admin.ask("POST", "/sign-out", csrf=await admin.csrf(), everywhere="yes")
     assert (await admin.ask("GET", "/")).status == 303
@@ -172,11 +187,11 @@ async def test_guessing_is_slowed_down_for_the_right_password_too(callers: dict[
     nobody = callers["nobody"]
     token = await nobody.csrf("/sign-in")
     for _ in range(5):
-        answer = await nobody.ask("POST", "/sign-in", csrf=token, email="admin@acme.example", password="guess")
+        answer = await nobody.ask("POST", "/sign-in", csrf=token, email=callers["admin"].email, password="guess")
         assert answer.status == 403
-    answer = await nobody.ask("POST", "/sign-in", csrf=token, email="ADMIN@acme.example", password=PASSWORD)
+    answer = await nobody.ask("POST", "/sign-in", csrf=token, email=callers["admin"].email.upper(), password=PASSWORD)
     assert answer.status == 429
-    other = await nobody.ask("POST", "/sign-in", csrf=token, email="viewer@acme.example", password=PASSWORD)
+    other = await nobody.ask("POST", "/sign-in", csrf=token, email=callers["viewer"].email, password=PASSWORD)
     assert other.status == 303
 
 
