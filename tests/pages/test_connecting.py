@@ -135,6 +135,7 @@ async def test_a_new_key_goes_in_beside_the_old_one_and_nothing_is_lost(stage: S
     await stage.until(is_told_of_the_fallback, "the admin is told")
     await stage.assert_every_event_arrives_once()
     await shoot(page, "connection-fallback")
+    assert "the one before it is used" in await stage.run("status", expect=1)
     await set_keys(stage, {})
     await stage.send(f"{stage.kustomer}/sandbox/conversations", {"customer": person["id"]})
     await stage.until(lambda: is_told(page, stage, "nothing is sent, and what arrives waits"), "the pause is told")

@@ -22,6 +22,7 @@ STUCK_SECONDS = 90.0
 """Without any progress for this long, ``--once`` gives up waiting and compares what there is."""
 
 ENDLESS = 1_000_000
+BRISK_RATE, CALM_RATE = 20.0, 3.0
 
 
 def demo(
@@ -29,7 +30,7 @@ def demo(
     once: Annotated[bool, Parameter(negative="")] = False,
     customers: int = 40,
     conversations: int = 120,
-    rate: float = 20.0,
+    rate: float | None = None,
     seed: int = 1,
     disorder: float = 0.1,
     port: int = 0,
@@ -53,7 +54,8 @@ def demo(
     conversations
         How many conversations they begin (with --once; else they go on).
     rate
-        What people do, in actions per second; 0 is as fast as possible.
+        What people do, in actions per second; 0 is as fast as possible. Without it, 20 with --once, and else so few
+        that you can play beside them.
     seed
         Another seed is another day.
     disorder
@@ -66,7 +68,7 @@ def demo(
     script = {
         "customers": customers,
         "conversations": conversations if once else ENDLESS,
-        "rate": rate,
+        "rate": rate if rate is not None else BRISK_RATE if once else CALM_RATE,
         "seed": seed,
     }
     comparison = asyncio.run(_demo(script, once=once, disorder=disorder, port=port, quiet=json))

@@ -19,7 +19,6 @@ MOST_FOR_BOTH, MOST_FROM_A_PLACE, MOST_FOR_AN_ADDRESS = 5, 30, 100
 one email address from wherever, high enough that nobody can lock somebody else out at little cost."""
 
 _hasher = PasswordHasher()
-_NOBODYS = _hasher.hash("nobody has this password")
 
 
 class NotAdmitted(Exception):
@@ -45,6 +44,8 @@ class Gate:
         """``takes_passwords`` is false where a provider says who somebody is."""
         self._accounts = accounts
         self.takes_passwords = takes_passwords
+        # Made before anybody comes, so that an unknown address takes no longer than a known one from the first on.
+        self._nobodys = _hasher.hash("nobody has this password")
 
     async def sign_in(self, email: str, password: str, *, place: str) -> Entry:
         """Begin a session. Raises NotAdmitted, in the same words and time for a wrong address and a wrong password."""
@@ -57,7 +58,7 @@ class Gate:
         # Counted before it is known, so that many at once gain nothing.
         await self._accounts.failed(by_both, by_place, by_email)
         account = await self._accounts.find(email)
-        known = account.password if account is not None and account.password else _NOBODYS
+        known = account.password if account is not None and account.password else self._nobodys
         is_right = await asyncio.to_thread(_is_password, known, password)
         if account is None or not account.password or not is_right:
             raise NotAdmitted("The email or the password is wrong.")
