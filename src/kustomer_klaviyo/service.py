@@ -158,7 +158,7 @@ class Service:
         budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share))
         kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
         database, sender = self.home.database, Sender(clients)
-        settler = Settler(database, connection.id, patience=patience)
+        settler = Settler(database, connection, patience=patience)
         writer = ProfileWriter(sender, joined.options)
         acquaintance = Acquaintance(database, connection.id, writer, settler) if joined.options.update_only else None
         return Run(

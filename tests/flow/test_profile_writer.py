@@ -119,6 +119,14 @@ async def test_a_new_address_with_a_number_that_another_profile_has_still_goes_t
     assert set(await desk.held()) == {NEW, BO}
 
 
+async def test_whose_number_it_is_is_merged_at_a_new_address_too_where_the_admin_opted_in(desk: Desk) -> None:
+    made = await desk.id_of(ProfileCall({}, ADA))
+    await desk.write(ProfileCall({"title": "Dr"}, BO, PHONE))
+    written = await desk.write(ProfileCall({}, NEW, PHONE, former_email=ADA), made, merge_profiles=True)
+    assert (written.profile_id, written.notes) == (made, [NUMBER_TAKEN, MERGED])
+    assert (await until(desk, 1))[NEW]["title"] == "Dr"
+
+
 async def test_a_former_address_that_klaviyo_does_not_know_is_no_hindrance(desk: Desk) -> None:
     written = await desk.write(ProfileCall({}, NEW, former_email=ADA))
     assert (written.notes, list(await desk.held())) == ([NOT_FOUND], [NEW])

@@ -98,7 +98,7 @@ async def test_a_number_kept_as_a_property_goes_when_it_is_the_persons_no_more(l
     assert KEPT not in (await line.held())[ADAS]["properties"]
 
 
-async def test_a_number_that_becomes_free_is_the_persons_again(line: Line) -> None:
+async def test_another_number_is_the_persons_although_the_former_one_was_taken(line: Line) -> None:
     await line.connect()
     await line.make(email=BOS, phone_number=NUMBER)
     await line.receive(customer(customer_id=ADA, rev=1, emails=[email(ADAS)], phones=[phone(NUMBER)]))

@@ -70,6 +70,25 @@ async def test_imports_that_are_away_hold_up_nothing_and_single_writes_take_over
     assert WITHOUT_SECONDS >= 60
 
 
+async def test_a_key_that_may_begin_imports_but_not_ask_about_them_does_without(line: Line) -> None:
+    await line.accept_keys({line.keys[0]: ["profiles:read", "profiles:write", "events:write", "lists:write"]})
+    await line.connect()
+    await line.receive(*crowd())
+    await line.write()
+    assert set(await line.states()) == {"delivered"}
+    assert len(await line.held()) == 61
+    assert await line.sql("SELECT FROM delivery_lanes WHERE paused") == []
+
+
+async def test_a_key_refused_before_another_was_put_in_no_longer_pauses_anything(line: Line) -> None:
+    await line.connect()
+    await line.accept_keys({})
+    await line.receive(customer(customer_id=ADA, emails=[email(ADAS)]))
+    await line.home.connections.save(line.joined.connection)
+    await line.write(turns=2)
+    assert await line.sql("SELECT FROM delivery_lanes WHERE paused") == []
+
+
 async def test_an_import_whose_answer_was_lost_is_waited_for_all_the_same(settings: Settings) -> None:
     async with laid(settings, job_seconds=0.5) as line:
         await line.connect()

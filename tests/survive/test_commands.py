@@ -65,6 +65,21 @@ async def test_a_refused_event_is_set_aside_with_klaviyos_words_the_rest_is_sent
     await stage.run("status", expect=0)
 
 
+async def test_with_another_encryption_key_nothing_starts_until_the_keys_are_entered_anew(
+    stage: Stage, data_directory: Path
+) -> None:
+    await stage.connect()
+    stage.end()
+    (data_directory / "secret.key").unlink()
+    process = stage.start("serve", "--port", str(stage.port))
+    assert await asyncio.to_thread(process.wait, 60) == 3
+    await stage.connect()
+    await stage.serve()
+    customer, _ = await begin(stage, email="kept@lanternpost.example")
+    assert customer
+    await stage.assert_every_event_arrives_once()
+
+
 async def test_an_event_without_identifier_waits_until_the_customer_gets_one(stage: Stage) -> None:
     await stage.connect()
     customer, conversation = await begin(stage, name="Nobody Yet")

@@ -9,7 +9,7 @@ from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import console, print_json
 from kustomer_klaviyo.flow.gate import INVITATION_HOURS
 from kustomer_klaviyo.service import house
-from kustomer_klaviyo.settings import load_settings
+from kustomer_klaviyo.settings import Settings, load_settings
 from kustomer_klaviyo.store.accounts import Account, Accounts, Role
 
 admins = App(name="admins", help="Who may see the pages: admins, who set up, and viewers, who look.")
@@ -43,7 +43,10 @@ def invite(role: Role = Role.ADMIN) -> int:
     role
         admin or viewer.
     """
-    console.print(asyncio.run(_invite(role)), soft_wrap=True)
+    settings = load_settings()
+    console.print(asyncio.run(_invite(settings, role)), soft_wrap=True)
+    if settings.public_url is None:
+        console.print("If you reach the service at another address, put that before /invitation/...", style="dim")
     return ExitCode.DONE
 
 
@@ -66,8 +69,7 @@ async def _all() -> list[Account]:
         return await Accounts(home.database).all()
 
 
-async def _invite(role: Role) -> str:
-    settings = load_settings()
+async def _invite(settings: Settings, role: Role) -> str:
     if settings.sign_on is not None:
         raise UsageError("People sign in with the provider: KUSTOMER_KLAVIYO_OIDC_ADMINS and _VIEWERS say who may.")
     async with house(settings) as home:

@@ -21,7 +21,7 @@ app = App(name="app", help="The Kustomer app that shows the Klaviyo insight card
 
 
 @app.command
-def definition(*, public_url: str, connection: str | None = None, form: Form = "hosted") -> int:
+def definition(*, public_url: str, connection: str | None = None, form: Form | None = None) -> int:
     """Print the app's definition as JSON, to look at or to register by hand; nothing is changed.
 
     Its version is higher than the last registered one only when something else of it differs.
@@ -35,7 +35,8 @@ def definition(*, public_url: str, connection: str | None = None, form: Form = "
     connection
         The connection; needed when there are several.
     form
-        ``hosted`` shows our page in a frame; ``native`` lets Kustomer render the card itself.
+        ``hosted`` shows our page in a frame; ``native`` lets Kustomer render the card itself. As it is installed by
+        default, hosted at first.
     """
     made = asyncio.run(_definition(connection, public_url, form))
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
@@ -47,7 +48,7 @@ def install(
     *,
     public_url: str,
     connection: str | None = None,
-    form: Form = "hosted",
+    form: Form | None = None,
     new_secret: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -64,7 +65,8 @@ def install(
     connection
         The connection; needed when there are several.
     form
-        ``hosted`` shows our page in a frame; ``native`` lets Kustomer render the card itself.
+        ``hosted`` shows our page in a frame; ``native`` lets Kustomer render the card itself. As it is installed by
+        default, hosted at first.
     new_secret
         Replace the card's secret; the former one is still accepted until the next replacement.
     json
@@ -75,14 +77,14 @@ def install(
     return ExitCode.DONE
 
 
-async def _definition(name: str | None, public_url: str, form: Form) -> dict[str, Any]:
+async def _definition(name: str | None, public_url: str, form: Form | None) -> dict[str, Any]:
     async with house(load_settings()) as home, aiohttp.ClientSession() as session:
         chosen = await chosen_one(home, name)
         client = KustomerClient(session, base_url=chosen.kustomer_url, key=chosen.secrets.kustomer_key)
         return (await draft_app(client, chosen, public_url=public_url, form=form)).definition
 
 
-async def _install(name: str | None, public_url: str, form: Form, *, new_secret: bool) -> Installed:
+async def _install(name: str | None, public_url: str, form: Form | None, *, new_secret: bool) -> Installed:
     async with house(load_settings()) as home, aiohttp.ClientSession() as session:
         chosen = await chosen_one(home, name)
         client = KustomerClient(session, base_url=chosen.kustomer_url, key=chosen.secrets.kustomer_key)

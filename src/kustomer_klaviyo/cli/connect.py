@@ -35,7 +35,8 @@ from kustomer_klaviyo.klaviyo.scopes import Standing
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.service import house
 from kustomer_klaviyo.settings import load_settings
-from kustomer_klaviyo.store.connections import Connection, Secrets
+from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
+from kustomer_klaviyo.store.sealing import SealError
 
 KUSTOMER_KEY, KLAVIYO_KEY, WEBHOOK_TOKEN = "KUSTOMER_API_KEY", "KLAVIYO_PRIVATE_KEY", "KUSTOMER_WEBHOOK_TOKEN"
 """The environment variables that hold the secrets; what is missing is asked for."""
@@ -105,7 +106,8 @@ def connect(
         NAME=VALUE, several times. Events: created_metric, closed_metric, satisfaction_metric, link_template, spam,
         imported, keep_unidentified_days. Profiles: profiles (everyone, conversations, none), update_only,
         support_state, default_country, placeholders, only_tags, only_attributes, external_id, merge_profiles,
-        on_deletion (nothing, clear, erase), sweep_minutes. House: kustomer_share, keep_events_days,
+        on_deletion (nothing, clear, erase), sweep_minutes. Card: card_minutes, profile_link, list_link, segment_link,
+        campaign_link, flow_link, agents_at, cards_sdk. House: kustomer_share, keep_events_days,
         keep_deliveries_days.
     drop_old_key
         Forget the former Klaviyo key instead of keeping it as a fallback.
@@ -136,7 +138,7 @@ def _read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
 
 async def _connect(wish: Wish) -> Made:
     async with house(load_settings()) as home, aiohttp.ClientSession() as session:
-        before = await home.connections.get(wish.name)
+        before = await _before(home.connections, wish.name)
         draft = _draft(wish, before)
         klaviyo = await _check_klaviyo(session, draft, before, wish.site_id)
         draft = replace(draft, klaviyo_account=klaviyo.account)
@@ -151,6 +153,14 @@ async def _connect(wish: Wish) -> Made:
         return Made(
             connection, found, [f"{one.name}: {one.why}" for one in findings if one.standing is Standing.MISSING]
         )
+
+
+async def _before(connections: Connections, name: str) -> Connection | None:
+    """Return the connection as it is; where the key to its secrets is lost, without them."""
+    try:
+        return await connections.get(name)
+    except SealError:
+        return await connections.without_secrets(name)
 
 
 def _draft(wish: Wish, before: Connection | None) -> Connection:

@@ -23,7 +23,7 @@ from kustomer_klaviyo.kustomer.app_definition import (
 )
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text
-from kustomer_klaviyo.outcomes import Accepted, Refused
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Refused
 from kustomer_klaviyo.store.connections import Connection
 
 MOST_SECRETS = 2
@@ -60,23 +60,32 @@ class Draft:
     """The definition as it is now; its version is a new one only when something else of it is new."""
 
     definition: dict[str, Any]
+    form: Form
     is_new: bool
     """Whether this version is still to be registered."""
 
 
-async def draft_app(client: KustomerClient, connection: Connection, *, public_url: str, form: Form = "hosted") -> Draft:
-    """Say what is to be registered, and register nothing. Raises SetupError."""
+async def draft_app(
+    client: KustomerClient, connection: Connection, *, public_url: str, form: Form | None = None
+) -> Draft:
+    """Say what is to be registered, and register nothing; without a form, in the one there is. Raises SetupError."""
+    form = form or ("native" if connection.app.get("form") == "native" else "hosted")
     org_id = await organisation_id(client)
     name = app_names(connection.id, org_id).app
     last = as_text(connection.app.get("version")) or latest_version(await _registered(client, name))
     made = app_definition(connection.id, org_id, public_url=public_url, version=last or FIRST_VERSION, form=form)
     if last is None or connection.app.get("digest") == digest(made):
-        return Draft(made, is_new=last is None)
-    return Draft(made | {"version": next_version(last)}, is_new=True)
+        return Draft(made, form, is_new=last is None)
+    return Draft(made | {"version": next_version(last)}, form, is_new=True)
 
 
 async def install_app(
-    client: KustomerClient, connection: Connection, *, public_url: str, form: Form = "hosted", new_secret: bool = False
+    client: KustomerClient,
+    connection: Connection,
+    *,
+    public_url: str,
+    form: Form | None = None,
+    new_secret: bool = False,
 ) -> Installed:
     """Register, install and arm the app. Raises SetupError; what was done by then is found again the next time."""
     draft = await draft_app(client, connection, public_url=public_url, form=form)
@@ -92,7 +101,7 @@ async def install_app(
         answer_of(await client.put_setting(name, CATEGORY, SECRET, secret), asking="Setting the card's secret")
         kept = put_first(digest_of_secret(secret), connection.secrets.card_secrets, most=MOST_SECRETS)
         armed = replace(connection, secrets=replace(connection.secrets, card_secrets=kept))
-    armed = replace(armed, app={"name": name, "version": version, "digest": digest(definition), "form": form})
+    armed = replace(armed, app={"name": name, "version": version, "digest": digest(definition), "form": draft.form})
     return Installed(armed, definition, draft.is_new, not is_there, needs_secret)
 
 
@@ -128,8 +137,10 @@ async def _is_installed(client: KustomerClient, name: str, version: str) -> bool
 
 
 async def _has_secret(client: KustomerClient, name: str) -> bool:
-    """Say whether the setting holds something; of a secret only that is shown."""
+    """Say whether the setting holds something; of a secret only that is shown, and not to every key."""
     outcome = await client.setting(name, CATEGORY, SECRET)
+    if isinstance(outcome, LockedOut) and outcome.status == 403:
+        return True
     if not isinstance(outcome, Accepted):
         return False
     document = answer_of(outcome, asking="Reading the card's secret")

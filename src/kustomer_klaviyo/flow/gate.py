@@ -82,7 +82,9 @@ class Gate:
 
     async def first_link(self) -> str | None:
         """Return the token of a one-time link for the first admin; None when none is needed."""
-        if not self.takes_passwords or any(account.role is Role.ADMIN for account in await self._accounts.all()):
+        if not self.takes_passwords or any(
+            account.role is Role.ADMIN and account.password for account in await self._accounts.all()
+        ):
             return None
         return await self._accounts.invite(Role.ADMIN, hours=INVITATION_HOURS, is_first=True)
 
@@ -95,7 +97,8 @@ class Gate:
         check_new_password(password)
         if not await self._accounts.is_invited(token):
             raise NotAdmitted("This link was used already, or is too old.")
-        if await self._accounts.find(email) is not None:
+        account = await self._accounts.find(email)
+        if account is not None and account.password:
             raise NotAdmitted("There is an account of this address already: sign in with it.")
         hashed = await asyncio.to_thread(_hasher.hash, password)
         role = await self._accounts.take_invitation(token)

@@ -190,12 +190,14 @@ class Imports:
                         await self._ask_later(one)
                         continue
                     faults = await self._faults(one) if standing.failed else []
-                    if faults is None:
+                    if faults is None and began - one.submitted_at <= GIVE_UP:
                         await self._ask_later(one)
                         continue
-                    await self._end(one, outcome, faults, failed=standing.failed, lost=standing.was_cancelled)
+                    await self._end(one, outcome, faults or [], failed=standing.failed, lost=standing.was_cancelled)
                     ended = True
-                case Refused() | LockedOut(status=404 | 410):
+                case Refused() | LockedOut(status=403 | 404 | 405 | 410):
+                    # A key that may begin imports but not ask about them does without.
+                    self._without_until = time.monotonic() + WITHOUT_SECONDS
                     await self._end(one, outcome, [], failed=0, lost=True)
                     ended = True
                 case LockedOut():

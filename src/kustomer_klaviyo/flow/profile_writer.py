@@ -113,12 +113,14 @@ class ProfileWriter:
         """Change the profile that is known by its id, its address and number included."""
         former = known.profile_id or ""
         outcome = await self._sender.patch_profile(former, call)
+        duplicate = None
         if call.phone and (_is_taken(outcome) or _blames_phone(outcome)):
             # Which of the two is taken is not said; without the number it shows.
             without = await self._sender.patch_profile(former, call.without_phone())
             if not _is_taken(without):
                 known.notes.append(NUMBER_TAKEN if _is_taken(outcome) else NUMBER_REFUSED)
                 known.number_taken = True
+                duplicate = outcome.stands_in_the_way if isinstance(outcome, Refused) else None
             outcome = without
         elif call.phone and isinstance(outcome, Accepted):
             known.number_taken = False
@@ -133,6 +135,7 @@ class ProfileWriter:
                 await self._import(call, known)
         else:
             known.outcome = outcome
+            await self._merge_in(known, duplicate)
 
     async def _move(self, call: ProfileCall, known: Written) -> None:
         """Use the profile that has the new address."""
@@ -166,8 +169,14 @@ class ProfileWriter:
         if not isinstance(outcome, Accepted):
             return
         known.profile_id, known.is_new = read_id(outcome.body), outcome.status == 201
-        for source in (merge, duplicate):
-            if self._options.merge_profiles and source and known.profile_id and source != known.profile_id:
+        await self._merge_in(known, merge, duplicate)
+
+    async def _merge_in(self, known: Written, *sources: str | None) -> None:
+        """Merge other profiles into the person's, where the admin opted in."""
+        if not self._options.merge_profiles or not isinstance(known.outcome, Accepted):
+            return
+        for source in sources:
+            if source and known.profile_id and source != known.profile_id:
                 await self._merge(known, known.profile_id, source)
 
     async def _merge(self, known: Written, into: str, source: str) -> None:

@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 from kustomer_klaviyo.flow.retry import Again, Delivered, History, Patience, SetAside, Verdict, decide, hold
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Throttled
 from kustomer_klaviyo.store import deliveries, lanes
+from kustomer_klaviyo.store.connections import Connection
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
 from kustomer_klaviyo.store.lanes import Lane
@@ -24,9 +25,10 @@ log = structlog.get_logger()
 class Settler:
     """Writes down how one connection's attempts ended, while its run lasts."""
 
-    def __init__(self, database: Database, connection_id: str, *, patience: Patience) -> None:
+    def __init__(self, database: Database, connection: Connection, *, patience: Patience) -> None:
         self._database = database
-        self._connection_id = connection_id
+        self._connection_id = connection.id
+        self._revision = connection.revision
         self._patience = patience
         self._lane: Lane | None = None
 
@@ -88,7 +90,14 @@ class Settler:
         held = hold(outcome, lane.failures, now=now, chance=random.random, patience=self._patience)
         if held is None:
             return lane
-        await lanes.hold(connection, self._connection_id, until=held.until, reason=held.reason, paused=held.paused)
+        await lanes.hold(
+            connection,
+            self._connection_id,
+            revision=self._revision,
+            until=held.until,
+            reason=held.reason,
+            paused=held.paused,
+        )
         return lane.after_hold(until=held.until, reason=held.reason, paused=held.paused, now=now)
 
     def _log(self, sent: Sequence[DueDelivery], outcome: Outcome, seconds: float) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 from kustomer_klaviyo.store.database import Database
 
 ADD = """
--- A new account; one of the same address is left as it is.
-INSERT INTO accounts (email, role, password) VALUES (%s, %s, %s) ON CONFLICT (lower(email)) DO NOTHING RETURNING id
+-- A new account. One of the same address is left as it is, unless it is of a provider's time and gets a password now.
+INSERT INTO accounts (email, role, password) VALUES (%s, %s, %s) ON CONFLICT (lower(email)) DO UPDATE
+    SET role = excluded.role, password = excluded.password
+    WHERE accounts.password IS NULL AND excluded.password IS NOT NULL
+RETURNING id
 """
 
 SESSION = """
@@ -93,7 +96,7 @@ class Accounts:
 
     async def all(self) -> list[Account]:
         """Return every account, by address."""
-        rows = await self._database.fetch("SELECT id, email, role FROM accounts ORDER BY lower(email)")
+        rows = await self._database.fetch("SELECT id, email, role, password FROM accounts ORDER BY lower(email)")
         return [_account(row) for row in rows]
 
     async def find(self, email: str) -> Account | None:

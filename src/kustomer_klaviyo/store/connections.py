@@ -109,6 +109,11 @@ class Connections:
         rows = await self._database.fetch(f"{ALL} WHERE connections.id = %s", (connection_id,))
         return self._open(rows[0]) if rows else None
 
+    async def without_secrets(self, connection_id: str) -> Connection | None:
+        """Return one connection whose secrets cannot be opened any more, for new ones to be entered."""
+        rows = await self._database.fetch(f"{ALL} WHERE connections.id = %s", (connection_id,))
+        return _with(Secrets("", (), ()), rows[0]) if rows else None
+
     async def named(self, connection_id: str) -> Connection:
         """Return one connection. Raises NotThere."""
         found = await self.get(connection_id)
@@ -152,5 +157,8 @@ class Connections:
         }
 
     def _open(self, row: DictRow) -> Connection:
-        secrets = msgspec.json.decode(self._sealer.open(bytes(row["secrets"])), type=Secrets)
-        return Connection(secrets=secrets, **{name: row[name] for name in STORED_AS_THEY_ARE})
+        return _with(msgspec.json.decode(self._sealer.open(bytes(row["secrets"])), type=Secrets), row)
+
+
+def _with(secrets: Secrets, row: DictRow) -> Connection:
+    return Connection(secrets=secrets, **{name: row[name] for name in STORED_AS_THEY_ARE})

@@ -12,8 +12,10 @@ from kustomer_klaviyo.store.database import Database
 GET = "SELECT * FROM delivery_lanes WHERE connection_id = %s"
 
 WAIT = """
--- Nothing of this connection is sent before the given time.
-UPDATE delivery_lanes SET paused = %s, wait_until = %s, reason = %s, failures = failures + 1 WHERE connection_id = %s
+-- Nothing of this connection is sent before the given time; unless it was saved meanwhile, perhaps with another key.
+UPDATE delivery_lanes SET paused = %(paused)s, wait_until = %(until)s, reason = %(reason)s, failures = failures + 1
+WHERE connection_id = %(connection)s
+  AND %(revision)s = (SELECT revision FROM connections WHERE id = %(connection)s)
 """
 
 ACCEPTED = """
@@ -82,10 +84,17 @@ async def get(database: Database, connection_id: str) -> Lane:
 
 
 async def hold(
-    connection: AsyncConnection[DictRow], connection_id: str, *, until: datetime, reason: str, paused: bool
+    connection: AsyncConnection[DictRow],
+    connection_id: str,
+    *,
+    revision: int,
+    until: datetime,
+    reason: str,
+    paused: bool,
 ) -> None:
-    """Send nothing of this connection until then."""
-    await connection.execute(WAIT, (paused, until, reason, connection_id))
+    """Send nothing of this connection, as it was saved at ``revision``, until then."""
+    named = {"connection": connection_id, "revision": revision, "until": until, "reason": reason, "paused": paused}
+    await connection.execute(WAIT, named)
 
 
 async def note(database: Database, connection_id: str, text: str | None) -> None:

@@ -8,7 +8,8 @@ from kustomer_klaviyo.store.database import Database
 STATUS = """
 -- One row per connection: its lane, what it owes, what it received.
 SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
-       lane.paused, lane.wait_until, lane.reason, lane.failures, lane.last_accepted_at, lane.note,
+       lane.paused, lane.wait_until, lane.reason, lane.failures, lane.last_accepted_at,
+       CASE WHEN lane.paused THEN NULL ELSE lane.note END AS note,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'waiting') AS inbox_waiting,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'failed') AS inbox_failed,
        (SELECT coalesce(jsonb_object_agg(state, n), '{}') FROM (
@@ -24,7 +25,7 @@ SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
             WHERE people.connection_id = c.id AND masked <> '{}' GROUP BY name) AS m
        ) AS masked,
        (SELECT min(created_at) FROM deliveries WHERE connection_id = c.id AND state = 'waiting') AS oldest_waiting,
-       (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id) AS lookups,
+       (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id AND kind <> 'sweep') AS lookups,
        (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id AND kind = 'customer') AS lookups_now,
        (SELECT note FROM lookups WHERE lookups.connection_id = c.id AND note IS NOT NULL LIMIT 1) AS lookup_note,
        (SELECT coalesce(jsonb_object_agg(name, count), '{}') FROM tallies WHERE tallies.connection_id = c.id) AS tallies

@@ -35,7 +35,8 @@ class Sealer:
         except InvalidToken as error:
             raise SealError(
                 f"The stored secrets were sealed with another key. Put back the {KEY_FILE} (or the environment's key) "
-                "they were saved with, or run `kustomer-klaviyo connect` again to enter them anew."
+                "they were saved with. If it is lost, enter the keys anew: `kustomer-klaviyo connect NAME`, for each "
+                "connection, while `serve` is stopped."
             ) from error
 
 

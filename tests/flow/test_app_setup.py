@@ -1,0 +1,217 @@
+"""Bringing the app with the card into Kustomer: what is there is left as it is."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+
+from kustomer_klaviyo.flow.app_setup import Installed, draft_app, install_app
+from kustomer_klaviyo.flow.card_desk import digest as digest_of_secret
+from kustomer_klaviyo.flow.setup import SetupError
+from kustomer_klaviyo.kustomer.app_definition import app_definition
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.sandbox import kustomer
+from kustomer_klaviyo.sandbox.serving import serving
+from kustomer_klaviyo.store.connections import Connection, Secrets
+
+HERE, ELSEWHERE = "https://hooks.acme.example", "https://other.acme.example"
+LIMITED = "limited-key"
+
+
+@dataclass
+class Setup:
+    """An organisation, and a connection to it as it is saved after each installation."""
+
+    url: str
+    session: aiohttp.ClientSession
+    connection: Connection
+    key: str = kustomer.DEFAULT_KEY
+
+    @property
+    def client(self) -> KustomerClient:
+        return KustomerClient(self.session, base_url=self.url, key=self.key)
+
+    async def install(self, public_url: str = HERE, **options: Any) -> Installed:
+        done = await install_app(self.client, self.connection, public_url=public_url, **options)
+        self.connection = done.connection
+        return done
+
+    async def version(self, public_url: str = HERE, **options: Any) -> str:
+        """Return the version that would be registered."""
+        drafted = await draft_app(self.client, self.connection, public_url=public_url, **options)
+        return str(drafted.definition["version"])
+
+    async def get(self, path: str) -> Any:
+        headers = {"Authorization": f"Bearer {kustomer.DEFAULT_KEY}"}
+        async with self.session.get(self.url + path, headers=headers) as response:
+            return await response.json()
+
+    async def registered(self) -> list[dict[str, Any]]:
+        return [one["attributes"] for one in (await self.get("/v1/apps/available"))["data"]]
+
+    async def versions(self) -> list[str]:
+        return [one["version"] for one in await self.registered()]
+
+    async def installed(self) -> list[str]:
+        return [one["attributes"]["version"] for one in (await self.get("/v1/apps"))["data"]]
+
+    async def secrets(self) -> list[str]:
+        """Return the card's secrets as Kustomer keeps them."""
+        return list((await self.get("/sandbox/secrets")).values())
+
+
+@asynccontextmanager
+async def organisation(*roles: str) -> AsyncIterator[Setup]:
+    """Open an organisation; it has a second key, of some roles."""
+    keys = {kustomer.DEFAULT_KEY: frozenset({"org"}), LIMITED: frozenset(roles)}
+    app = kustomer.create_app(kustomer.KustomerOptions(api_keys=keys))
+    async with serving(app) as url, aiohttp.ClientSession() as session:
+        secrets = Secrets("unused", ("pk",), ("token",))
+        horizon = datetime(2026, 1, 1, tzinfo=UTC)
+        yield Setup(url, session, Connection("acme", "sandbox", url, "https://k.example", secrets, horizon))
+
+
+@pytest.fixture
+async def setup() -> AsyncIterator[Setup]:
+    async with organisation() as opened:
+        yield opened
+
+
+async def test_the_first_time_everything_is_done(setup: Setup) -> None:
+    done = await setup.install()
+    assert (done.was_registered, done.was_installed, done.secret_was_set, done.changed) == (True, True, True, True)
+    assert (await setup.versions(), await setup.installed()) == (["1.0.0"], ["1.0.0"])
+    [secret] = await setup.secrets()
+    assert len(secret) > 40
+    assert done.connection.secrets.card_secrets == (digest_of_secret(secret),)
+
+
+async def test_kustomer_keeps_the_definition_as_it_is_printed(setup: Setup) -> None:
+    done = await setup.install()
+    assert await setup.registered() == [done.definition]
+
+
+async def test_the_second_time_nothing_is(setup: Setup) -> None:
+    before, [secret] = await setup.install(), await setup.secrets()
+    again = await setup.install()
+    assert not again.changed
+    assert again.connection == before.connection
+    assert (await setup.versions(), await setup.secrets()) == (["1.0.0"], [secret])
+
+
+async def test_another_address_is_one_version_more_with_the_same_secret(setup: Setup) -> None:
+    await setup.install()
+    [secret] = await setup.secrets()
+    done = await setup.install(ELSEWHERE)
+    assert (done.was_registered, done.was_installed, done.secret_was_set) == (True, True, False)
+    assert (await setup.versions(), await setup.installed()) == (["1.0.0", "1.1.0"], ["1.1.0"])
+    assert await setup.secrets() == [secret]
+    assert not (await setup.install(ELSEWHERE)).changed
+
+
+async def test_another_form_of_card_is_one_version_more(setup: Setup) -> None:
+    await setup.install()
+    await setup.install(form="native")
+    assert not (await setup.install(form="native")).changed
+    assert await setup.versions() == ["1.0.0", "1.1.0"]
+
+
+async def test_what_would_be_registered_is_told_and_not_done(setup: Setup) -> None:
+    assert await setup.version() == "1.0.0"
+    await setup.install()
+    assert (await setup.version(), await setup.version(ELSEWHERE)) == ("1.0.0", "1.1.0")
+    assert await setup.versions() == ["1.0.0"]
+    await setup.install(ELSEWHERE)
+    assert await setup.versions() == ["1.0.0", "1.1.0"]
+
+
+async def test_a_new_secret_leaves_the_former_one_valid_and_none_before_it(setup: Setup) -> None:
+    await setup.install()
+    seen = await setup.secrets()
+    for _ in range(2):
+        done = await setup.install(new_secret=True)
+        assert (done.was_registered, done.was_installed, done.secret_was_set) == (False, False, True)
+        seen += await setup.secrets()
+    assert len(set(seen)) == 3
+    assert setup.connection.secrets.card_secrets == (digest_of_secret(seen[2]), digest_of_secret(seen[1]))
+
+
+async def test_a_secret_that_kustomer_lost_is_put_in_anew(setup: Setup) -> None:
+    done = await setup.install()
+    name = done.definition["app"]
+    await setup.client.put_setting(name, "default", "cardSecret", "")
+    again = await setup.install()
+    assert (again.was_registered, again.was_installed, again.secret_was_set) == (False, False, True)
+    [secret] = await setup.secrets()
+    assert again.connection.secrets.card_secrets[0] == digest_of_secret(secret)
+
+
+async def test_an_app_of_an_installation_that_nobody_remembers_is_followed_by_the_next_version(setup: Setup) -> None:
+    forgotten = setup.connection
+    await setup.install()
+    setup.connection = forgotten
+    done = await setup.install()
+    assert (done.was_registered, done.was_installed, done.secret_was_set) == (True, True, True)
+    assert (await setup.versions(), await setup.installed()) == (["1.0.0", "1.1.0"], ["1.1.0"])
+    assert not (await setup.install()).changed
+
+
+async def test_versions_that_another_installation_took_meanwhile_are_passed_over(setup: Setup) -> None:
+    former = (await setup.install()).connection
+    await setup.install(ELSEWHERE)
+    setup.connection = former
+    await setup.install(form="native")
+    assert (await setup.versions(), await setup.installed()) == (["1.0.0", "1.1.0", "1.2.0"], ["1.2.0"])
+
+
+async def test_an_older_version_that_somebody_installed_is_replaced_by_ours(setup: Setup) -> None:
+    name = (await setup.install()).definition["app"]
+    await setup.install(ELSEWHERE)
+    await setup.client.install_app(name, "1.0.0")
+    done = await setup.install(ELSEWHERE)
+    assert (done.was_registered, done.was_installed, done.secret_was_set) == (False, True, False)
+    assert await setup.installed() == ["1.1.0"]
+
+
+async def test_two_connections_of_one_organisation_have_an_app_each(setup: Setup) -> None:
+    first = (await setup.install()).connection
+    setup.connection = replace(first, id="acme-uk", app={}, secrets=Secrets("unused", ("pk",), ("token",)))
+    await setup.install()
+    assert await setup.versions() == ["1.0.0", "1.0.0"]
+    assert len(set(await setup.secrets())) == 2
+    setup.connection = first
+    assert not (await setup.install()).changed
+
+
+@pytest.mark.parametrize(
+    ("key", "doing"),
+    [("made-up", "Reading the Kustomer organisation"), (LIMITED, "Registering the Kustomer app")],
+)
+async def test_a_key_that_may_not_is_told_what_it_may_not(key: str, doing: str) -> None:
+    async with organisation("org.permission.customer") as setup:
+        setup.key = key
+        with pytest.raises(SetupError, match=doing):
+            await setup.install()
+        assert (await setup.versions(), await setup.installed(), await setup.secrets()) == ([], [], [])
+
+
+async def test_what_could_not_be_finished_is_finished_by_a_key_that_may() -> None:
+    async with organisation("org.permission.apps") as setup:
+        setup.key = LIMITED
+        with pytest.raises(SetupError, match="Setting the card's secret"):
+            await setup.install()
+        setup.key = kustomer.DEFAULT_KEY
+        done = await setup.install()
+        assert (done.secret_was_set, await setup.installed()) == (True, [done.connection.app["version"]])
+        assert not (await setup.install()).changed
+
+
+async def test_a_definition_that_kustomer_refuses_is_refused_in_its_words(setup: Setup) -> None:
+    definition = app_definition("acme", "0" * 24, public_url=HERE) | {"author": "acme"}
+    answer = await setup.client.register_app(definition)
+    assert "author" in getattr(answer, "detail", "")
+    assert await setup.versions() == []

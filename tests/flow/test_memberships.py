@@ -1,0 +1,70 @@
+"""Whether lists and segments are asked for by person or by group: whichever takes less of its limit."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kustomer_klaviyo.flow.memberships import KEPT, Budget
+from kustomer_klaviyo.klaviyo.reading import MOST_ASKED
+
+PERSON, GROUP = 40, 500
+"""What a minute has for us of each way."""
+
+
+def budget(groups: int | None, *, by_person: int = PERSON, by_group: int = GROUP) -> Budget:
+    return Budget(by_person, PERSON, by_group, GROUP, groups)
+
+
+@pytest.mark.parametrize(("groups", "people"), [(12, 1), (120, 10), (124, 10), (499, 40)])
+def test_groups_are_asked_when_that_takes_the_smaller_part_of_its_limit(groups: int, people: int) -> None:
+    assert budget(groups).prefers_groups(people)
+
+
+@pytest.mark.parametrize(("groups", "people"), [(13, 1), (125, 10), (500, 40)])
+def test_each_person_is_asked_about_when_that_takes_no_more(groups: int, people: int) -> None:
+    assert not budget(groups).prefers_groups(people)
+
+
+def test_people_for_whom_their_own_limit_has_no_room_are_asked_about_by_group() -> None:
+    assert not budget(200, by_person=3).prefers_groups(3)
+    assert budget(200, by_person=3).prefers_groups(4)
+
+
+def test_groups_for_which_their_limit_has_no_room_are_not_asked() -> None:
+    assert budget(5, by_group=5).prefers_groups(50)
+    assert not budget(5, by_group=4).prefers_groups(50)
+
+
+def test_groups_that_are_not_all_known_are_not_asked() -> None:
+    assert not budget(None, by_person=0).prefers_groups(50)
+
+
+def test_an_account_without_groups_costs_nothing_by_group() -> None:
+    assert budget(0, by_group=0).prefers_groups(1)
+
+
+@given(
+    st.none() | st.integers(0, 1000), st.integers(0, PERSON), st.integers(0, GROUP), st.integers(1, 50)
+)  # fmt: skip
+def test_groups_are_asked_only_if_all_of_them_fit(groups: int | None, person: int, group: int, people: int) -> None:
+    if budget(groups, by_person=person, by_group=group).prefers_groups(people):
+        assert groups is not None
+        assert groups <= group
+
+
+def test_cards_are_fetched_ahead_by_group_as_many_as_one_request_tells_of() -> None:
+    assert budget(300).ahead() == MOST_ASKED
+    assert budget(301).ahead() < MOST_ASKED
+
+
+@pytest.mark.parametrize(("by_person", "people"), [(40, 24), (30, 14), (17, 1), (16, 0), (0, 0)])
+def test_of_what_people_may_be_asked_about_a_part_is_kept_for_agents_who_look(by_person: int, people: int) -> None:
+    assert budget(None, by_person=by_person).ahead() == people
+
+
+@given(st.none() | st.integers(0, 1000), st.integers(0, PERSON), st.integers(0, GROUP))
+def test_what_is_fetched_ahead_leaves_agents_their_part(groups: int | None, person: int, group: int) -> None:
+    people = budget(groups, by_person=person, by_group=group).ahead()
+    if people:
+        by_group = groups is not None and group - groups >= KEPT * GROUP
+        assert by_group or person - people >= KEPT * PERSON
