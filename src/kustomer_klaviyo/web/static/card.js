@@ -8,6 +8,7 @@
   const AFTER_FAILURE_SECONDS = 30;
   let asked = null;
   let timer = null;
+  let shown = null;
 
   const el = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -95,12 +96,22 @@
     ...predictions(card),
   ];
 
+  const foot = (card) =>
+    [card.account ? `Klaviyo account ${card.account}` : null, card.fetched_at ? `as of ${ago(card.fetched_at)}` : null]
+      .filter(Boolean)
+      .join(" · ");
+
+  const grow = () => {
+    const place = main.querySelector("footer");
+    if (place) place.textContent = foot(shown);
+  };
+
   const show = (card) => {
     const parts = card.face === "known" ? known(card) : [el("p", { class: "says" }, card.says || "")];
     for (const note of card.notes || []) parts.push(el("p", { class: "note" }, note));
-    const foot = [card.account ? `Klaviyo account ${card.account}` : null, card.fetched_at ? `as of ${ago(card.fetched_at)}` : null];
-    parts.push(el("footer", { class: "soft" }, foot.filter(Boolean).join(" · ")));
+    parts.push(el("footer", { class: "soft", "aria-live": "off" }, foot(card)));
     main.replaceChildren(...parts);
+    shown = card;
     main.dataset.face = card.face;
     Kustomer.resize();
   };
@@ -166,6 +177,7 @@
     ask(customer);
   };
 
+  setInterval(grow, 30_000);
   Kustomer.initialize((context) => meet(context));
   Kustomer.on("context", (context) => meet(context));
 })();
