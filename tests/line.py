@@ -46,7 +46,9 @@ class Line:
 
     async def connect(self, **options: Any) -> None:
         """Connect, or change the connection."""
+        before = await self.home.connections.get(NAME)
         made = Connection(
+            revision=0 if before is None else before.revision,
             id=NAME,
             organisation="sandbox",
             kustomer_url=self.kustomer,

@@ -154,7 +154,8 @@ class Service:
     def start_run(self, joined: Joined) -> Run:
         """Make a run for a connection, as it is saved now."""
         connection, patience = joined.connection, self.home.settings.patience
-        clients = [self._clients.klaviyo(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys]
+        url, account = connection.klaviyo_url, connection.klaviyo_account
+        clients = [self._clients.klaviyo(url, key, account) for key in connection.secrets.klaviyo_keys]
         budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share))
         kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
         database, sender = self.home.database, Sender(clients)
@@ -180,7 +181,8 @@ class Service:
 
     def _insight_fetch(self, joined: Joined) -> InsightFetch:
         connection = joined.connection
-        readers = Keys([self._clients.reader(connection.klaviyo_url, key) for key in connection.secrets.klaviyo_keys])
+        url, account = connection.klaviyo_url, connection.klaviyo_account
+        readers = Keys([self._clients.reader(url, key, account) for key in connection.secrets.klaviyo_keys])
         meanings = Meanings(self.home.database, connection.id, readers)
         return InsightFetch(readers, meanings)
 

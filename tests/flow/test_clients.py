@@ -5,11 +5,16 @@ import aiohttp
 from kustomer_klaviyo.flow.clients import Clients
 
 
-async def test_runs_that_use_the_same_key_count_in_the_same_windows() -> None:
+async def test_all_keys_and_connections_of_an_account_count_in_the_same_windows() -> None:
     async with aiohttp.ClientSession() as session:
         clients = Clients(session)
-        one = clients.klaviyo("https://a", "pk_1")
-        assert clients.klaviyo("https://a", "pk_1").event_windows is one.event_windows
-        assert clients.klaviyo("https://a", "pk_2") is not one
+        one, other = clients.klaviyo("https://a", "pk_1", "AbC123"), clients.klaviyo("https://a", "pk_2", "AbC123")
+        assert clients.klaviyo("https://a", "pk_1", "AbC123") is one
+        assert other is not one
+        assert other.event_windows is one.event_windows
+        assert clients.klaviyo("https://a", "pk_3", "XyZ789").event_windows is not one.event_windows
+        reader = clients.reader("https://a", "pk_1", "AbC123")
+        assert clients.reader("https://a", "pk_2", "AbC123").single_windows is reader.single_windows
+        assert clients.reader("https://a", "pk_3", "XyZ789").single_windows is not reader.single_windows
         asked = clients.kustomer("https://k", "key", 200)
         assert clients.kustomer("https://k", "key", 200).windows is asked.windows

@@ -12,6 +12,7 @@ from kustomer_klaviyo.cli.choosing import chosen_one
 from kustomer_klaviyo.cli.failures import ExitCode
 from kustomer_klaviyo.cli.output import console, print_json
 from kustomer_klaviyo.flow.app_setup import Installed, draft_app, install_app
+from kustomer_klaviyo.flow.setup import check_address
 from kustomer_klaviyo.kustomer.app_definition import Form
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.service import house
@@ -38,7 +39,7 @@ def definition(*, public_url: str, connection: str | None = None, form: Form | N
         ``hosted`` shows our page in a frame; ``native`` lets Kustomer render the card itself. As it is installed by
         default, hosted at first.
     """
-    made = asyncio.run(_definition(connection, public_url, form))
+    made = asyncio.run(_definition(connection, check_address(public_url), form))
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
     return ExitCode.DONE
 
@@ -72,7 +73,7 @@ def install(
     json
         Print JSON for a program.
     """
-    done = asyncio.run(_install(connection, public_url, form, new_secret=new_secret))
+    done = asyncio.run(_install(connection, check_address(public_url), form, new_secret=new_secret))
     _report(done, json=json)
     return ExitCode.DONE
 
@@ -88,10 +89,9 @@ async def _install(name: str | None, public_url: str, form: Form | None, *, new_
     async with house(load_settings()) as home, aiohttp.ClientSession() as session:
         chosen = await chosen_one(home, name)
         client = KustomerClient(session, base_url=chosen.kustomer_url, key=chosen.secrets.kustomer_key)
-        done = await install_app(client, chosen, public_url=public_url, form=form, new_secret=new_secret)
-        if done.connection != chosen:
-            await home.connections.save(done.connection)
-        return done
+        return await install_app(
+            client, home.connections, chosen.id, public_url=public_url, form=form, new_secret=new_secret
+        )
 
 
 def _report(done: Installed, *, json: bool) -> None:

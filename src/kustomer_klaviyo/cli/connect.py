@@ -147,8 +147,9 @@ async def _connect(wish: Wish) -> Made:
         kustomer = KustomerClient(session, base_url=draft.kustomer_url, key=draft.secrets.kustomer_key)
         roles = await check_kustomer(kustomer, organisation=draft.organisation)
         roles.insist()
-        connection, found = await _with_webhook(kustomer, draft)
-        await home.connections.save(connection)
+        async with home.connections.alone(draft.id):
+            connection, found = await _with_webhook(kustomer, draft)
+            await home.connections.save(connection)
         findings = (*klaviyo.findings, *roles.findings)
         return Made(
             connection, found, [f"{one.name}: {one.why}" for one in findings if one.standing is Standing.MISSING]

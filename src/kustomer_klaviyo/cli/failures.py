@@ -5,6 +5,7 @@ from enum import IntEnum
 from kustomer_klaviyo.flow.options import OptionsError
 from kustomer_klaviyo.flow.setup import SetupError
 from kustomer_klaviyo.settings import SettingsError
+from kustomer_klaviyo.store.connections import Changed
 from kustomer_klaviyo.store.database import UNREACHABLE
 from kustomer_klaviyo.store.sealing import SealError
 from kustomer_klaviyo.store.server import ServerError
@@ -14,7 +15,7 @@ class UsageError(Exception):
     """What was asked for makes no sense; the text says what would."""
 
 
-FAILURES = (UsageError, SettingsError, OptionsError, SealError, SetupError, ServerError, *UNREACHABLE)
+FAILURES = (UsageError, SettingsError, OptionsError, Changed, SealError, SetupError, ServerError, *UNREACHABLE)
 
 
 class ExitCode(IntEnum):

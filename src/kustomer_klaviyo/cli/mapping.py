@@ -154,10 +154,9 @@ async def _own_attributes(client: KustomerClient) -> dict[str, str] | None:
 async def _set(name: str | None, document: dict[str, Any]) -> tuple[list[str], int]:
     async with house(load_settings()) as home, aiohttp.ClientSession() as session:
         found = await chosen_one(home, name)
-        options = found.options | {"mapping": document}
-        read_options(options)
+        read_options(found.options | {"mapping": document})
         own = await _own_attributes(_client(session, found))
-        await home.connections.save(replace(found, options=options))
+        await home.connections.change(found.id, lambda now: replace(now, options=now.options | {"mapping": document}))
         entries = read_mapping(document).entries
         wanted = sorted({one.source[7:] for one in entries if one.source.startswith("custom.")})
         return [] if own is None else [one for one in wanted if one not in own], len(entries)

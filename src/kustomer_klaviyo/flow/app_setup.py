@@ -24,7 +24,7 @@ from kustomer_klaviyo.kustomer.app_definition import (
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Refused
-from kustomer_klaviyo.store.connections import Connection
+from kustomer_klaviyo.store.connections import Connection, Connections
 
 MOST_SECRETS = 2
 """The current one, and the one before it while Kustomer still has that."""
@@ -81,28 +81,48 @@ async def draft_app(
 
 async def install_app(
     client: KustomerClient,
-    connection: Connection,
+    connections: Connections,
+    connection_id: str,
     *,
     public_url: str,
     form: Form | None = None,
     new_secret: bool = False,
 ) -> Installed:
     """Register, install and arm the app. Raises SetupError; what was done by then is found again the next time."""
+    async with connections.alone(connection_id):
+        connection = await connections.named(connection_id)
+        return await _install(client, connections, connection, public_url=public_url, form=form, new_secret=new_secret)
+
+
+async def _install(
+    client: KustomerClient,
+    connections: Connections,
+    connection: Connection,
+    *,
+    public_url: str,
+    form: Form | None,
+    new_secret: bool,
+) -> Installed:
     draft = await draft_app(client, connection, public_url=public_url, form=form)
     definition = await _register(client, draft.definition) if draft.is_new else draft.definition
     name, version = definition["app"], definition["version"]
     is_there = await _is_installed(client, name, version)
     if not is_there:
         answer_of(await client.install_app(name, version), asking="Installing the Kustomer app")
-    armed = connection
     needs_secret = new_secret or not connection.secrets.card_secrets or not await _has_secret(client, name)
     if needs_secret:
         secret = secrets.token_urlsafe(32)
+        # Known here before Kustomer has it: whenever this ends, the one that Kustomer has is accepted.
+        await connections.change(connection.id, lambda now: _with_secret(now, secret))
         answer_of(await client.put_setting(name, CATEGORY, SECRET, secret), asking="Setting the card's secret")
-        kept = put_first(digest_of_secret(secret), connection.secrets.card_secrets, most=MOST_SECRETS)
-        armed = replace(connection, secrets=replace(connection.secrets, card_secrets=kept))
-    armed = replace(armed, app={"name": name, "version": version, "digest": digest(definition), "form": draft.form})
-    return Installed(armed, definition, draft.is_new, not is_there, needs_secret)
+    app = {"name": name, "version": version, "digest": digest(definition), "form": draft.form}
+    saved = await connections.change(connection.id, lambda now: replace(now, app=app))
+    return Installed(saved, definition, draft.is_new, not is_there, needs_secret)
+
+
+def _with_secret(connection: Connection, secret: str) -> Connection:
+    kept = put_first(digest_of_secret(secret), connection.secrets.card_secrets, most=MOST_SECRETS)
+    return replace(connection, secrets=replace(connection.secrets, card_secrets=kept))
 
 
 async def _register(client: KustomerClient, definition: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ FACES = {
     "away": "Klaviyo does not answer at the moment.",
     "throttled": "Klaviyo's limit is used up for the moment; this card is next in line.",
     "locked_out": "Klaviyo refuses the integration's key. An admin must put in a new one.",
+    "busy": "Cards are opened too often at the moment; this one shows in a few seconds.",
     "stranger": "Kustomer did not say who this customer is.",
 }
 """What is said when there is nothing else to show."""

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import OrderedDict
 
-from kustomer_klaviyo.flow.card import Card, show
+from kustomer_klaviyo.flow.card import COME_AGAIN_SECONDS, FACES, Card, show
 from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.insight import read_insight
 from kustomer_klaviyo.store import insights
@@ -30,6 +30,12 @@ NOBODYS_SECRETS = (hashlib.sha256(secrets.token_bytes()).hexdigest(),)
 def digest(secret: str) -> str:
     """Return what is kept of a card's secret: enough to know it again."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def busy(joined: Joined) -> Card:
+    """Return the card that says no more than that it was opened too often: Kustomer keeps it for seconds, as any."""
+    account = joined.connection.klaviyo_account
+    return Card(face="busy", says=FACES["busy"], account=account, refresh_after=COME_AGAIN_SECONDS)
 
 
 class CardDesk:

@@ -8,10 +8,10 @@ import msgspec
 import structlog
 
 from kustomer_klaviyo.flow.directory import Joined
-from kustomer_klaviyo.flow.insight import Draft, read_insight
+from kustomer_klaviyo.flow.insight import AWAY_SECONDS, Draft, read_insight
 from kustomer_klaviyo.flow.insight_fetch import InsightFetch
 from kustomer_klaviyo.store import insights, lookups, people
-from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.insights import DueCard, Fetched, Wish
 from kustomer_klaviyo.store.lookups import Kind, Question
 
@@ -26,6 +26,9 @@ STRANGER_AGAIN_SECONDS = 0.2
 STRANGER_GIVE_UP = timedelta(seconds=20)
 GIVE_UP = timedelta(minutes=2)
 """So long Klaviyo is asked again for what it did not give; then only when an agent looks again."""
+
+TROUBLED_AGE = timedelta(minutes=1)
+DATABASE_AGAIN_SECONDS = 0.5
 
 AHEAD_MINUTES = 15
 """A wish ahead older than this is dropped."""
@@ -81,13 +84,38 @@ class Cards:
 
     async def _serve(self, cards: Sequence[DueCard], on_progress: Callable[[], None]) -> None:
         try:
-            await self._fetch_cards(cards)
+            await self._fetch_one_way_or_another(cards)
+        except UNREACHABLE as error:
+            log.warning("cards.database_away", connection=self._id, error=type(error).__name__)
+            await asyncio.sleep(DATABASE_AGAIN_SECONDS)
         finally:
             for card in cards:
                 del self.in_flight[card.customer_id]
             if self._ahead is asyncio.current_task():
                 self._ahead = None
             on_progress()
+
+    async def _fetch_one_way_or_another(self, cards: Sequence[DueCard]) -> None:
+        """Fetch cards; a fault that one of them leads to is its own, and not for ever."""
+        try:
+            await self._fetch_cards(cards)
+        except UNREACHABLE:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others must not wait for it
+            # Only the kind of error: its text may repeat what was read.
+            log.error("cards.failed", connection=self._id, cards=len(cards), error=type(error).__name__)  # noqa: TRY400
+            if len(cards) > 1:
+                for card in cards:
+                    await self._fetch_one_way_or_another([card])
+            else:
+                await insights.save(self._database, self._id, [self._put_off(cards[0])])
+
+    def _put_off(self, card: DueCard) -> Fetched:
+        now = datetime.now(UTC)
+        again_at = now + timedelta(seconds=AWAY_SECONDS) if now - card.wished_at < GIVE_UP else None
+        return Fetched(
+            card.customer_id, card.document, is_whole=False, fresh_until=None, trouble="away", again_at=again_at
+        )
 
     async def _fetch_cards(self, cards: Sequence[DueCard]) -> None:
         wanted = [card.customer_id for card in cards]
@@ -107,6 +135,9 @@ class Cards:
         insight, now = draft.insight, datetime.now(UTC)
         again_in = draft.again_in if now - card.wished_at < GIVE_UP else None
         age = timedelta(minutes=self._joined.options.card_minutes)
+        if insight.troubles:
+            # What somebody mends, such as a key, is to be seen soon.
+            age = min(age, TROUBLED_AGE)
         return Fetched(
             card.customer_id,
             msgspec.to_builtins(insight),

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from kustomer_klaviyo.flow.setup import SetupError, answer_of
+from kustomer_klaviyo.flow.setup import SetupError, answer_of, read_answer
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
 from kustomer_klaviyo.klaviyo.scopes import ERASING, ORIGINAL, PROBES, Probe, Standing, key_page, standing
 from kustomer_klaviyo.kustomer.client import KustomerClient
@@ -125,7 +123,7 @@ async def check_klaviyo(
 def _account_name(outcome: object) -> str | None:
     if not isinstance(outcome, Accepted):
         return None
-    listed = as_list(as_object(msgspec.json.decode(outcome.body)).get("data"))
+    listed = as_list(read_answer(outcome.body, asking="Reading the Klaviyo account").get("data"))
     attributes = as_object(as_object(listed[0]).get("attributes")) if listed else {}
     return as_text(as_object(attributes.get("contact_information")).get("organization_name"))
 
@@ -152,9 +150,8 @@ async def _roles(client: KustomerClient) -> list[str] | None:
     for ask in (client.token, client.user):
         outcome = await ask()
         if isinstance(outcome, Accepted):
-            attributes = as_object(
-                as_object(as_object(msgspec.json.decode(outcome.body)).get("data")).get("attributes")
-            )
+            said = read_answer(outcome.body, asking="Reading the Kustomer key's roles")
+            attributes = as_object(as_object(said.get("data")).get("attributes"))
             roles = [role for role in as_list(attributes.get("roles")) if isinstance(role, str)]
             if roles:
                 return roles

@@ -1,7 +1,9 @@
 """Who gets in: passwords, one-time links, and patience with those who guess."""
 
 import asyncio
+import ipaddress
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -13,6 +15,7 @@ from kustomer_klaviyo.store.accounts import Account, Accounts, Role, Visitor
 SESSION_HOURS = 12
 INVITATION_HOURS = 24
 SHORTEST_PASSWORD = 12
+LONGEST_EMAIL = 200
 WINDOW_MINUTES = 15
 MOST_FOR_BOTH, MOST_FROM_A_PLACE, MOST_FOR_AN_ADDRESS = 5, 30, 100
 """Failed sign-ins within the window: for one email address from one network address; from one network address; and for
@@ -50,13 +53,13 @@ class Gate:
     async def sign_in(self, email: str, password: str, *, place: str) -> Entry:
         """Begin a session. Raises NotAdmitted, in the same words and time for a wrong address and a wrong password."""
         self._insist_on_passwords()
-        email = email.strip()
+        email, place = email.strip(), _neighbourhood(place)
+        if not _could_be_an_address(email):
+            raise NotAdmitted("The email or the password is wrong.")
         by_both, by_place, by_email = f"{email.lower()} from {place}", f"place {place}", f"email {email.lower()}"
-        await self._insist_on_patience(by_both, MOST_FOR_BOTH)
-        await self._insist_on_patience(by_place, MOST_FROM_A_PLACE)
-        await self._insist_on_patience(by_email, MOST_FOR_AN_ADDRESS)
-        # Counted before it is known, so that many at once gain nothing.
-        await self._accounts.failed(by_both, by_place, by_email)
+        await self._insist_on_patience(
+            {by_both: MOST_FOR_BOTH, by_place: MOST_FROM_A_PLACE, by_email: MOST_FOR_AN_ADDRESS}
+        )
         account = await self._accounts.find(email)
         known = account.password if account is not None and account.password else self._nobodys
         is_right = await asyncio.to_thread(_is_password, known, password)
@@ -92,7 +95,7 @@ class Gate:
         """Make the account that a one-time link promises, and begin a session. Raises NotAdmitted."""
         self._insist_on_passwords()
         email = email.strip()
-        if "@" not in email or len(email) > 200:
+        if "@" not in email or not _could_be_an_address(email):
             raise NotAdmitted("Enter your email address.")
         check_new_password(password)
         if not await self._accounts.is_invited(token):
@@ -110,10 +113,13 @@ class Gate:
     async def change_password(self, visitor: Visitor, former: str, new: str) -> None:
         """Replace a password, and end every session but this one. Raises NotAdmitted."""
         self._insist_on_passwords()
+        by_account = f"account {visitor.account.id}"
+        await self._insist_on_patience({by_account: MOST_FOR_BOTH})
         account = await self._accounts.find(visitor.account.email)
         known = account.password if account is not None else None
         if account is None or known is None or not await asyncio.to_thread(_is_password, known, former):
             raise NotAdmitted("The current password is wrong.")
+        await self._accounts.forget_failures(by_account)
         check_new_password(new)
         await self._accounts.set_password(account, await asyncio.to_thread(_hasher.hash, new))
         await self._accounts.sign_out_others(visitor)
@@ -122,9 +128,10 @@ class Gate:
         if not self.takes_passwords:
             raise NotAdmitted("Passwords are not used here: sign in with the provider.")
 
-    async def _insist_on_patience(self, who: str, most: int) -> None:
-        failures, since = await self._accounts.failures(who, minutes=WINDOW_MINUTES)
-        if failures >= most and since is not None:
+    async def _insist_on_patience(self, limits: Mapping[str, int]) -> None:
+        """Count the try; raise TooMany when there were too many."""
+        since = await self._accounts.try_once(limits, minutes=WINDOW_MINUTES)
+        if since is not None:
             waited = (datetime.now(UTC) - since).total_seconds() / 60
             minutes = max(1, math.ceil(WINDOW_MINUTES - waited))
             raise TooMany(f"Too many failed sign-ins. Try again in {minutes} minute{'s' if minutes > 1 else ''}.")
@@ -134,6 +141,19 @@ def check_new_password(password: str) -> None:
     """Raise NotAdmitted unless a password is long enough."""
     if not SHORTEST_PASSWORD <= len(password) <= 500:
         raise NotAdmitted(f"A password needs at least {SHORTEST_PASSWORD} characters.")
+
+
+def _could_be_an_address(email: str) -> bool:
+    return len(email) <= LONGEST_EMAIL and email.isprintable()
+
+
+def _neighbourhood(place: str) -> str:
+    """Return what counts as one place: of IPv6 a whole network, since whoever has one address there has them all."""
+    try:
+        address = ipaddress.ip_address(place)
+    except ValueError:
+        return place
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else place
 
 
 def _is_password(hashed: str, password: str) -> bool:

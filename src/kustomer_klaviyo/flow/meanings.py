@@ -1,5 +1,6 @@
 """What Klaviyo's ids stand for: found out once, then remembered. An id that stays unknown costs nobody a card."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,7 @@ A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
 UNKNOWN_METRICS_AGE = timedelta(hours=1)
 """A metric begins to exist with its first event, so that those not found are looked for again sooner."""
 
+CLOSED_SECONDS = 3600.0
 GROUPS_AGE = timedelta(minutes=30)
 ALL = "*"
 """Remembered beside lists or segments once they were read; without a target when there are more than were read."""
@@ -49,16 +51,17 @@ class Meanings:
         self._database = database
         self._connection_id = connection_id
         self._readers = readers
+        self._closed_until: dict[str, float] = {}
 
     async def account(self) -> dict[str, str]:
         """Return the account's ``name`` and ``currency``, as far as they are known."""
         known = await self._known(ACCOUNT, None, A_WEEK)
-        if not known:
+        if not known and not self._is_closed(ACCOUNT):
             outcome = await self._readers.use(lambda reader: reader.account())
-            if not isinstance(outcome, Accepted | LockedOut):
+            self._note_closed(ACCOUNT, outcome)
+            if not isinstance(outcome, Accepted):
                 return {}
-            said = read_account(outcome.body if isinstance(outcome, Accepted) else b"")
-            known = {what: Meaning(None, text) for what, text in said.items()}
+            known = {what: Meaning(None, text) for what, text in read_account(outcome.body).items()}
             await self._save(ACCOUNT, known)
         return {what: found.name for what, found in known.items() if found.name is not None}
 
@@ -127,13 +130,24 @@ class Meanings:
     ) -> dict[str, Named]:
         wanted = list(dict.fromkeys(ids))
         known = await self._known(kind, wanted, A_DAY)
-        for one in [one for one in wanted if one not in known][:MOST_AT_ONCE]:
-            meaning = _meaning(await find(one))
+        unknown = [] if self._is_closed(kind) else [one for one in wanted if one not in known]
+        for one in unknown[:MOST_AT_ONCE]:
+            outcome = await find(one)
+            self._note_closed(kind, outcome)
+            meaning = _meaning(outcome)
             if meaning is None:
                 break
             known[one] = meaning
             await self._save(kind, {one: meaning})
         return {one: Named(found.target, found.name or one) for one, found in known.items() if found.target}
+
+    def _is_closed(self, kind: str) -> bool:
+        return time.monotonic() < self._closed_until.get(kind, float("-inf"))
+
+    def _note_closed(self, kind: str, outcome: Outcome) -> None:
+        """Remember for a while that the key may not read something; another key comes with another run."""
+        if isinstance(outcome, LockedOut) and outcome.status in (401, 403):
+            self._closed_until[kind] = time.monotonic() + CLOSED_SECONDS
 
     async def _known(self, kind: str, ids: list[str] | None, age: timedelta) -> dict[str, Meaning]:
         return await names.read(self._database, self._connection_id, kind, ids, age=age)
@@ -148,7 +162,7 @@ def _meaning(outcome: Outcome) -> Meaning | None:
         case Accepted(body=body):
             named = read_campaign(body)
             return Meaning(None) if named is None else Meaning(named.id, named.name)
-        case LockedOut(status=403 | 404) | Refused():
+        case LockedOut(status=404) | Refused():
             return Meaning(None)
         case _:
             return None

@@ -66,7 +66,11 @@ class Memberships:
             return
         by_field: dict[Identifier, list[Draft]] = {}
         for draft in drafts:
-            by_field.setdefault(_field(kind, draft.profile), []).append(draft)
+            field = _field(kind, draft.profile)
+            if field is None:
+                await self._ask_for(kind, draft)
+            else:
+                by_field.setdefault(field, []).append(draft)
         for field, those in by_field.items():
             for start in range(0, len(those), MOST_ASKED):
                 await self._ask_groups(kind, groups.names, field, those[start : start + MOST_ASKED])
@@ -102,11 +106,13 @@ class Memberships:
             _put(kind, draft, sorted(found, key=lambda one: one.name.lower()))
 
 
-def _field(kind: Kind, who: Who) -> Identifier:
-    """Return by what the members of a group can be told: of a list, not by their ids."""
+def _field(kind: Kind, who: Who) -> Identifier | None:
+    """Return by what a person can be told among the members of a group: of a list, not by an id; None by nothing."""
     if kind == "segment":
         return "profile_id"
-    return "email" if who.email is not None else "phone_number"
+    if who.email is not None:
+        return "email"
+    return None if who.phone is None else "phone_number"
 
 
 def _value(field: Identifier, who: Who) -> str:

@@ -1,7 +1,7 @@
 """Connecting two accounts page by page: each step is checked with the vendor before the next."""
 
 import asyncio
-import re
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from kustomer_klaviyo.flow.setup import (
     NAME,
     WEBHOOK_PATH,
     SetupError,
+    check_address,
     clean_secret,
     propose_metrics,
     with_klaviyo_key,
@@ -30,9 +31,8 @@ from kustomer_klaviyo.kustomer.signature import HEADER, sign
 from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
 from kustomer_klaviyo.store.drafts import Draft
 
-KNOCKS = 10
+KNOCKING_SECONDS = 6.0
 KNOCK_AGAIN_SECONDS = 0.5
-KNOCK_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 class Onboarding:
@@ -64,27 +64,30 @@ class Onboarding:
         name, public_url = name.strip() or organisation, check_address(public_url.strip())
         if not NAME.match(name):
             raise SetupError("A connection's name has lower-case letters, digits and dashes.")
-        if await self._connections.get(name) is not None:
-            raise SetupError(f"There is a connection {name!r} already. Give this one another name.")
         url = check_address(url.strip() or KUSTOMER_URL.format(organisation))
         client = KustomerClient(self._session, base_url=url, key=key)
         (await check_kustomer(client, organisation=organisation)).insist()
-        draft_connection = Connection(
-            id=name,
-            organisation=organisation,
-            kustomer_url=url,
-            klaviyo_url=draft.document["klaviyo_url"],
-            secrets=Secrets(key, (draft.secrets["klaviyo_key"],), ()),
-            horizon=datetime.now(UTC),
-            klaviyo_account=draft.document["account"],
-            webhook_url=public_url.rstrip("/") + WEBHOOK_PATH.format(name),
-        )
-        connection, _ = await with_webhook(client, draft_connection)
-        # From the first event on, under the names that the account has; the admin may choose others in the next step.
-        names = {one.option: one.name for one in await self.proposals(connection) if one.exists}
-        connection = replace(connection, options=names)
-        await self._connections.save(connection)
-        return connection
+        async with self._connections.alone(name):
+            if await self._connections.get(name) is not None:
+                raise SetupError(
+                    f"There is a connection {name!r} already: new keys are put in on its own page. To join the "
+                    "organisation to another Klaviyo account, give this connection another name."
+                )
+            draft_connection = Connection(
+                id=name,
+                organisation=organisation,
+                kustomer_url=url,
+                klaviyo_url=draft.document["klaviyo_url"],
+                secrets=Secrets(key, (draft.secrets["klaviyo_key"],), ()),
+                horizon=datetime.now(UTC),
+                klaviyo_account=draft.document["account"],
+                webhook_url=public_url.rstrip("/") + WEBHOOK_PATH.format(name),
+            )
+            connection, _ = await with_webhook(client, draft_connection)
+            # From the first event on, under the names that the account has; the admin may choose others in the next
+            # step.
+            names = {one.option: one.name for one in await self.proposals(connection) if one.exists}
+            return await self._connections.save(replace(connection, options=names))
 
     async def check_keys(self, connection: Connection) -> tuple[KlaviyoCheck, KustomerCheck]:
         """Say what a connection's keys may do. Raises SetupError."""
@@ -100,18 +103,20 @@ class Onboarding:
         url, token = connection.webhook_url or "", connection.secrets.webhook_tokens[0]
         body = msgspec.json.encode({"id": "test", "name": TEST_EVENT, "data": None})
         headers = {HEADER: sign(token, body), "Content-Type": "application/json"}
-        said = ""
-        for _ in range(KNOCKS):
-            try:
-                async with self._session.post(
-                    url, data=body, headers=headers, timeout=KNOCK_TIMEOUT, allow_redirects=False
-                ) as response:
-                    if response.status == 200:
-                        return None
-                    said = f"{url} answered {response.status}"
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                said = f"{url} cannot be reached from here ({type(error).__name__})"
-            await asyncio.sleep(KNOCK_AGAIN_SECONDS)
+        said = f"{url} does not answer"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KNOCKING_SECONDS):
+                while True:
+                    try:
+                        async with self._session.post(
+                            url, data=body, headers=headers, allow_redirects=False
+                        ) as response:
+                            if response.status == 200:
+                                return None
+                            said = f"{url} answered {response.status}"
+                    except (aiohttp.ClientError, OSError) as error:
+                        said = f"{url} cannot be reached from here ({type(error).__name__})"
+                    await asyncio.sleep(KNOCK_AGAIN_SECONDS)
         return said
 
     async def proposals(self, connection: Connection) -> list[Proposal]:
@@ -121,14 +126,15 @@ class Onboarding:
 
     async def set_options(self, connection: Connection, news: dict[str, Any]) -> Connection:
         """Change settings of a connection. Raises SetupError naming what is wrong."""
-        options = connection.options | news
-        try:
-            read_options(options)
-        except OptionsError as error:
-            raise SetupError(str(error)) from error
-        changed = replace(connection, options=options)
-        await self._connections.save(changed)
-        return changed
+
+        def change(now: Connection) -> Connection:
+            try:
+                read_options(now.options | news)
+            except OptionsError as error:
+                raise SetupError(str(error)) from error
+            return replace(now, options=now.options | news)
+
+        return await self._connections.change(connection.id, change)
 
     async def add_klaviyo_key(self, connection: Connection, key: str) -> KlaviyoCheck:
         """Put a new key beside the old one, checked and current from now on. Raises SetupError; the old one stays."""
@@ -136,20 +142,29 @@ class Onboarding:
         client = self._klaviyo(connection.klaviyo_url, key)
         check = await check_klaviyo(client, site_id=connection.klaviyo_account, options=connection.options)
         check.insist()
-        await self._connections.save(replace(connection, secrets=with_klaviyo_key(connection.secrets, key)))
+        await self._connections.change(
+            connection.id, lambda now: replace(now, secrets=with_klaviyo_key(now.secrets, key))
+        )
+        return check
+
+    async def set_kustomer_key(self, connection: Connection, key: str) -> KustomerCheck:
+        """Put a new key in the place of the Kustomer key, checked. Raises SetupError; the old one stays."""
+        key = clean_secret("Kustomer API key", key)
+        client = KustomerClient(self._session, base_url=connection.kustomer_url, key=key)
+        check = await check_kustomer(client, organisation=connection.organisation)
+        check.insist()
+        await self._connections.change(
+            connection.id, lambda now: replace(now, secrets=replace(now.secrets, kustomer_key=key))
+        )
         return check
 
     async def forget_old_key(self, connection: Connection) -> None:
         """Keep the current Klaviyo key only."""
-        keys = connection.secrets.klaviyo_keys[:1]
-        await self._connections.save(replace(connection, secrets=replace(connection.secrets, klaviyo_keys=keys)))
+        await self._connections.change(connection.id, _with_current_key_only)
 
     def _klaviyo(self, url: str, key: str) -> KlaviyoClient:
         return KlaviyoClient(self._session, base_url=url, key=key)
 
 
-def check_address(text: str) -> str:
-    """Return an address of a service. Raises SetupError for what is none."""
-    if not re.match(r"https?://[\w.:\-]+(/[\w./\-]*)?\Z", text, re.ASCII):
-        raise SetupError(f"{text!r} is no address such as https://hooks.acme.com")
-    return text
+def _with_current_key_only(connection: Connection) -> Connection:
+    return replace(connection, secrets=replace(connection.secrets, klaviyo_keys=connection.secrets.klaviyo_keys[:1]))

@@ -50,11 +50,19 @@ def answer_of(outcome: Outcome, *, asking: str) -> dict[str, Any]:
     """Return the JSON object of an accepted answer. Raises SetupError with the vendor's words otherwise."""
     match outcome:
         case Accepted(body=body):
-            return as_object(msgspec.json.decode(body)) if body else {}
+            return read_answer(body, asking=asking)
         case LockedOut(status=status, detail=detail):
             raise SetupError(f"{asking}: the key is refused ({status}: {detail}). Check the key and its permissions.")
         case _:
             raise SetupError(f"{asking}: {outcome.detail}")
+
+
+def read_answer(body: bytes, *, asking: str) -> dict[str, Any]:
+    """Return the JSON object of a body. Raises SetupError for a page of something that is not the vendor's API."""
+    try:
+        return as_object(msgspec.json.decode(body)) if body else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SetupError(f"{asking}: what answers there is not the API. Is the address right?") from error
 
 
 async def ensure_webhook(client: KustomerClient, url: str, *, former: str | None = None) -> Webhook:
@@ -135,3 +143,10 @@ def clean_secret(title: str, text: str) -> str:
     if any(character.isspace() or not character.isprintable() for character in key) or len(key) > LONGEST_KEY:
         raise SetupError(f"The {title} holds a space or a line break, or is too long; copy it again.")
     return key
+
+
+def check_address(text: str) -> str:
+    """Return an address of a service. Raises SetupError for what is none."""
+    if not re.match(r"https?://[\w.:\-]+(/[\w./\-]*)?\Z", text, re.ASCII):
+        raise SetupError(f"{text!r} is no address such as https://hooks.acme.com")
+    return text

@@ -102,7 +102,7 @@ class Provider:
         self.settings = settings
         self._endpoints: dict[str, Any] = {}
         self._keys: jwt.PyJWKSet | None = None
-        self._known_until = float("-inf")
+        self._known_until = self._keys_until = float("-inf")
 
     async def address(self, begun: Begun, redirect_uri: str) -> str:
         """Return where the browser goes to sign in. Raises NotAdmitted when the provider cannot be used."""
@@ -168,14 +168,16 @@ class Provider:
             raise NotAdmitted(UNREADABLE.format(error)) from error
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
             raise NotAdmitted(UNREADABLE.format("it belongs to another sign-in"))
-        if isinstance(claims.get("aud"), list) and claims.get("azp") != self.settings.client_id:
+        is_for_several = isinstance(claims.get("aud"), list) and len(claims["aud"]) > 1
+        meant = claims.get("azp", None if is_for_several else self.settings.client_id)
+        if meant != self.settings.client_id:
             raise NotAdmitted(UNREADABLE.format("it was made for another service"))
         return claims
 
     async def _key(self, key_id: str | None) -> jwt.PyJWK:
         """Return the provider's key of an id; keys are read again when one is not known."""
         for is_fresh in (False, True):
-            if self._keys is None or is_fresh:
+            if self._keys is None or is_fresh or time.monotonic() >= self._keys_until:
                 await self._read_keys()
             keys = [] if self._keys is None else self._keys.keys
             found = [one for one in keys if key_id in (None, one.key_id) and one.public_key_use in (None, "sig")]
@@ -187,6 +189,7 @@ class Provider:
         document = await self._ask("GET", str((await self._discover())["jwks_uri"]))
         try:
             self._keys = jwt.PyJWKSet.from_dict(document)
+            self._keys_until = time.monotonic() + KNOWN_FOR_SECONDS
         except jwt.PyJWTError as error:
             raise NotAdmitted(UNREADABLE.format(error)) from error
 

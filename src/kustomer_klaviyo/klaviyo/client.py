@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Self
 from urllib.parse import quote
 
 import aiohttp
@@ -20,13 +21,13 @@ from kustomer_klaviyo.klaviyo.profile_wire import (
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
 from kustomer_klaviyo.klaviyo.scopes import Probe
 from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event, limits
-from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable
+from kustomer_klaviyo.outcomes import Accepted, Outcome, Throttled, Unreachable
 from kustomer_klaviyo.throttle import Limits, Windows
 from kustomer_klaviyo.transport import read_bounded
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)
-LARGEST_ANSWER = 1_000_000
-"""Bytes of an answer that are read."""
+LARGEST_ANSWER, LARGEST_READING = 1_000_000, 10_000_000
+"""Bytes that are read of an answer to a write, and of one that brings many people or events."""
 
 LONGEST_HOLD = 60.0
 """Seconds an endpoint is held for a 429: its longest window. A longer wish is the delivery loop's to weigh."""
@@ -141,9 +142,19 @@ class KlaviyoClient:
 
     async def read(self, path: str, windows: Windows) -> Outcome:
         """Read something; what the answer tells of limits goes into the windows."""
-        return await self._call("GET", path, None, windows)
+        outcome = await self._call("GET", path, None, windows, largest=LARGEST_READING)
+        if isinstance(outcome, Accepted) and not outcome.body.rstrip().endswith(b"}"):
+            # Half an answer would be read as if there were nobody and nothing.
+            return Unreachable("an answer that cannot be read", outcome.status, outcome.request_id)
+        return outcome
 
-    async def _call(self, method: str, path: str, body: bytes | None, windows: Windows | None) -> Outcome:
+    def share_limits(self, other: Self) -> None:
+        """Count requests together with another client's: Klaviyo's limits are those of the account, not of a key."""
+        vars(self).update({name: held for name, held in vars(other).items() if name.endswith("_windows")})
+
+    async def _call(
+        self, method: str, path: str, body: bytes | None, windows: Windows | None, *, largest: int = LARGEST_ANSWER
+    ) -> Outcome:
         try:
             async with self._session.request(
                 method,
@@ -153,7 +164,7 @@ class KlaviyoClient:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                answer = await read_bounded(response.content, LARGEST_ANSWER)
+                answer = await read_bounded(response.content, largest)
                 self.account_id = response.headers.get("Cid", self.account_id)
                 outcome = classify(response.status, response.headers, answer)
                 self._learn(response, outcome, windows)

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from kustomer_klaviyo.klaviyo.wire import read_document
+
 RECEIVED = {"Received Email": "email", "Received SMS": "sms", "Received Push": "push"}
 OPENED = {"Opened Email": "email", "Opened Push": "push"}
 CLICKED = {"Clicked Email": "email", "Clicked SMS": "sms"}
@@ -19,6 +21,7 @@ MESSAGE_METRICS = (*RECEIVED, *OPENED, *CLICKED)
 
 CHANNELS = {"email": "email", "sms": "sms", "mobile_push": "push"}
 MOST_MESSAGES = 10
+LARGEST_NUMBER = 1e15
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,12 +237,13 @@ def _prediction(analytics: Mapping[str, Any]) -> Prediction | None:
 
 def _resources(body: bytes) -> list[dict[str, Any]]:
     """Return the resources of a document, one or several; those without an id are none."""
-    try:
-        data = _dict(msgspec.json.decode(body)).get("data")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
+    data = _dict(read_document(body)).get("data")
     listed = data if isinstance(data, list) else [data]
-    return [one for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str)]
+    return [one for one in listed if isinstance(one, dict) and _is_id(one.get("id"))]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -247,11 +251,15 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return value.strip() or None if isinstance(value, str) else None
+    """Return a text without what cannot be kept or shown: control characters, halves of characters."""
+    if not isinstance(value, str):
+        return None
+    return "".join(one for one in value if one.isprintable()).strip() or None
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+    return float(value) if is_number else None
 
 
 def _time(value: Any) -> datetime | None:

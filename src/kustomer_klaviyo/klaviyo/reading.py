@@ -10,13 +10,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import parse_qs, quote, urlsplit
-
-import msgspec
 
 from kustomer_klaviyo.klaviyo.client import TIER_L, TIER_M, TIER_S, TIER_XL, TIER_XS, KlaviyoClient
 from kustomer_klaviyo.klaviyo.profile_wire import quoted
+from kustomer_klaviyo.klaviyo.wire import read_document
 from kustomer_klaviyo.outcomes import Accepted, Outcome, Refused, Throttled
 from kustomer_klaviyo.throttle import Limits, Windows
 
@@ -62,6 +61,10 @@ class KlaviyoReader:
         self.message_windows = _share_of(TIER_M)
         self.flow_windows = _share_of(TIER_S)
         self.account_windows = _share_of(TIER_XS)
+
+    def share_limits(self, other: Self) -> None:
+        """Count requests together with another reader's: Klaviyo's limits are those of the account, not of a key."""
+        vars(self).update({name: held for name, held in vars(other).items() if name.endswith("_windows")})
 
     async def account(self) -> Outcome:
         """Read the account's name and currency."""
@@ -173,8 +176,8 @@ def _cursor(outcome: Outcome) -> str | None:
     if not isinstance(outcome, Accepted):
         return None
     try:
-        following = msgspec.json.decode(outcome.body)["links"]["next"]
-    except (msgspec.DecodeError, KeyError, TypeError):
+        following = read_document(outcome.body)["links"]["next"]
+    except (KeyError, TypeError):
         return None
     cursors = parse_qs(urlsplit(following).query).get("page[cursor]") if isinstance(following, str) else None
     return cursors[0] if cursors else None

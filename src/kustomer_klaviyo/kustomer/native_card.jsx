@@ -2,7 +2,8 @@
   const { createElement: el, useEffect, useState } = React;
   const command = "__COMMAND__";
   const AFTER_FAILURE_SECONDS = 30;
-  const day = (moment) => new Date(moment).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
+  const day = (moment, zone) =>
+    new Date(moment).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric", timeZone: zone });
   const link = (name, address) =>
     /^https?:\/\//.test(address || "")
       ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, name)
@@ -34,7 +35,7 @@
   const predictions = (card) => [
     typeof card.lifetime_value === "number" ? `Lifetime value: ${money(card.lifetime_value, card.currency)}` : null,
     typeof card.churn_risk === "number" ? `Churn risk: ${Math.round(card.churn_risk * 100)} %` : null,
-    card.next_order ? `Next order: about ${day(card.next_order)}` : null,
+    card.next_order ? `Next order: about ${day(card.next_order, "UTC")}` : null,
   ].filter(Boolean);
   const known = (card) => [
     el("div", { key: "who", style: { fontWeight: 600 } }, link(card.person.name, card.person.link)),
@@ -46,8 +47,9 @@
     el("div", { key: "segments" }, title("Segments"), names(card, card.segments, "In no segment.")),
     predictions(card).length ? el("div", { key: "predicted" }, title("Predicted"), ...predictions(card).map((text, at) => el("div", { key: at }, text))) : null,
   ];
-  const Insight = ({ id }) => {
-    const [answer, setAnswer] = useState(null);
+  // The same component each time this is evaluated, so that Kustomer drawing anew does not begin the card anew.
+  const Insight = globalThis[command] || (globalThis[command] = ({ id }) => {
+    const [told, setTold] = useState(null);
     useEffect(() => {
       let live = true;
       let timer = null;
@@ -59,19 +61,20 @@
           const data = (result && (result.data || (result.body && result.body.data))) || {};
           const body = (data.attributes || result || {}).responseBody;
           const ours = body && body.customer === id ? body.card : null;
-          setAnswer(error || !ours ? { face: "error", says: "The integration could not be asked." } : ours);
+          setTold({ id, card: error || !ours ? { face: "error", says: "The integration could not be asked." } : ours });
           const seconds = ours ? ours.refresh_after : AFTER_FAILURE_SECONDS;
           if (seconds) timer = setTimeout(ask, seconds * 1000);
         });
       ask();
       return () => { live = false; clearTimeout(timer); };
     }, [id]);
-    if (!answer) return el("div", { style: { padding: "10px" } }, "Asking Klaviyo ...");
+    if (!told || told.id !== id) return el("div", { style: { padding: "10px" } }, "Asking Klaviyo ...");
+    const answer = told.card;
     return el("div", { style: { padding: "10px" } },
       answer.face === "known" ? known(answer) : el("div", null, answer.says),
       ...(answer.notes || []).map((note, at) => el("div", { key: `n${at}` }, note)),
       el("div", { style: { color: "#6a7079", marginTop: "8px" } },
         [answer.account && `Klaviyo account ${answer.account}`, answer.fetched_at && `as of ${new Date(answer.fetched_at).toLocaleString("en")}`].filter(Boolean).join(" · ")));
-  };
+  });
   return el(Insight, { id: customer.id });
 })()

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +38,9 @@ FAILURES = """
 -- How often somebody failed to sign in lately, and when first.
 SELECT count(*) AS n, min(at) AS since FROM sign_in_failures WHERE who = %s AND at > now() - make_interval(mins => %s)
 """
+
+ONE_TRY_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('try to sign in'), hashtext(%s))"
+FAILED = "INSERT INTO sign_in_failures (who) SELECT * FROM unnest(%s::text[])"
 
 FORGIVE = """
 -- The last failure of somebody was none.
@@ -167,11 +171,21 @@ class Accounts:
             "DELETE FROM sessions WHERE account_id = %s AND digest <> %s", (visitor.account.id, visitor.digest)
         )
 
-    async def failed(self, *who: str) -> None:
-        """Note a failed sign-in."""
-        await self._database.execute(
-            "INSERT INTO sign_in_failures (who) SELECT * FROM unnest(%s::text[])", (list(who),)
-        )
+    async def try_once(self, limits: Mapping[str, int], *, minutes: int) -> datetime | None:
+        """Count a try as failed before it is made; unless somebody failed that often, then say since when they did.
+
+        One after the other for each of them, so that many tries at once gain nothing.
+        """
+        async with self._database.transaction() as connection:
+            for who in sorted(limits):
+                await connection.execute(ONE_TRY_AT_A_TIME, (who,))
+            for who, most in limits.items():
+                row = await (await connection.execute(FAILURES, (who, minutes))).fetchone()
+                if row is not None and row["n"] >= most:
+                    since: datetime = row["since"]
+                    return since
+            await connection.execute(FAILED, (list(limits),))
+            return None
 
     async def forget_failures(self, *who: str) -> None:
         """Forget somebody's failures, since they signed in."""
@@ -180,11 +194,6 @@ class Accounts:
     async def forgive(self, who: str) -> None:
         """Take back the last failure, which was none; the others still count."""
         await self._database.execute(FORGIVE, (who,))
-
-    async def failures(self, who: str, *, minutes: int) -> tuple[int, datetime | None]:
-        """Return how often somebody failed in the last minutes, and when first."""
-        row = (await self._database.fetch(FAILURES, (who, minutes)))[0]
-        return row["n"], row["since"]
 
     async def tidy(self) -> None:
         """Forget what no longer counts."""

@@ -1,27 +1,41 @@
 """Connections: which Kustomer organisation goes to which Klaviyo account, with what secrets and options."""
 
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.sealing import Sealer
 
-SAVE = """
--- A connection is saved whole; workers notice by its revision.
+ADD = """
+-- A new connection; one of the same name is left as it is.
 INSERT INTO connections (id, organisation, kustomer_url, klaviyo_url, klaviyo_account, webhook_id, webhook_url, secrets,
                          options, horizon, app)
 VALUES (%(id)s, %(organisation)s, %(kustomer_url)s, %(klaviyo_url)s, %(klaviyo_account)s, %(webhook_id)s,
         %(webhook_url)s, %(secrets)s, %(options)s, %(horizon)s, %(app)s)
-ON CONFLICT (id) DO UPDATE SET
-    organisation = excluded.organisation, kustomer_url = excluded.kustomer_url, klaviyo_url = excluded.klaviyo_url,
-    klaviyo_account = excluded.klaviyo_account, webhook_id = excluded.webhook_id, webhook_url = excluded.webhook_url,
-    secrets = excluded.secrets, options = excluded.options, horizon = excluded.horizon, app = excluded.app,
-    revision = connections.revision + 1, updated_at = now()
+ON CONFLICT (id) DO NOTHING
+"""
+
+SAVE = """
+-- A connection is saved whole, unless somebody else saved it meanwhile; workers notice by its revision.
+UPDATE connections SET
+    organisation = %(organisation)s, kustomer_url = %(kustomer_url)s, klaviyo_url = %(klaviyo_url)s,
+    klaviyo_account = %(klaviyo_account)s, webhook_id = %(webhook_id)s, webhook_url = %(webhook_url)s,
+    secrets = %(secrets)s, options = %(options)s, horizon = %(horizon)s, app = %(app)s,
+    revision = revision + 1, updated_at = now()
+WHERE id = %(id)s AND revision = %(revision)s
+"""
+
+ALONE = """
+-- Nobody else sets the same connection up until this transaction ends.
+SELECT pg_advisory_xact_lock(hashtext('set up a connection'), hashtext(%s))
 """
 
 SAVE_ROUTES = """
@@ -85,12 +99,20 @@ class Connection:
     app: dict[str, Any] = field(default_factory=dict)
     """The Kustomer app with the card, as it was installed: name, version, form and digest of its definition."""
     revision: int = 0
+    """Counts how often it was saved; 0 for one that never was."""
     routes: dict[str, Any] = field(default_factory=dict)
     """Where the organisation's conversations go by their brand; saved apart, for all its connections."""
 
 
 class NotThere(Exception):
     """What was asked for is not kept here (any more)."""
+
+
+class Changed(Exception):
+    """Somebody else saved the connection since it was read, or made one of the same name."""
+
+    def __init__(self, connection_id: str) -> None:
+        super().__init__(f"The connection {connection_id} was changed by somebody else meanwhile. Try again.")
 
 
 class Connections:
@@ -128,12 +150,36 @@ class Connections:
         )
         return rows[0]["n"], rows[0]["revisions"]
 
-    async def save(self, connection: Connection) -> None:
-        """Create or update a connection, and let its delivery start anew."""
+    async def save(self, connection: Connection) -> Connection:
+        """Create or update a connection, and let its delivery start anew; returns it as saved. Raises Changed."""
         async with self._database.transaction() as transaction:
-            await transaction.execute(SAVE, self._row(connection))
-            await transaction.execute(OPEN_LANE, (connection.id,))
-            await transaction.execute("SELECT pg_notify('work', %s)", (connection.id,))
+            return await self._save(transaction, connection)
+
+    async def change(self, connection_id: str, how: Callable[[Connection], Connection]) -> Connection:
+        """Change some of a connection, whatever else of it others change; returns it as saved. Raises NotThere."""
+        async with self._database.transaction() as transaction:
+            query = f"{ALL} WHERE connections.id = %s FOR UPDATE OF connections"
+            row = await (await transaction.execute(query, (connection_id,))).fetchone()
+            if row is None:
+                raise NotThere
+            before = self._open(row)
+            after = how(before)
+            return before if after == before else await self._save(transaction, after)
+
+    @asynccontextmanager
+    async def alone(self, connection_id: str) -> AsyncIterator[None]:
+        """Let nobody else set up a connection of this name meanwhile: at the vendors, things are made once."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute(ALONE, (connection_id,))
+            yield
+
+    async def _save(self, transaction: AsyncConnection[DictRow], connection: Connection) -> Connection:
+        query = SAVE if connection.revision else ADD
+        if (await transaction.execute(query, self._row(connection))).rowcount == 0:
+            raise Changed(connection.id)
+        await transaction.execute(OPEN_LANE, (connection.id,))
+        await transaction.execute("SELECT pg_notify('work', %s)", (connection.id,))
+        return replace(connection, revision=connection.revision + 1)
 
     async def save_routes(self, organisation: str, document: dict[str, Any]) -> None:
         """Put an organisation's rules in force for all its connections."""
@@ -154,6 +200,7 @@ class Connections:
             "options": Jsonb(connection.options),
             "horizon": connection.horizon,
             "app": Jsonb(connection.app),
+            "revision": connection.revision,
         }
 
     def _open(self, row: DictRow) -> Connection:

@@ -86,7 +86,7 @@ FORGET = "DELETE FROM insights WHERE connection_id = %s AND customer_id = ANY(%s
 PURGE = """
 -- Cards that nobody looked at lately, nor wishes to.
 DELETE FROM insights WHERE connection_id = %s AND wish IS NULL
-  AND greatest(opened_at, fetched_at) < now() - make_interval(days => %s)
+  AND greatest(opened_at, fetched_at, due_at) < now() - make_interval(days => %s)
 """
 
 

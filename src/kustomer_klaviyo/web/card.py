@@ -12,7 +12,7 @@ from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from kustomer_klaviyo.flow.card_desk import CardDesk
+from kustomer_klaviyo.flow.card_desk import CardDesk, busy
 from kustomer_klaviyo.flow.directory import Directory, Joined
 
 STATIC = Path(__file__).parent / "static"
@@ -65,9 +65,8 @@ def card_routes(desk: CardDesk, directory: Directory) -> list[HTTPRouteHandler]:
             return _said(401, "no such connection, or this is not its card's secret")
         if CUSTOMER.match(customer) is None:
             return _said(400, "a customer's id has 24 hexadecimal digits")
-        if desk.is_too_often(joined, customer):
-            return _said(429, "this card is opened too often")
-        return _json(200, {"customer": customer, "card": await desk.open(joined, customer)})
+        card = busy(joined) if desk.is_too_often(joined, customer) else await desk.open(joined, customer)
+        return _json(200, {"customer": customer, "card": card})
 
     return [page, asset, data]
 

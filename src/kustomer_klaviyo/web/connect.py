@@ -12,7 +12,7 @@ from kustomer_klaviyo.flow.checks import Finding, PoorKey
 from kustomer_klaviyo.flow.onboarding import Onboarding
 from kustomer_klaviyo.flow.setup import KLAVIYO_URL, SetupError
 from kustomer_klaviyo.klaviyo.metric_names import USUAL
-from kustomer_klaviyo.klaviyo.scopes import key_page
+from kustomer_klaviyo.klaviyo.scopes import ORIGINAL, PROBES, key_page
 from kustomer_klaviyo.store import tallies
 from kustomer_klaviyo.store.connections import Connection, Connections, NotThere
 from kustomer_klaviyo.store.database import Database
@@ -73,7 +73,13 @@ class ConnectPages:
 
         @get("/connections/{name:str}/arrivals")
         async def arrivals(request: Asked, name: FromPath[str]) -> Response[str]:
-            return page(request, "arrivals.html", name=name, received=await self._received(name))
+            received = await self._received(name)
+            # Nothing is drawn anew while nothing is new: it is read aloud to some.
+            return (
+                page(request, "arrivals.html", name=name, received=received)
+                if received
+                else Response("", status_code=204)
+            )
 
         return [
             ask_for_klaviyo, take_klaviyo, ask_for_kustomer, take_kustomer, ask_for_metrics, take_metrics, summary,
@@ -106,6 +112,8 @@ class ConnectPages:
             problem=problem,
             findings=findings,
             key_page=key_page(),
+            scopes=PROBES,
+            original=ORIGINAL,
         )
 
     async def _take_klaviyo(self, request: Asked) -> Response[str]:

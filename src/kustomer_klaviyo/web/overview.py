@@ -52,6 +52,10 @@ class OverviewPages:
         async def new_key(request: Asked, name: FromPath[str]) -> Response[str]:
             return await self._new_key(request, await self._connections.named(name))
 
+        @post("/connections/{name:str}/kustomer-key")
+        async def new_kustomer_key(request: Asked, name: FromPath[str]) -> Response[str]:
+            return await self._new_kustomer_key(request, await self._connections.named(name))
+
         @post("/connections/{name:str}/forget-key")
         async def forget_key(name: FromPath[str]) -> Response[str]:
             await self._onboarding.forget_old_key(await self._connections.named(name))
@@ -65,7 +69,7 @@ class OverviewPages:
         async def card(request: Asked, name: FromPath[str]) -> Response[str]:
             return await self._install_card(request, await self._connections.named(name))
 
-        return [overview, connection, new_key, forget_key, check, card]
+        return [overview, connection, new_key, new_kustomer_key, forget_key, check, card]
 
     async def _connection_page(
         self,
@@ -109,14 +113,22 @@ class OverviewPages:
         changed = await self._connections.get(connection.id) or connection
         return await self._connection_page(request, changed, said=said)
 
+    async def _new_kustomer_key(self, request: Asked, connection: Connection) -> Response[str]:
+        form = await request.form()
+        try:
+            check = await self._onboarding.set_kustomer_key(connection, str(form.get("key", "")))
+        except SetupError as error:
+            return await self._connection_page(request, connection, problem=str(error))
+        missing = lacking(check.findings, needed=False)
+        said = "The new Kustomer key is in use." + (f" It lacks {', '.join(missing)}." if missing else "")
+        return await self._connection_page(request, connection, said=said)
+
     async def _install_card(self, request: Asked, connection: Connection) -> Response[str]:
         public_url = (connection.webhook_url or "").removesuffix(f"/webhooks/kustomer/{connection.id}")
         client = KustomerClient(self._session, base_url=connection.kustomer_url, key=connection.secrets.kustomer_key)
         try:
-            done = await install_app(client, connection, public_url=public_url)
+            done = await install_app(client, self._connections, connection.id, public_url=public_url)
         except SetupError as error:
             return await self._connection_page(request, connection, problem=str(error))
-        if done.connection != connection:
-            await self._connections.save(done.connection)
         said = "The card is installed." if done.changed else "The card was installed already; nothing had to change."
         return await self._connection_page(request, done.connection, said=said)

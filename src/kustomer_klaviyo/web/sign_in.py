@@ -30,7 +30,7 @@ def sign_in_routes(gate: Gate, accounts: Accounts, provider: ProviderSignIn | No
 
     @get("/sign-in", opt=ANYONE, sync_to_thread=False)
     def ask_who(request: Asked) -> Response[str]:
-        return sign_in_page(request)
+        return Redirect("/", status_code=303) if request.state.visitor else sign_in_page(request)
 
     @post("/sign-in", opt=ANYONE)
     async def sign_in(request: Asked) -> Response[str]:

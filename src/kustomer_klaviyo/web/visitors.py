@@ -27,6 +27,8 @@ def guard(accounts: Accounts, alerts: Alerts) -> Guard:
     """Make the hook that runs before every page, and finds out what the page has to say at its top."""
 
     async def let_through(request: Asked) -> Response[Any] | None:
+        if not request.scope["path"].isprintable():
+            return Response("no such page", status_code=404, media_type="text/plain")
         visitor = await _visitor(accounts, request)
         request.state.visitor = visitor
         request.state.alerts = [] if visitor is None else await alerts.all()
@@ -36,7 +38,8 @@ def guard(accounts: Accounts, alerts: Alerts) -> Guard:
         if wanted == "admin" and visitor is not None and visitor.account.role is not Role.ADMIN:
             text = "Only admins can do this."
             return page(request, "message.html", status=403, title="For admins", text=text)
-        if request.method not in SAFE and not await _is_meant(request, visitor):
+        session = visitor if wanted != "anyone" else None
+        if request.method not in SAFE and not await _is_meant(request, session):
             text = "The form is too old, or did not come from this site. Go back, load the page anew, and try again."
             return page(request, "message.html", status=403, title="Not accepted", text=text)
         return None
@@ -62,7 +65,10 @@ def _turn_away(request: Asked) -> Response[Any]:
 
 
 async def _is_meant(request: Asked, visitor: Visitor | None) -> bool:
-    """Say whether a change comes from a form of ours: another site can send one, but knows neither token."""
+    """Say whether a change comes from a form of ours: another site can send one, but knows neither token.
+
+    The forms that anyone may fill in have a token of their own, also for who is signed in.
+    """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     wanted = visitor.csrf if visitor is not None else request.cookies.get(FORM, "")

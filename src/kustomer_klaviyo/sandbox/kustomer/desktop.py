@@ -12,7 +12,7 @@ from aiohttp import web
 from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
 from kustomer_klaviyo.sandbox.kustomer.documents import Document, Message
 from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, answer, json_object, not_found, refuse
-from kustomer_klaviyo.sandbox.kustomer.exchange import APPS, ORGANISATION, shown
+from kustomer_klaviyo.sandbox.kustomer.exchange import APPS, OPTIONS, ORGANISATION, shown
 from kustomer_klaviyo.sandbox.kustomer.routes_apps import run_command
 
 STATIC = Path(__file__).parent / "static"
@@ -28,6 +28,7 @@ def install_desktop(app: web.Application) -> None:
     app.router.add_get(f"{CONTROL_PREFIX}/desktop/customers", _customers)
     app.router.add_get(f"{CONTROL_PREFIX}/desktop/customers/{{id}}", _timeline)
     app.router.add_get(f"{CONTROL_PREFIX}/desktop/cards", _cards)
+    app.router.add_get(f"{CONTROL_PREFIX}/desktop/agent", _agent)
     app.router.add_post(f"{CONTROL_PREFIX}/desktop/commands/{{name}}", _run)
 
 
@@ -103,6 +104,11 @@ def _card(view: Document) -> dict[str, Any]:
         "src": framed.group(1) if framed else None,
         "template": None if framed else view["template"],
     }
+
+
+async def _agent(request: web.Request) -> web.Response:
+    """Return a key by which cards ask the API as the agent who is signed in."""
+    return answer({"key": next(iter(request.app[OPTIONS].api_keys))})
 
 
 async def _run(request: web.Request) -> web.Response:

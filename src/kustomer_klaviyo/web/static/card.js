@@ -22,8 +22,8 @@
       ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, text)
       : document.createTextNode(text);
 
-  const day = (moment) =>
-    new Date(moment).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
+  const day = (moment, zone) =>
+    new Date(moment).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric", timeZone: zone });
 
   const ago = (moment) => {
     const minutes = Math.max(0, Math.round((Date.now() - new Date(moment)) / 60000));
@@ -81,7 +81,7 @@
     const add = (name, value) => facts.append(el("dt", {}, name), el("dd", {}, value));
     if (typeof card.lifetime_value === "number") add("Lifetime value", money(card.lifetime_value, card.currency));
     if (typeof card.churn_risk === "number") add("Churn risk", `${Math.round(card.churn_risk * 100)} %`);
-    if (card.next_order) add("Next order", `about ${day(card.next_order)}`);
+    if (card.next_order) add("Next order", `about ${day(card.next_order, "UTC")}`);
     return facts.childElementCount ? section("Predicted", facts) : [];
   };
 
@@ -119,7 +119,7 @@
   const say = (face, text) => {
     main.replaceChildren(el("p", { class: "says" }, text));
     main.dataset.face = face;
-    Kustomer.resize();
+    if (window.Kustomer) Kustomer.resize();
   };
 
   const askAgain = (customer, seconds) => {
@@ -177,6 +177,7 @@
     ask(customer);
   };
 
+  if (!window.Kustomer) return say("alone", "Kustomer's script for cards could not be loaded, or this is not Kustomer.");
   setInterval(grow, 30_000);
   Kustomer.initialize((context) => meet(context));
   Kustomer.on("context", (context) => meet(context));

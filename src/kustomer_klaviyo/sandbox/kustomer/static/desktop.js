@@ -94,6 +94,7 @@ document.getElementById("meet").addEventListener("submit", async (event) => {
   field.value = "";
   await choose(made.id);
 });
+window.addEventListener("hashchange", () => { if (location.hash.slice(1) !== state.customer) choose(location.hash.slice(1)); });
 state.customer = location.hash.slice(1) || null;
 const keep = async () => {
   try { await refresh(); } catch (error) { console.warn(error); }
