@@ -49,6 +49,12 @@ class Provider:
     codes: dict[str, SignedIn] = field(default_factory=dict)
     redeemed: int = 0
 
+    def behave(self) -> None:
+        """Forget whatever misbehaviour, and who was signed in."""
+        fresh = Provider(key=self.key)
+        for name in ("person", "in_token", "tells_by_userinfo", "issuer", "signs_with", "algorithm", "redeemed"):
+            setattr(self, name, getattr(fresh, name))
+
     async def configuration(self, _: web.Request) -> web.Response:
         return web.json_response(
             {

@@ -58,13 +58,18 @@ async def test_the_native_card_shows_the_same_without_a_page_of_ours(stage: Stag
         "href", re.compile(re.escape(stage.klaviyo))
     )
     await shoot(page, "card-native")
+    asked_for = [url for url in asked if "/commands/" in url]
+    assert len(asked_for) == 1, "drawing it anew does not ask anew"
     assert not [url for url in asked if url.startswith(stage.service)]
 
 
-async def test_the_native_card_has_honest_faces_too(stage: Stage, page: Page) -> None:
-    person = await customer(stage, profile=False, firstName="Nameless")
-    await page.goto(f"{stage.kustomer}/#{person}")
+async def test_the_native_card_has_honest_faces_too_and_follows_whoever_is_open(stage: Stage, page: Page) -> None:
+    nameless = await customer(stage, profile=False, firstName="Nameless")
+    other = await customer(stage, email="other@lanternpost.example", firstName="Other")
+    await page.goto(f"{stage.kustomer}/#{nameless}")
     await expect(page.locator("#panel")).to_contain_text("neither an email nor a phone number")
+    await page.locator(f"[data-customer='{other}']").click()
+    await expect(page.locator("#panel")).to_contain_text("Consent")
 
 
 async def test_the_desktop_works_on_a_phone(stage: Stage, page: Page) -> None:

@@ -4,7 +4,7 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from admin import set_keys
 from browser import shoot
@@ -147,13 +147,23 @@ async def test_what_klaviyo_holds_is_text_and_never_markup(stage: Stage, page: P
     await expect(card.locator("img")).to_have_count(0)
 
 
+async def test_an_odd_character_in_one_name_costs_nobody_a_card(stage: Stage, page: Page) -> None:
+    await klaviyo_api(stage, "profile-import", "profile", {"email": "odd@lanternpost.example", "first_name": "O\0d"})
+    odd = await customer(stage, email="odd@lanternpost.example")
+    even = await customer(stage, email="even@lanternpost.example")
+    for person in (odd, even):
+        await has_face(await open_card(page, stage, person), "known")
+
+
 async def test_another_customers_card_never_stands_in_for_this_ones(stage: Stage, page: Page) -> None:
     known = await customer(stage, email="one@lanternpost.example", firstName="One")
     nameless = await customer(stage, profile=False, firstName="Two")
     await has_face(await open_card(page, stage, known), "known")
+    await page.evaluate("document.querySelector('#panel iframe').mark = 'the same frame'")
     await page.locator(f"[data-customer='{nameless}']").click()
     card = await has_face(page.frame_locator("#panel iframe"), "no_contact")
     assert "one@" not in await card.inner_html()
+    assert await page.evaluate("document.querySelector('#panel iframe').mark") == "the same frame"
 
 
 async def test_only_the_organisations_kustomer_may_frame_the_card(stage: Stage, page: Page) -> None:
@@ -172,6 +182,23 @@ async def test_only_the_organisations_kustomer_may_frame_the_card(stage: Stage, 
             "url => { const frame = document.createElement('iframe'); frame.src = url; document.body.append(frame); }",
             f"{stage.service}/card/sandbox?command=x",
         )
+
+
+async def test_the_next_order_is_the_same_day_everywhere(stage: Stage, browser: Browser) -> None:
+    person = await customer(stage, email="gwen@lanternpost.example")
+    days = set()
+    for zone in ("America/Los_Angeles", "Pacific/Auckland"):
+        page = await browser.new_page(timezone_id=zone)
+        card = await has_face(await open_card(page, stage, person), "known")
+        days.add(await card.locator("dd", has_text="about ").inner_text())
+        await page.close()
+    assert len(days) == 1
+
+
+async def test_without_kustomers_script_the_page_says_so(stage: Stage, page: Page) -> None:
+    await page.route("**/desktop/cards-sdk.js", lambda route: route.abort())
+    await page.goto(f"{stage.service}/card/sandbox?command=x")
+    await expect(page.locator("main")).to_contain_text("script for cards could not be loaded")
 
 
 async def test_the_secret_never_reaches_the_browser(stage: Stage, page: Page) -> None:

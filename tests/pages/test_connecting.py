@@ -1,11 +1,16 @@
 """An admin connects both accounts in a browser."""
 
+from dataclasses import replace
+
+from aiohttp import web
 from playwright.async_api import Page, expect
 
 from admin import become, give_klaviyo_key, give_kustomer_key, invited, set_keys
 from browser import shoot
 from kustomer_klaviyo.klaviyo.scopes import PROBES
-from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY
+from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY as KLAVIYO_KEY
+from kustomer_klaviyo.sandbox.kustomer import DEFAULT_KEY as KUSTOMER_KEY
+from kustomer_klaviyo.sandbox.serving import serving
 from stage import Stage
 
 
@@ -76,7 +81,7 @@ async def test_a_key_that_klaviyo_does_not_know_is_refused(stage: Stage, page: P
 
 
 async def test_metric_names_that_the_account_has_are_proposed(stage: Stage, page: Page) -> None:
-    headers = {"Authorization": f"Klaviyo-API-Key {DEFAULT_KEY}", "revision": "2026-07-15"}
+    headers = {"Authorization": f"Klaviyo-API-Key {KLAVIYO_KEY}", "revision": "2026-07-15"}
     event = {
         "data": {
             "type": "event",
@@ -116,16 +121,50 @@ async def test_a_kustomer_key_without_its_roles_is_refused(stage: Stage, page: P
     assert await page.input_value("#organisation") == "sandbox"
 
 
+async def test_what_is_not_the_vendors_api_is_told_so(stage: Stage, page: Page) -> None:
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", _a_page_of_something_else)
+    await become(page, await invited(stage))
+    async with serving(app) as elsewhere:
+        await give_klaviyo_key(page, replace(stage, klaviyo=elsewhere))
+        await expect(page.get_by_role("alert")).to_contain_text("a web page instead of Klaviyo's answer")
+        await give_klaviyo_key(page, stage)
+        await give_kustomer_key(page, replace(stage, kustomer=elsewhere))
+        await expect(page.get_by_role("alert")).to_contain_text("Is the address right?")
+
+
+async def _a_page_of_something_else(_: web.Request) -> web.Response:
+    return web.Response(text="<!doctype html><title>Sign in</title>", content_type="text/html")
+
+
+async def test_a_new_kustomer_key_takes_the_place_of_the_old_one(stage: Stage, page: Page) -> None:
+    await stage.connect()
+    await become(page, await invited(stage))
+    await page.goto(f"{stage.service}/connections/sandbox")
+    await page.fill("#kustomer_key", "nobodys-key")
+    await page.get_by_role("button", name="Check and replace it").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Unauthorized")
+    await page.fill("#kustomer_key", KUSTOMER_KEY)
+    await page.get_by_role("button", name="Check and replace it").click()
+    await expect(page.get_by_role("status")).to_contain_text("The new Kustomer key is in use.")
+
+
+async def test_who_is_signed_in_may_still_use_a_one_time_link(stage: Stage, page: Page) -> None:
+    await become(page, await invited(stage))
+    await become(page, await invited(stage), email="bo@acme.example")
+    await expect(page.get_by_role("link", name="bo@acme.example")).to_be_visible()
+
+
 async def test_a_new_key_goes_in_beside_the_old_one_and_nothing_is_lost(stage: Stage, page: Page) -> None:
     await stage.connect()
     await become(page, await invited(stage))
-    await set_keys(stage, {DEFAULT_KEY: ["*"], "pk_new_key_0001": ["*"]})
+    await set_keys(stage, {KLAVIYO_KEY: ["*"], "pk_new_key_0001": ["*"]})
     await page.goto(f"{stage.service}/connections/sandbox")
     await page.fill("#key", "pk_new_key_0001")
     await page.get_by_role("button", name="Check and use it").click()
     await expect(page.locator("dd", has_text="in use")).to_have_text("...0001 (in use), ...cdef (fallback)")
     await shoot(page, "connection-two-keys")
-    await set_keys(stage, {DEFAULT_KEY: ["*"]})
+    await set_keys(stage, {KLAVIYO_KEY: ["*"]})
     person = await stage.send(f"{stage.kustomer}/sandbox/customers", {"email": "bo@lanternpost.example"})
 
     async def is_told_of_the_fallback() -> bool:
@@ -134,6 +173,9 @@ async def test_a_new_key_goes_in_beside_the_old_one_and_nothing_is_lost(stage: S
 
     await stage.until(is_told_of_the_fallback, "the admin is told")
     await stage.assert_every_event_arrives_once()
+    await page.goto(f"{stage.service}/connections/sandbox")
+    await expect(page.locator("dd", has_text="in use")).to_have_text("...0001 (refused by Klaviyo), ...cdef (in use)")
+    await expect(page.get_by_role("button", name="Remove the fallback")).to_have_count(0)
     await shoot(page, "connection-fallback")
     assert "the one before it is used" in await stage.run("status", expect=1)
     await set_keys(stage, {})

@@ -1,7 +1,8 @@
 """Signing in with an OpenID Connect provider."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -10,29 +11,42 @@ from playwright.async_api import Page, expect
 
 from browser import shoot
 from provider import CLIENT_ID, CLIENT_SECRET, Provider, new_key, providing
-from stage import Stage, staged
+from stage import Stage, own_database, own_directory, staged
 
 PREFIX = "KUSTOMER_KLAVIYO_OIDC_"
 
 
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with providing() as ready:
+@asynccontextmanager
+async def provided(postgres_url: str) -> AsyncIterator[tuple[Stage, Provider]]:
+    """Run a service whose people sign in with a provider."""
+    with own_directory() as directory, own_database(postgres_url) as url:
+        async with providing() as provider, staged(directory, database_url=url) as stage:
+            stage.environment |= {
+                f"{PREFIX}ISSUER": provider.url,
+                f"{PREFIX}CLIENT_ID": CLIENT_ID,
+                f"{PREFIX}CLIENT_SECRET": CLIENT_SECRET,
+                f"{PREFIX}ADMINS": "ada@acme.example, groups=integrations",
+                f"{PREFIX}VIEWERS": "*@acme.example",
+            }
+            await stage.serve()
+            yield stage, provider
+
+
+@pytest.fixture(scope="module")
+async def both(postgres_url: str) -> AsyncIterator[tuple[Stage, Provider]]:
+    async with provided(postgres_url) as ready:
         yield ready
 
 
 @pytest.fixture
-async def stage(data_directory: Path, database_url: str, provider: Provider) -> AsyncIterator[Stage]:
-    async with staged(data_directory, database_url=database_url) as ready:
-        ready.environment |= {
-            f"{PREFIX}ISSUER": provider.url,
-            f"{PREFIX}CLIENT_ID": CLIENT_ID,
-            f"{PREFIX}CLIENT_SECRET": CLIENT_SECRET,
-            f"{PREFIX}ADMINS": "ada@acme.example, groups=integrations",
-            f"{PREFIX}VIEWERS": "*@acme.example",
-        }
-        await ready.serve()
-        yield ready
+def stage(both: tuple[Stage, Provider]) -> Stage:
+    return both[0]
+
+
+@pytest.fixture
+def provider(both: tuple[Stage, Provider]) -> Provider:
+    both[1].behave()
+    return both[1]
 
 
 async def sign_in(stage: Stage) -> tuple[int, str]:
@@ -109,6 +123,13 @@ async def test_a_token_made_for_something_else_opens_nothing(
     assert (status, "cannot be used" in text) == (403, True)
 
 
+async def test_an_audience_may_stand_in_a_list_of_one(stage: Stage, provider: Provider) -> None:
+    provider.in_token = {"aud": [CLIENT_ID]}
+    assert (await sign_in(stage))[0] == 200
+    provider.in_token = {"aud": [CLIENT_ID], "azp": "another service"}
+    assert (await sign_in(stage))[0] == 403
+
+
 async def test_a_token_that_the_provider_did_not_sign_opens_nothing(stage: Stage, provider: Provider) -> None:
     provider.signs_with = new_key()
     assert (await sign_in(stage))[0] == 403
@@ -116,19 +137,17 @@ async def test_a_token_that_the_provider_did_not_sign_opens_nothing(stage: Stage
     assert (await sign_in(stage))[0] == 403
 
 
-async def test_a_provider_that_names_another_issuer_is_not_used(stage: Stage, provider: Provider) -> None:
-    provider.issuer = "https://evil.example"
-    status, text = await sign_in(stage)
-    assert (status, "another issuer" in text) == (403, True)
+async def test_a_provider_that_names_another_issuer_or_is_away_is_not_used(postgres_url: str) -> None:
+    async with provided(postgres_url) as (stage, provider):
+        provider.issuer = "https://evil.example"
+        status, text = await sign_in(stage)
+        assert (status, "another issuer" in text) == (403, True)
+        provider.issuer, provider.url = None, "http://127.0.0.1:9"
+        assert (await sign_in(stage))[0] == 403
 
 
-async def test_a_provider_that_is_away_is_told_so(stage: Stage, provider: Provider) -> None:
-    provider.issuer = ""
-    provider.url = "http://127.0.0.1:9"
-    assert (await sign_in(stage))[0] == 403
-
-
-async def test_a_callback_that_belongs_to_another_browser_opens_nothing(stage: Stage) -> None:
+async def test_a_callback_that_belongs_to_another_browser_opens_nothing(stage: Stage, provider: Provider) -> None:
+    assert provider.url
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as mine,
         aiohttp.ClientSession() as other,
@@ -159,5 +178,5 @@ async def test_passwords_and_invitations_are_no_way_in(stage: Stage) -> None:
 
 @pytest.mark.parametrize("left_out", ["ISSUER", "CLIENT_ID", "CLIENT_SECRET", "ADMINS"])
 async def test_half_a_provider_is_told_at_the_start(stage: Stage, left_out: str) -> None:
-    del stage.environment[f"{PREFIX}{left_out}"]
-    await stage.run("status", expect=2)
+    half = {name: value for name, value in stage.environment.items() if name != f"{PREFIX}{left_out}"}
+    await replace(stage, environment=half).run("status", expect=2)
