@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from desktop import customer
 from stage import Stage, staged
 
 
@@ -21,11 +22,6 @@ async def stage(data_directory: Path, database_url: str) -> AsyncIterator[Stage]
 
 async def is_armed(stage: Stage) -> bool:
     return bool((await run(stage, "0" * 24))["responseStatusCode"] == 200)
-
-
-async def customer(stage: Stage, **given: Any) -> str:
-    made: str = (await stage.send(f"{stage.kustomer}/sandbox/customers", given))["id"]
-    return made
 
 
 async def run(stage: Stage, customer_id: str) -> dict[str, Any]:

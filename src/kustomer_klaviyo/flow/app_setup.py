@@ -29,6 +29,12 @@ from kustomer_klaviyo.store.connections import Connection, Connections
 MOST_SECRETS = 2
 """The current one, and the one before it while Kustomer still has that."""
 
+MOST_UNCERTAIN = 20
+"""Secrets accepted while it is not certain which of them Kustomer has."""
+
+UNFINISHED = "unfinished"
+"""Marks an app whose installation did not come to its end yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Installed:
@@ -71,12 +77,16 @@ async def draft_app(
     """Say what is to be registered, and register nothing; without a form, in the one there is. Raises SetupError."""
     form = form or ("native" if connection.app.get("form") == "native" else "hosted")
     org_id = await organisation_id(client)
-    name = app_names(connection.id, org_id).app
-    last = as_text(connection.app.get("version")) or latest_version(await _registered(client, name))
-    made = app_definition(connection.id, org_id, public_url=public_url, version=last or FIRST_VERSION, form=form)
-    if last is None or connection.app.get("digest") == digest(made):
-        return Draft(made, form, is_new=last is None)
-    return Draft(made | {"version": next_version(last)}, form, is_new=True)
+    registered = await _registered(client, app_names(connection.id, org_id).app)
+    last, latest = as_text(connection.app.get("version")), latest_version(registered or [])
+    made = app_definition(
+        connection.id, org_id, public_url=public_url, version=last or latest or FIRST_VERSION, form=form
+    )
+    is_there = last is not None and (registered is None or last in registered)
+    if is_there and connection.app.get("digest") == digest(made):
+        return Draft(made, form, is_new=False)
+    highest = latest_version([one for one in (last, latest) if one is not None])
+    return Draft(made | {"version": next_version(highest) if highest else FIRST_VERSION}, form, is_new=True)
 
 
 async def install_app(
@@ -106,23 +116,34 @@ async def _install(
     draft = await draft_app(client, connection, public_url=public_url, form=form)
     definition = await _register(client, draft.definition) if draft.is_new else draft.definition
     name, version = definition["app"], definition["version"]
+    app = {"name": name, "version": version, "digest": digest(definition), "form": draft.form}
+    was_finished = bool(connection.app) and UNFINISHED not in connection.app
+    if draft.is_new or not was_finished:
+        # Remembered before the rest, since a registered version is for ever.
+        await connections.change(connection.id, lambda now: replace(now, app=app | {UNFINISHED: True}))
     is_there = await _is_installed(client, name, version)
     if not is_there:
         answer_of(await client.install_app(name, version), asking="Installing the Kustomer app")
-    needs_secret = new_secret or not connection.secrets.card_secrets or not await _has_secret(client, name)
+    has_secret = was_finished and connection.secrets.card_secrets and await _has_secret(client, name)
+    needs_secret = new_secret or not has_secret
     if needs_secret:
         secret = secrets.token_urlsafe(32)
         # Known here before Kustomer has it: whenever this ends, the one that Kustomer has is accepted.
-        await connections.change(connection.id, lambda now: _with_secret(now, secret))
+        await connections.change(connection.id, lambda now: _with_secret(now, secret, app | {UNFINISHED: True}))
         answer_of(await client.put_setting(name, CATEGORY, SECRET, secret), asking="Setting the card's secret")
-    app = {"name": name, "version": version, "digest": digest(definition), "form": draft.form}
-    saved = await connections.change(connection.id, lambda now: replace(now, app=app))
+    saved = await connections.change(connection.id, lambda now: _finished(now, app))
     return Installed(saved, definition, draft.is_new, not is_there, needs_secret)
 
 
-def _with_secret(connection: Connection, secret: str) -> Connection:
-    kept = put_first(digest_of_secret(secret), connection.secrets.card_secrets, most=MOST_SECRETS)
-    return replace(connection, secrets=replace(connection.secrets, card_secrets=kept))
+def _with_secret(connection: Connection, secret: str, app: dict[str, Any]) -> Connection:
+    """Accept one more secret, of which it is not certain yet that Kustomer takes it."""
+    kept = put_first(digest_of_secret(secret), connection.secrets.card_secrets, most=MOST_UNCERTAIN)
+    return replace(connection, app=app, secrets=replace(connection.secrets, card_secrets=kept))
+
+
+def _finished(connection: Connection, app: dict[str, Any]) -> Connection:
+    kept = connection.secrets.card_secrets[:MOST_SECRETS]
+    return replace(connection, app=app, secrets=replace(connection.secrets, card_secrets=kept))
 
 
 async def _register(client: KustomerClient, definition: dict[str, Any]) -> dict[str, Any]:
@@ -137,11 +158,11 @@ async def _register(client: KustomerClient, definition: dict[str, Any]) -> dict[
     raise SetupError("Registering the Kustomer app: every version tried is taken.")
 
 
-async def _registered(client: KustomerClient, name: str) -> list[str]:
-    """Return the versions of the app that are registered; none where the key may not list them."""
+async def _registered(client: KustomerClient, name: str) -> list[str] | None:
+    """Return the versions of the app that are registered; None where the key may not list them."""
     outcome = await client.available_apps()
     if not isinstance(outcome, Accepted):
-        return []
+        return None
     listed = as_list(answer_of(outcome, asking="Listing the Kustomer apps").get("data"))
     found = [as_object(as_object(one).get("attributes")) for one in listed]
     return [version for one in found if one.get("app") == name and (version := as_text(one.get("version")))]

@@ -15,6 +15,9 @@ from kustomer_klaviyo.klaviyo.insight import Consent, Message, Named, Who
 COME_AGAIN_SECONDS = 16
 """Kustomer keeps an answer for 15 seconds (developer.kustomer.com/kustomer-apps-platform/docs/cache-fallback)."""
 
+LOOK_AGAIN_SECONDS = 60
+"""After so long it is worth looking whether somebody was made a profile, or a key was mended."""
+
 FACES = {
     "unknown": "Klaviyo knows nobody with this customer's email or phone.",
     "no_contact": "This customer has neither an email nor a phone number, so that Klaviyo cannot be asked.",
@@ -112,6 +115,8 @@ def show(
     shown = face(insight, trouble)
     card = Card(face=shown, says=FACES.get(shown), account=account)
     card.refresh_after = COME_AGAIN_SECONDS if is_wanted or shown in ("fetching", "throttled", "away") else None
+    if shown in ("unknown", "locked_out"):
+        card.refresh_after = card.refresh_after or LOOK_AGAIN_SECONDS
     if insight is None:
         return card
     card.account = f"{insight.account} ({account})" if insight.account and account else insight.account or account

@@ -27,7 +27,7 @@ STRANGER_GIVE_UP = timedelta(seconds=20)
 GIVE_UP = timedelta(minutes=2)
 """So long Klaviyo is asked again for what it did not give; then only when an agent looks again."""
 
-TROUBLED_AGE = timedelta(minutes=1)
+SHORT_AGE = timedelta(minutes=1)
 DATABASE_AGAIN_SECONDS = 0.5
 
 AHEAD_MINUTES = 15
@@ -135,9 +135,9 @@ class Cards:
         insight, now = draft.insight, datetime.now(UTC)
         again_in = draft.again_in if now - card.wished_at < GIVE_UP else None
         age = timedelta(minutes=self._joined.options.card_minutes)
-        if insight.troubles:
-            # What somebody mends, such as a key, is to be seen soon.
-            age = min(age, TROUBLED_AGE)
+        if insight.troubles or insight.status == "unknown":
+            # A key that somebody mends, a profile that is being made: it is to be seen soon.
+            age = min(age, SHORT_AGE)
         return Fetched(
             card.customer_id,
             msgspec.to_builtins(insight),

@@ -56,11 +56,11 @@ async def merged(connection: AsyncConnection[DictRow], joined: Joined, *, source
 async def deleted(connection: AsyncConnection[DictRow], joined: Joined, customer_id: str) -> None:
     """Do with a deleted customer's profile what the settings say."""
     connection_id, wish = joined.connection.id, joined.options.on_deletion
+    await insights.forget(connection, connection_id, [customer_id])
     person = await _profiled(connection, joined, customer_id)
     if person is None:
         return
     log.info("customer.deleted", connection=connection_id, customer=customer_id, action=wish)
-    await insights.forget(connection, connection_id, [customer_id])
     sharers = [] if wish == "nothing" else await _sharers(connection, joined, person)
     if sharers:
         await _owe(connection, joined, person, None, SHARED.format(sharers[0]))

@@ -18,6 +18,7 @@ SCOPES = {
     "messages": "events:read",
     "metrics": "metrics:read",
 }
+UNASKABLE = ("no_contact", "masked", "gone")
 MOST_ADDRESSES = 10
 AWAY_SECONDS = 10.0
 """After this long a Klaviyo that did not answer is asked again."""
@@ -80,7 +81,9 @@ class Draft:
     def __init__(self, person: Reachable, before: Insight | None, placeholders: Sequence[str]) -> None:
         self.person = person
         self.emails = addresses(person, placeholders)
-        self.insight = Insight() if before is None else msgspec.structs.replace(before, troubles={})
+        # What was known of one of whom nothing could be asked is nothing.
+        is_usable = before is not None and before.status not in UNASKABLE
+        self.insight = msgspec.structs.replace(before, troubles={}) if before and is_usable else Insight()
         self.again_in: float | None = None
         """Seconds after which what is missing is worth another try; None when nothing is missing."""
         self.found: list[Who] = []

@@ -84,6 +84,11 @@ class InsightFetch:
                 draft.took("metrics", metrics)
             return
         names = {metric_id: name for name, metric_id in metrics.items()}
+        if not names:
+            for draft in drafts:
+                # An account that never sent anything has no metric of it.
+                draft.insight.messages, draft.insight.messages_at = (), datetime.now(UTC)
+            return
         gate = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._fetch_messages_of(draft, names, gate) for draft in drafts))
         sent = [one for draft in drafts for one in draft.insight.messages or ()]

@@ -23,7 +23,7 @@ from kustomer_klaviyo.flow.retry import SetAside, Verdict
 from kustomer_klaviyo.flow.settling import Settler
 from kustomer_klaviyo.klaviyo.profiles import PHONE_PROPERTY, ProfileCall, joined
 from kustomer_klaviyo.outcomes import Accepted
-from kustomer_klaviyo.store import deliveries, people
+from kustomer_klaviyo.store import deliveries, insights, people
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
 
@@ -178,6 +178,7 @@ class ProfileDeliverer:
             return
         known = one.deliveries[0].klaviyo_id
         await people.name_profiles(connection, self._id, {one.subject: written.profile_id})
+        await insights.known_by_now(connection, self._id, [one.subject])
         if written.number_taken is not None:
             taken = one.call.phone if written.number_taken else None
             if await people.note_taken_phone(connection, self._id, one.subject, taken, told_as=PHONE_PROPERTY):

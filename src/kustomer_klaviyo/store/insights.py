@@ -81,6 +81,12 @@ UPDATE insights SET wish = NULL, wished_at = NULL
 WHERE connection_id = %s AND wish = 'ahead' AND wished_at < now() - make_interval(mins => %s)
 """
 
+KNOWN_BY_NOW = """
+-- Klaviyo knows some customers by now: cards that say otherwise are fetched anew before somebody looks again.
+UPDATE insights SET fresh_until = now(), wish = coalesce(wish, 'ahead'), wished_at = now(), due_at = now()
+WHERE connection_id = %s AND customer_id = ANY(%s::text[]) AND document->>'status' = 'unknown'
+"""
+
 FORGET = "DELETE FROM insights WHERE connection_id = %s AND customer_id = ANY(%s::text[])"
 
 PURGE = """
@@ -178,6 +184,11 @@ async def save(database: Database, connection_id: str, news: Sequence[Fetched]) 
 async def give_up_ahead(database: Database, connection_id: str, *, minutes: int) -> int:
     """Drop wishes ahead older than so many minutes."""
     return await database.execute(GIVE_UP_AHEAD, (connection_id, minutes))
+
+
+async def known_by_now(connection: AsyncConnection[DictRow], connection_id: str, customer_ids: list[str]) -> None:
+    """Note that Klaviyo has profiles of some customers."""
+    await connection.execute(KNOWN_BY_NOW, (connection_id, customer_ids))
 
 
 async def forget(connection: AsyncConnection[DictRow], connection_id: str, customer_ids: Iterable[str]) -> None:

@@ -1,0 +1,81 @@
+"""Cards from the wish to what is kept, in one process on both simulated vendors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from cast import ADA, ADAS, BO, BOS
+from documents import conversation, customer, email
+from kustomer_klaviyo.flow.card import show
+from kustomer_klaviyo.flow.insight import Draft, Insight
+from kustomer_klaviyo.flow.options import ConnectionOptions
+from kustomer_klaviyo.outcomes import Unreachable
+from kustomer_klaviyo.settings import Settings
+from kustomer_klaviyo.store import insights
+from kustomer_klaviyo.store.people import Reachable
+from line import NAME, Line, laid
+
+
+@pytest.fixture
+async def shop(settings: Settings) -> AsyncIterator[Line]:
+    """A line to a shop whose marketing wrote to people."""
+    async with laid(settings, marketing=True) as ready:
+        await ready.connect()
+        yield ready
+
+
+async def kept(line: Line, *customers: str) -> list[dict[str, Any] | None]:
+    """Open cards, fetch what is wanted once, and return what is kept of each."""
+    for one in customers:
+        await insights.opened(line.home.database, NAME, one)
+    await line.run.fetch_cards()
+    await asyncio.gather(*line.run.in_flight)
+    found = [await insights.read(line.home.database, NAME, one) for one in customers]
+    return [None if one is None else one.document for one in found]
+
+
+async def test_an_account_that_never_sent_a_message_has_cards_too(line: Line) -> None:
+    await line.connect()
+    await line.make(email=ADAS, first_name="Ada")
+    await line.receive(customer(customer_id=ADA, emails=[email(ADAS)]))
+    [document] = await kept(line, ADA)
+    assert document is not None
+    assert (document["status"], document["messages"], document["troubles"]) == ("known", [], {})
+
+
+async def test_an_odd_name_costs_nobody_a_card(shop: Line) -> None:
+    await shop.make(email=ADAS, first_name="A\x00da")
+    await shop.make(email=BOS, first_name="Bo")
+    await shop.receive(customer(customer_id=ADA, emails=[email(ADAS)]), customer(customer_id=BO, emails=[email(BOS)]))
+    names = [document and document["who"]["name"] for document in await kept(shop, ADA, BO)]
+    assert names == ["Ada", "Bo"]
+
+
+async def test_of_a_customer_who_was_deleted_no_card_is_kept_even_if_nothing_was_written(settings: Settings) -> None:
+    async with laid(settings, marketing=True) as line:
+        await line.connect(profiles="none")
+        await line.make(email=ADAS, first_name="Ada")
+        await line.receive(customer(customer_id=ADA, emails=[email(ADAS)]))
+        assert await kept(line, ADA) != [None]
+        await line.delete(ADA)
+        assert await line.sql("SELECT * FROM insights") == []
+
+
+async def test_a_card_fetched_before_the_profile_was_written_is_not_kept_as_unknown(shop: Line) -> None:
+    await shop.receive(customer(customer_id=ADA, emails=[email(ADAS)]), conversation(customer=ADA))
+    await insights.wish_ahead(shop.home.database, [(NAME, ADA)])
+    await shop.run.fetch_cards()
+    await asyncio.gather(*shop.run.in_flight)
+    await shop.write()
+    [document] = await kept(shop, ADA)
+    assert document is not None
+    assert document["status"] == "known"
+
+
+def test_who_has_an_address_by_now_is_not_said_to_have_none_while_klaviyo_is_away() -> None:
+    person = Reachable(ADA, ADAS, None, {}, (), False, None)
+    draft = Draft(person, Insight(status="no_contact"), ())
+    draft.took("profile", Unreachable("away"))
+    assert show(draft.insight, ConnectionOptions(), account=None, trouble="away").face == "away"
