@@ -1,5 +1,7 @@
-"""A process to be measured: the service itself (``ours``), or the design it is compared with (``naive``).
+"""A process to be measured: the service itself, or a design it is compared with.
 
+The kinds: ``door``, which only takes in; ``ours``, the whole service; ``cards``, the same with the card installed; and
+for comparison ``naive``, one job per event, and ``plain``, the whole service with a card that asks Klaviyo when opened.
 Besides its own routes it has ``/noop``, which reads the body and does nothing, and ``/gauge``, which tells its CPU
 and memory.
 """
@@ -26,6 +28,7 @@ from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
 from kustomer_klaviyo.cli.serve import start_logging
+from kustomer_klaviyo.flow.card_desk import digest
 from kustomer_klaviyo.flow.identity import identify
 from kustomer_klaviyo.flow.intake import RECEIVED
 from kustomer_klaviyo.flow.options import ConnectionOptions
@@ -40,7 +43,8 @@ from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store.connections import Connection, Secrets
 from kustomer_klaviyo.web.app import create_app
 from kustomer_klaviyo.web.webhook import answer_with
-from traffic import TOKEN
+from plain import Plain
+from traffic import CARD_SECRET, TOKEN
 
 
 async def _read(receive: Receive) -> bytes:
@@ -141,11 +145,13 @@ async def _run(kind: str, port: int, klaviyo: str) -> None:
                 organisation="bench",
                 kustomer_url="http://127.0.0.1:9",
                 klaviyo_url=klaviyo,
-                secrets=Secrets("k", (DEFAULT_KEY,), (TOKEN,)),
+                secrets=Secrets("k", (DEFAULT_KEY,), (TOKEN,), (digest(CARD_SECRET),)),
                 horizon=datetime(2020, 1, 1, tzinfo=UTC),
+                app={"name": "bench"} if kind == "cards" else {},
             )
         )
-        service, naive = Service(home, session), Naive(home, klaviyo)
+        service, naive, plain = Service(home, session), Naive(home, klaviyo), Plain(home, session, klaviyo)
+        plain_route = asgi("/plain", is_mount=True, copy_scope=False)(plain.answer)
         naive_route = asgi("/naive", is_mount=True, copy_scope=False)(naive.receive)
         app = create_app(
             service.intake,
@@ -154,12 +160,12 @@ async def _run(kind: str, port: int, klaviyo: str) -> None:
             is_ready=service.is_ready,
             registry=CollectorRegistry(),
             metrics_token=None,
-            more=[noop, gauge, naive_route],
+            more=[noop, gauge, naive_route, plain_route],
         )
         server = uvicorn.Server(
             uvicorn.Config(app, port=port, log_config=None, access_log=False, http="httptools", server_header=False)
         )
-        loops = asyncio.create_task(service.run(door=True, work=kind == "ours"))
+        loops = asyncio.create_task(service.run(door=True, work=kind in ("ours", "cards", "plain")))
         if kind == "naive":
             async with naive.running():
                 await server.serve()

@@ -12,6 +12,7 @@ import msgspec
 from kustomer_klaviyo.sandbox.kustomer.documents import moment, new_conversation, new_customer
 
 TOKEN = "bench-token"
+CARD_SECRET = "bench-card-secret"
 CUSTOMERS = 2000
 LATER = 50
 """Conversations that begin before an earlier one is updated."""
@@ -64,6 +65,22 @@ def _customer(number: int, now: str) -> dict[str, Any]:
         "emails": [{"type": "home", "email": f"p{number}@lanternpost.example", "verified": True}],
     }
     return new_customer(_id(0xC, number), _id(0, 0), now, given)
+
+
+def customer_id(number: int) -> str:
+    """Return the id of one of the people."""
+    return _id(0xC, number)
+
+
+def written(number: int, path: str) -> bytes:
+    """Let one of the people write: by turns a new conversation, and a message in one that began an hour ago."""
+    now = datetime.now(UTC)
+    is_new = number % 2 == 0
+    began = now if is_new else now - timedelta(hours=1)
+    last = {"lastMessageIn": {"id": _id(0xD, number), "channel": "email", "createdAt": moment(now.timestamp())}}
+    given = {"name": "Where is it?", "rev": 1 if is_new else 7} | last
+    conversation = new_conversation(_id(0xB, number), _id(0, 0), customer_id(number), moment(began.timestamp()), given)
+    return _signed(_envelope(_filled(conversation), "create" if is_new else "update"), path)
 
 
 def conversations(count: int, path: str, *, noise: float) -> list[bytes]:
