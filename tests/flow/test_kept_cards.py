@@ -79,3 +79,36 @@ def test_who_has_an_address_by_now_is_not_said_to_have_none_while_klaviyo_is_awa
     draft = Draft(person, Insight(status="no_contact"), ())
     draft.took("profile", Unreachable("away"))
     assert show(draft.insight, ConnectionOptions(), account=None, trouble="away").face == "away"
+
+
+async def test_whoever_is_wished_for_ahead_comes_along_with_a_card_that_an_agent_opens(shop: Line) -> None:
+    for who, address in ((ADA, ADAS), (BO, BOS)):
+        await shop.make(email=address)
+        await shop.receive(customer(customer_id=who, emails=[email(address)]))
+    await kept(shop, ADA)
+    before = await shop.requests(shop.klaviyo)
+    await shop.home.database.execute("UPDATE insights SET fresh_until = now()")
+    await insights.wish_ahead(shop.home.database, [(NAME, BO)])
+    await kept(shop, ADA)
+    asked = await shop.requests(shop.klaviyo)
+    assert asked["get_profiles"] - before["get_profiles"] == 1
+    [row] = await shop.sql("SELECT document FROM insights WHERE customer_id = %s", (BO,))
+    assert row["document"]["status"] == "known"
+
+
+async def test_what_is_missing_is_fetched_and_not_what_is_there(shop: Line) -> None:
+    await shop.make(email=ADAS)
+    await shop.receive(customer(customer_id=ADA, emails=[email(ADAS)]))
+    await shop.misbehave(kind="throttle", path="/api/lists/", retry_after=1, times=1)
+    [document] = await kept(shop, ADA)
+    assert document is not None
+    assert document["troubles"] == {"lists": "throttled"}
+    before = await shop.requests(shop.klaviyo)
+    await shop.home.database.execute("UPDATE insights SET due_at = now()")
+    await asyncio.sleep(1.0)  # as long as Klaviyo said
+    [document] = await kept(shop, ADA)
+    assert document is not None
+    assert (document["troubles"], document["lists"] is not None) == ({}, True)
+    asked = await shop.requests(shop.klaviyo)
+    for operation in ("get_profiles", "get_events"):
+        assert asked[operation] == before[operation]

@@ -68,3 +68,14 @@ def test_what_is_fetched_ahead_leaves_agents_their_part(groups: int | None, pers
     if people:
         by_group = groups is not None and group - groups >= KEPT * GROUP
         assert by_group or person - people >= KEPT * PERSON
+
+
+@pytest.mark.parametrize("groups", [1, 4, 25, 100])
+def test_asking_all_groups_ahead_again_and_again_takes_no_more_than_their_part_of_a_minute(groups: int) -> None:
+    times_a_minute = 60 / budget(groups).pause()
+    assert times_a_minute * groups <= (1 - KEPT) * GROUP + 0.001
+
+
+@pytest.mark.parametrize("groups", [None, 0, 10_000])
+def test_where_groups_are_not_asked_ahead_nobody_waits_for_them(groups: int | None) -> None:
+    assert budget(groups).pause() == 0

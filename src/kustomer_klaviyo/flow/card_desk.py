@@ -15,7 +15,7 @@ from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.insights import Kept
 from kustomer_klaviyo.throttle import Limits, Windows
 
-LONGEST_WAIT = 1.5
+LONGEST_WAIT = 1.2
 """Seconds an agent waits for a card that was never fetched; then the card says that it is on its way."""
 
 LOOK_AGAIN_SECONDS = 0.04

@@ -1,6 +1,7 @@
 """Fetches the cards that are wanted, in the connection's own run: whichever process it is, one asks Klaviyo for all."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -46,6 +47,7 @@ class Cards:
         self._joined = joined
         self._fetch = fetch
         self._ahead: asyncio.Task[None] | None = None
+        self._ahead_from = 0.0
         self.in_flight: dict[str, asyncio.Task[None]] = {}
 
     async def turn(self, on_progress: Callable[[], None]) -> float | None:
@@ -57,12 +59,21 @@ class Cards:
         looked_at = [card for card in due if card.wish is Wish.OPENED]
         ahead = [card for card in due if card.wish is Wish.AHEAD]
         if looked_at and len({*self.in_flight.values()}) < BATCHES_AT_ONCE:
-            self._begin(looked_at, on_progress)
+            # A request about a group tells of as many as fit: who waits ahead comes along for nothing.
+            fill = ahead[: min(await self._fetch.ahead(), MOST_AT_ONCE - len(looked_at))]
+            self._begin([*looked_at, *fill], on_progress)
+            ahead = ahead[len(fill) :]
+            if fill:
+                self._ahead_from = time.monotonic() + await self._fetch.pause()
         if ahead and self._ahead is None:
+            gather = self._ahead_from - time.monotonic()
+            if gather > 0:
+                return min(gather, AHEAD_AGAIN_SECONDS)
             room = await self._fetch.ahead()
             if room == 0:
                 await insights.give_up_ahead(self._database, self._id, minutes=AHEAD_MINUTES)
                 return AHEAD_AGAIN_SECONDS
+            self._ahead_from = time.monotonic() + await self._fetch.pause()
             self._ahead = self._begin(ahead[:room], on_progress)
         if self.in_flight:
             return None

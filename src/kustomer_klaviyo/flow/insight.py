@@ -1,7 +1,7 @@
 """What is known of one customer for the card, part by part, each part with its own age. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ SCOPES = {
 }
 UNASKABLE = ("no_contact", "masked", "gone")
 MOST_ADDRESSES = 10
+JUST_NOW = timedelta(minutes=2)
 AWAY_SECONDS = 10.0
 """After this long a Klaviyo that did not answer is asked again."""
 
@@ -49,6 +50,15 @@ class Insight(msgspec.Struct, kw_only=True):
     """The flows' names by their ids."""
     troubles: dict[str, str] = {}
     """Why a part could not be fetched the last time."""
+
+
+def _lacks(before: Insight | None) -> set[str] | None:
+    """Return the parts that the last fetch did not bring, if it was just now and brought others; None for all."""
+    if before is None or before.who_at is None or not before.troubles or "profile" in before.troubles:
+        return None
+    if datetime.now(UTC) - before.who_at > JUST_NOW:
+        return None
+    return {"messages" if part == "metrics" else part for part in before.troubles}
 
 
 def read_insight(document: dict[str, Any] | None) -> Insight | None:
@@ -84,6 +94,7 @@ class Draft:
         # What was known of one of whom nothing could be asked is nothing.
         is_usable = before is not None and before.status not in UNASKABLE
         self.insight = msgspec.structs.replace(before, troubles={}) if before and is_usable else Insight()
+        self._lacks = _lacks(before)
         self.again_in: float | None = None
         """Seconds after which what is missing is worth another try; None when nothing is missing."""
         self.found: list[Who] = []
@@ -92,6 +103,10 @@ class Draft:
         self.is_askable = status is None
         if status is not None:
             self.insight = Insight(status=status, who_at=datetime.now(UTC))
+
+    def wants(self, part: str) -> bool:
+        """Say whether a part is to be fetched: all are, unless the card was fetched just now but for some."""
+        return self._lacks is None or part in self._lacks
 
     @property
     def is_known(self) -> bool:

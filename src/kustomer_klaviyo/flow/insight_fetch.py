@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from kustomer_klaviyo.flow.insight import Draft
 from kustomer_klaviyo.flow.keys import Keys
 from kustomer_klaviyo.flow.meanings import Meanings
-from kustomer_klaviyo.flow.memberships import KINDS, Memberships
+from kustomer_klaviyo.flow.memberships import KINDS, PARTS, Memberships
 from kustomer_klaviyo.klaviyo.insight import latest, messages, read_happenings, read_profiles
 from kustomer_klaviyo.klaviyo.reading import MOST_ASKED, Identifier, KlaviyoReader
 from kustomer_klaviyo.outcomes import Accepted
@@ -31,13 +31,18 @@ class InsightFetch:
         """Return how many cards may be fetched ahead now."""
         return await self._memberships.ahead()
 
+    async def pause(self) -> float:
+        """Return how many seconds to gather cards before more are fetched ahead."""
+        return await self._memberships.pause()
+
     async def fetch(self, drafts: Sequence[Draft]) -> None:
         """Fetch all parts of some cards; a part that Klaviyo does not give now stays as it was before."""
-        await self._fetch_who([draft for draft in drafts if draft.is_askable])
+        await self._fetch_who([draft for draft in drafts if draft.is_askable and draft.wants("profile")])
         known = [draft for draft in drafts if draft.is_known]
-        if known:
-            memberships = (self._memberships.fetch(kind, known) for kind in KINDS)
-            await asyncio.gather(self._fetch_messages(known), *memberships)
+        await asyncio.gather(
+            self._fetch_messages([draft for draft in known if draft.wants("messages")]),
+            *(self._memberships.fetch(kind, [one for one in known if one.wants(PARTS[kind])]) for kind in KINDS),
+        )
         account = await self._meanings.account()
         for draft in drafts:
             draft.insight.account = account.get("name", draft.insight.account)
@@ -78,6 +83,8 @@ class InsightFetch:
             await self._ask_some(by, [draft], values)
 
     async def _fetch_messages(self, drafts: Sequence[Draft]) -> None:
+        if not drafts:
+            return
         metrics = await self._meanings.metrics()
         if not isinstance(metrics, Mapping):
             for draft in drafts:

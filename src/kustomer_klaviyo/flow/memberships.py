@@ -16,6 +16,7 @@ from kustomer_klaviyo.flow.meanings import Groups, Meanings
 from kustomer_klaviyo.klaviyo.insight import Named, Who, read_ids, read_named
 from kustomer_klaviyo.klaviyo.reading import MOST_ASKED, Identifier, Kind, KlaviyoReader
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome
+from kustomer_klaviyo.throttle import MINUTE
 
 KINDS: tuple[Kind, ...] = ("list", "segment")
 PARTS: dict[Kind, str] = {"list": "lists", "segment": "segments"}
@@ -46,6 +47,11 @@ class Budget:
             return MOST_ASKED
         return max(0, int(self.by_person - KEPT * self.by_person_of))
 
+    def pause(self) -> float:
+        """Return the seconds from one time that groups are asked ahead to the next, for their part to last a minute."""
+        part = (1 - KEPT) * self.by_group_of
+        return 0.0 if self.groups is None or self.groups > part else MINUTE * self.groups / part
+
 
 class Memberships:
     """Finds out one connection's memberships."""
@@ -58,8 +64,14 @@ class Memberships:
         """Return how many cards may be fetched ahead now."""
         return min([self._budget(kind, await self._meanings.known_groups(kind)).ahead() for kind in KINDS])
 
+    async def pause(self) -> float:
+        """Return how many seconds to gather cards before more are fetched ahead."""
+        return max([self._budget(kind, await self._meanings.known_groups(kind)).pause() for kind in KINDS])
+
     async def fetch(self, kind: Kind, drafts: Sequence[Draft]) -> None:
         """Put the lists or segments into cards of people whom Klaviyo knows."""
+        if not drafts:
+            return
         groups = await self._meanings.groups(kind)
         if groups is None or not self._budget(kind, groups).prefers_groups(len(drafts)):
             await asyncio.gather(*(self._ask_for(kind, draft) for draft in drafts))
