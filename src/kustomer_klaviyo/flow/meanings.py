@@ -146,7 +146,7 @@ class Meanings:
 
     def _note_closed(self, kind: str, outcome: Outcome) -> None:
         """Remember for a while that the key may not read something; another key comes with another run."""
-        if isinstance(outcome, LockedOut) and outcome.status in (401, 403):
+        if isinstance(outcome, LockedOut) and outcome.status == 403:
             self._closed_until[kind] = time.monotonic() + CLOSED_SECONDS
 
     async def _known(self, kind: str, ids: list[str] | None, age: timedelta) -> dict[str, Meaning]:
