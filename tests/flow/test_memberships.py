@@ -1,5 +1,7 @@
 """Whether lists and segments are asked for by person or by group: whichever takes less of its limit."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ PERSON, GROUP = 40, 500
 """What a minute has for us of each way."""
 
 
-def budget(groups: int | None, *, by_person: int = PERSON, by_group: int = GROUP) -> Budget:
+def budget(groups: float, *, by_person: int = PERSON, by_group: int = GROUP) -> Budget:
     return Budget(by_person, PERSON, by_group, GROUP, groups)
 
 
@@ -36,7 +38,7 @@ def test_groups_for_which_their_limit_has_no_room_are_not_asked() -> None:
 
 
 def test_groups_that_are_not_all_known_are_not_asked() -> None:
-    assert not budget(None, by_person=0).prefers_groups(50)
+    assert not budget(math.inf, by_person=0).prefers_groups(50)
 
 
 def test_an_account_without_groups_costs_nothing_by_group() -> None:
@@ -44,11 +46,10 @@ def test_an_account_without_groups_costs_nothing_by_group() -> None:
 
 
 @given(
-    st.none() | st.integers(0, 1000), st.integers(0, PERSON), st.integers(0, GROUP), st.integers(1, 50)
+    st.just(math.inf) | st.integers(0, 1000), st.integers(0, PERSON), st.integers(0, GROUP), st.integers(1, 50)
 )  # fmt: skip
-def test_groups_are_asked_only_if_all_of_them_fit(groups: int | None, person: int, group: int, people: int) -> None:
+def test_groups_are_asked_only_if_all_of_them_fit(groups: float, person: int, group: int, people: int) -> None:
     if budget(groups, by_person=person, by_group=group).prefers_groups(people):
-        assert groups is not None
         assert groups <= group
 
 
@@ -59,14 +60,14 @@ def test_cards_are_fetched_ahead_by_group_as_many_as_one_request_tells_of() -> N
 
 @pytest.mark.parametrize(("by_person", "people"), [(40, 24), (30, 14), (17, 1), (16, 0), (0, 0)])
 def test_of_what_people_may_be_asked_about_a_part_is_kept_for_agents_who_look(by_person: int, people: int) -> None:
-    assert budget(None, by_person=by_person).ahead() == people
+    assert budget(math.inf, by_person=by_person).ahead() == people
 
 
-@given(st.none() | st.integers(0, 1000), st.integers(0, PERSON), st.integers(0, GROUP))
-def test_what_is_fetched_ahead_leaves_agents_their_part(groups: int | None, person: int, group: int) -> None:
+@given(st.just(math.inf) | st.integers(0, 1000), st.integers(0, PERSON), st.integers(0, GROUP))
+def test_what_is_fetched_ahead_leaves_agents_their_part(groups: float, person: int, group: int) -> None:
     people = budget(groups, by_person=person, by_group=group).ahead()
     if people:
-        by_group = groups is not None and group - groups >= KEPT * GROUP
+        by_group = group - groups >= KEPT * GROUP
         assert by_group or person - people >= KEPT * PERSON
 
 
@@ -76,6 +77,19 @@ def test_asking_all_groups_ahead_again_and_again_takes_no_more_than_their_part_o
     assert times_a_minute * groups <= (1 - KEPT) * GROUP + 0.001
 
 
-@pytest.mark.parametrize("groups", [None, 0, 10_000])
-def test_where_groups_are_not_asked_ahead_nobody_waits_for_them(groups: int | None) -> None:
+@pytest.mark.parametrize("groups", [math.inf, 0, 10_000])
+def test_where_groups_are_not_asked_ahead_nobody_waits_for_them(groups: float) -> None:
     assert budget(groups).pause() == 0
+
+
+def test_where_people_are_asked_about_by_group_few_at_a_time_are_not_fetched_ahead_to_save_the_limit() -> None:
+    assert budget(25, by_group=200).ahead() == 0
+
+
+@pytest.mark.parametrize(("people", "more"), [(2, 48), (50, 0), (60, 0)])
+def test_whoever_fits_into_a_request_about_a_group_comes_along(people: int, more: int) -> None:
+    assert budget(20).beside(people) == more
+
+
+def test_nobody_comes_along_where_each_person_is_asked_about() -> None:
+    assert budget(25).beside(1) == 0

@@ -60,7 +60,7 @@ class Cards:
         ahead = [card for card in due if card.wish is Wish.AHEAD]
         if looked_at and len({*self.in_flight.values()}) < BATCHES_AT_ONCE:
             # A request about a group tells of as many as fit: who waits ahead comes along for nothing.
-            fill = ahead[: min(await self._fetch.ahead(), MOST_AT_ONCE - len(looked_at))]
+            fill = ahead[: await self._fetch.beside(len(looked_at))]
             self._begin([*looked_at, *fill], on_progress)
             ahead = ahead[len(fill) :]
             if fill:

@@ -31,6 +31,10 @@ class InsightFetch:
         """Return how many cards may be fetched ahead now."""
         return await self._memberships.ahead()
 
+    async def beside(self, cards: int) -> int:
+        """Return how many cards more may be fetched together with some, at no cost."""
+        return await self._memberships.beside(cards)
+
     async def pause(self) -> float:
         """Return how many seconds to gather cards before more are fetched ahead."""
         return await self._memberships.pause()

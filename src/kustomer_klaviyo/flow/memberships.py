@@ -5,6 +5,7 @@ tells of fifty people (developers.klaviyo.com/en/reference/get_profile_ids_for_l
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,25 +33,33 @@ class Budget:
     by_person_of: int
     by_group: int
     by_group_of: int
-    groups: int | None
-    """How many groups there are; None when they are too many, or not known."""
+    groups: float
+    """How many groups there are; infinitely many when they are too many, or not known."""
 
     def prefers_groups(self, people: int) -> bool:
         """Say whether to ask each group about all, rather than each person: by the part of its limit that it takes."""
-        if self.groups is None or self.groups > self.by_group:
+        if self.groups > self.by_group:
             return False
         return people > self.by_person or self.groups / self.by_group_of < people / self.by_person_of
 
     def ahead(self) -> int:
-        """Return about how many people may be asked now, with enough kept for agents who look."""
-        if self.groups is not None and self.groups <= self.by_group - KEPT * self.by_group_of:
-            return MOST_ASKED
+        """Return about how many people may be asked about now, with enough kept for agents who look."""
+        if self._goes_by_group:
+            return MOST_ASKED if self.groups <= self.by_group - KEPT * self.by_group_of else 0
         return max(0, int(self.by_person - KEPT * self.by_person_of))
+
+    def beside(self, people: int) -> int:
+        """Return how many more may be asked about together with some people, at no cost."""
+        return max(0, MOST_ASKED - people) if self.prefers_groups(people) else 0
 
     def pause(self) -> float:
         """Return the seconds from one time that groups are asked ahead to the next, for their part to last a minute."""
-        part = (1 - KEPT) * self.by_group_of
-        return 0.0 if self.groups is None or self.groups > part else MINUTE * self.groups / part
+        return MINUTE * self.groups / ((1 - KEPT) * self.by_group_of) if self._goes_by_group else 0.0
+
+    @property
+    def _goes_by_group(self) -> bool:
+        """Whether groups are few enough to be asked ahead again and again: few at a time would waste their limit."""
+        return self.groups <= (1 - KEPT) * self.by_group_of
 
 
 class Memberships:
@@ -63,6 +72,10 @@ class Memberships:
     async def ahead(self) -> int:
         """Return how many cards may be fetched ahead now."""
         return min([self._budget(kind, await self._meanings.known_groups(kind)).ahead() for kind in KINDS])
+
+    async def beside(self, people: int) -> int:
+        """Return how many cards more may be fetched together with some, at no cost."""
+        return min([self._budget(kind, await self._meanings.known_groups(kind)).beside(people) for kind in KINDS])
 
     async def pause(self) -> float:
         """Return how many seconds to gather cards before more are fetched ahead."""
@@ -90,7 +103,7 @@ class Memberships:
     def _budget(self, kind: Kind, groups: Groups | None) -> Budget:
         reader, now = self._readers.current, time.monotonic()
         singly, members = reader.single_windows[kind], reader.member_windows[kind]
-        number = len(groups.names) if groups is not None and groups.are_all else None
+        number = len(groups.names) if groups is not None and groups.are_all else math.inf
         return Budget(singly.left(now), singly.steady, members.left(now), members.steady, number)
 
     async def _ask_for(self, kind: Kind, draft: Draft) -> None:
