@@ -21,7 +21,6 @@ from kustomer_klaviyo.sandbox.serving import serving
 from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.sealing import load_sealer
-from stage import own_database
 
 HERE, ELSEWHERE = "https://hooks.acme.example", "https://other.acme.example"
 LIMITED = "limited-key"
@@ -85,18 +84,9 @@ class Setup:
 Open = Callable[..., Awaitable[Setup]]
 
 
-@pytest.fixture(scope="module")
-async def opened(postgres_url: str) -> AsyncIterator[Database]:
-    with own_database(postgres_url) as url:
-        database = Database(url)
-        await database.open()
-        yield database
-        await database.close()
-
-
 @pytest.fixture
-async def open_setup(opened: Database, data_directory: Path) -> AsyncIterator[Open]:
-    await opened.execute("DELETE FROM connections")
+async def open_setup(shared_database: Database, data_directory: Path) -> AsyncIterator[Open]:
+    await shared_database.execute("DELETE FROM connections")
     async with AsyncExitStack() as stack:
 
         async def open_one(*roles: str) -> Setup:
@@ -105,7 +95,7 @@ async def open_setup(opened: Database, data_directory: Path) -> AsyncIterator[Op
             app = kustomer.create_app(kustomer.KustomerOptions(api_keys=keys))
             url = await stack.enter_async_context(serving(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            made = Setup(url, session, Connections(opened, load_sealer(None, data_directory)))
+            made = Setup(url, session, Connections(shared_database, load_sealer(None, data_directory)))
             await made.connect()
             return made
 

@@ -1,7 +1,6 @@
 """Who gets in: patience with those who guess, sessions that end, one-time links, and accounts of a provider."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from argon2 import PasswordHasher
@@ -19,7 +18,6 @@ from kustomer_klaviyo.flow.gate import (
 )
 from kustomer_klaviyo.store.accounts import Account, Accounts, Role
 from kustomer_klaviyo.store.database import Database
-from stage import own_database
 
 ADA, BO = "ada@acme.example", "bo@acme.example"
 PASSWORD = "correct horse battery"
@@ -29,21 +27,12 @@ HASHED = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWOR
 HOME, AWAY = "192.0.2.1", "198.51.100.7"
 
 
-@pytest.fixture(scope="module")
-async def opened(postgres_url: str) -> AsyncIterator[Database]:
-    with own_database(postgres_url) as url:
-        database = Database(url)
-        await database.open()
-        yield database
-        await database.close()
-
-
 @pytest.fixture
-async def database(opened: Database) -> Database:
+async def database(shared_database: Database) -> Database:
     """A database in which nobody has an account, and nobody guessed."""
     for query in ("DELETE FROM accounts", "DELETE FROM invitations", "DELETE FROM sign_in_failures"):
-        await opened.execute(query)
-    return opened
+        await shared_database.execute(query)
+    return shared_database
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ from aiohttp import web
 
 from kustomer_klaviyo import __version__
 from kustomer_klaviyo.klaviyo.batches import compose
-from kustomer_klaviyo.klaviyo.client import LARGEST_ANSWER, LONGEST_HOLD, KlaviyoClient
+from kustomer_klaviyo.klaviyo.client import LARGEST_ANSWER, LARGEST_READING, LONGEST_HOLD, TIER_L, KlaviyoClient
 from kustomer_klaviyo.klaviyo.express import EventCall
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY, KlaviyoOptions, create_app
 from kustomer_klaviyo.sandbox.serving import serving
+from kustomer_klaviyo.throttle import Windows
 
 KEY = "pk_lantern_secret"
 PERMISSION_DENIED = msgspec.json.encode({"errors": [{"code": "permission_denied", "detail": "No permission."}]})
@@ -116,6 +117,21 @@ async def test_an_endless_answer_is_read_only_so_far(session: aiohttp.ClientSess
     outcome, _ = await asked(session, handler)
     assert isinstance(outcome, Accepted)
     assert len(outcome.body) == LARGEST_ANSWER
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"data":[{"id":"1"},', b"", b'{  "data":[' + b'{"id":"1"},' * (LARGEST_READING // 11) + b'{"id":"1"}]}'],
+    ids=["broken off", "empty", "too long"],
+)
+async def test_half_of_what_was_to_be_read_is_not_taken_for_all_of_it(
+    session: aiohttp.ClientSession, body: bytes
+) -> None:
+    app = web.Application()
+    app.router.add_get("/api/profiles", answering(200, body))
+    async with serving(app) as url:
+        client = KlaviyoClient(session, base_url=url, key=KEY)
+        assert isinstance(await client.read("/api/profiles", Windows(TIER_L)), Unreachable)
 
 
 async def test_a_challenge_page_is_not_klaviyos_word(session: aiohttp.ClientSession) -> None:

@@ -91,6 +91,12 @@ def test_what_cannot_be_kept_or_shown_of_a_text_is_left_out() -> None:
     assert [who.name for who in read_profiles(body)] == ["Ada Lantern"]
 
 
+def test_a_text_keeps_its_words_apart_and_its_joined_emoji_whole() -> None:
+    family = "\U0001f469\u200d\U0001f680"
+    [who] = read_profiles(profile(first_name=f"Ada\u00a0 {family}"))
+    assert who.name == f"Ada {family}"
+
+
 def test_one_profile_is_read_like_several() -> None:
     resource = {"type": "profile", "id": "P1", "attributes": {"email": "ada@a.co"}}
     assert read_profiles(msgspec.json.encode({"data": resource})) == read_profiles(answer(resource))

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from browser import browsing
-from stage import Stage, staged
+from stage import Stage, own_database, own_directory, staged
 
 
 @pytest.fixture
@@ -15,6 +15,15 @@ async def stage(data_directory: Path, database_url: str) -> AsyncIterator[Stage]
     async with staged(data_directory, database_url=database_url, marketing=True) as ready:
         await ready.serve()
         yield ready
+
+
+@pytest.fixture(scope="module")
+async def shared_stage(postgres_url: str) -> AsyncIterator[Stage]:
+    """One service for all tests of a file."""
+    with own_directory() as directory, own_database(postgres_url) as url:
+        async with staged(directory, database_url=url) as ready:
+            await ready.serve()
+            yield ready
 
 
 @pytest.fixture

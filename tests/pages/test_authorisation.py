@@ -15,7 +15,7 @@ from admin import PASSWORD, invited
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.web.app import create_app
 from kustomer_klaviyo.web.site import site
-from stage import Stage, own_database, own_directory, staged
+from stage import Stage
 
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 PUBLIC = {
@@ -72,12 +72,9 @@ class Caller:
             return found.group(1)
 
 
-@pytest.fixture(scope="module")
-async def stage(postgres_url: str) -> AsyncIterator[Stage]:
-    with own_directory() as directory, own_database(postgres_url) as url:
-        async with staged(directory, database_url=url) as ready:
-            await ready.serve()
-            yield ready
+@pytest.fixture
+def stage(shared_stage: Stage) -> Stage:
+    return shared_stage
 
 
 @pytest.fixture

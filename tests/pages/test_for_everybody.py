@@ -1,13 +1,11 @@
 """The pages on a phone, with a keyboard, and for a screen reader."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
 from admin import become, give_klaviyo_key, give_kustomer_key, invited
 from browser import shoot
-from stage import Stage, own_database, own_directory, staged
+from stage import Stage
 
 PHONE: ViewportSize = {"width": 390, "height": 800}
 NAMELESS = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a, summary')]
@@ -36,12 +34,9 @@ FAINT = """() => {
 """Texts with less contrast than 4.5 to 1 (www.w3.org/TR/WCAG22/#contrast-minimum)."""
 
 
-@pytest.fixture(scope="module")
-async def stage(postgres_url: str) -> AsyncIterator[Stage]:
-    with own_directory() as directory, own_database(postgres_url) as url:
-        async with staged(directory, database_url=url) as ready:
-            await ready.serve()
-            yield ready
+@pytest.fixture
+def stage(shared_stage: Stage) -> Stage:
+    return shared_stage
 
 
 async def assert_for_everybody(page: Page, name: str) -> None:

@@ -9,10 +9,10 @@ import msgspec
 from cyclopts import App, Parameter
 
 from kustomer_klaviyo.cli.choosing import chosen_one
-from kustomer_klaviyo.cli.failures import ExitCode
+from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import console, print_json
 from kustomer_klaviyo.flow.app_setup import Installed, draft_app, install_app
-from kustomer_klaviyo.flow.setup import check_address
+from kustomer_klaviyo.flow.setup import SetupError, check_address
 from kustomer_klaviyo.kustomer.app_definition import Form
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.service import house
@@ -39,7 +39,7 @@ def definition(*, public_url: str, connection: str | None = None, form: Form | N
         ``hosted`` shows our page in a frame; ``native`` lets Kustomer render the card itself. As it is installed by
         default, hosted at first.
     """
-    made = asyncio.run(_definition(connection, check_address(public_url), form))
+    made = asyncio.run(_definition(connection, _address(public_url), form))
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
     return ExitCode.DONE
 
@@ -73,9 +73,16 @@ def install(
     json
         Print JSON for a program.
     """
-    done = asyncio.run(_install(connection, check_address(public_url), form, new_secret=new_secret))
+    done = asyncio.run(_install(connection, _address(public_url), form, new_secret=new_secret))
     _report(done, json=json)
     return ExitCode.DONE
+
+
+def _address(text: str) -> str:
+    try:
+        return check_address(text)
+    except SetupError as error:
+        raise UsageError(str(error)) from error
 
 
 async def _definition(name: str | None, public_url: str, form: Form | None) -> dict[str, Any]:

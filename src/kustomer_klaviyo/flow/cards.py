@@ -114,7 +114,7 @@ class Cards:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must not wait for it
             # Only the kind of error: its text may repeat what was read.
-            log.error("cards.failed", connection=self._id, cards=len(cards), error=type(error).__name__)  # noqa: TRY400
+            log.warning("cards.failed", connection=self._id, cards=len(cards), error=type(error).__name__)
             if len(cards) > 1:
                 for card in cards:
                     await self._fetch_one_way_or_another([card])

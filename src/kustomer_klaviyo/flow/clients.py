@@ -5,6 +5,7 @@ import aiohttp
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
 from kustomer_klaviyo.klaviyo.reading import KlaviyoReader
 from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.throttle import share_windows
 
 
 class Clients:
@@ -36,8 +37,8 @@ class Clients:
         client = self._klaviyo[url, key] = KlaviyoClient(self._session, base_url=url, key=key)
         reader = self._readers[url, key] = KlaviyoReader(client)
         first_client, first_reader = self._of_account.setdefault((url, account or key), (client, reader))
-        client.share_limits(first_client)
-        reader.share_limits(first_reader)
+        share_windows(client, first_client)
+        share_windows(reader, first_reader)
 
     def kustomer(self, url: str, key: str, requests_per_minute: int) -> KustomerClient:
         """Return the client of a Kustomer key with its budget."""

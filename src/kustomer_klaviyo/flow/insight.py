@@ -92,9 +92,9 @@ class Draft:
         self.person = person
         self.emails = addresses(person, placeholders)
         # What was known of one of whom nothing could be asked is nothing.
-        is_usable = before is not None and before.status not in UNASKABLE
-        self.insight = msgspec.structs.replace(before, troubles={}) if before and is_usable else Insight()
-        self._lacks = _lacks(before)
+        known = None if before is None or before.status in UNASKABLE else before
+        self.insight = Insight() if known is None else msgspec.structs.replace(known, troubles={})
+        self._lacks = _lacks(known)
         self.again_in: float | None = None
         """Seconds after which what is missing is worth another try; None when nothing is missing."""
         self.found: list[Who] = []

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Self
 from urllib.parse import quote
 
 import aiohttp
@@ -143,14 +142,11 @@ class KlaviyoClient:
     async def read(self, path: str, windows: Windows) -> Outcome:
         """Read something; what the answer tells of limits goes into the windows."""
         outcome = await self._call("GET", path, None, windows, largest=LARGEST_READING)
-        if isinstance(outcome, Accepted) and not outcome.body.rstrip().endswith(b"}"):
+        is_cut = isinstance(outcome, Accepted) and len(outcome.body) >= LARGEST_READING
+        if isinstance(outcome, Accepted) and (is_cut or not outcome.body.rstrip().endswith(b"}")):
             # Half an answer would be read as if there were nobody and nothing.
             return Unreachable("an answer that cannot be read", outcome.status, outcome.request_id)
         return outcome
-
-    def share_limits(self, other: Self) -> None:
-        """Count requests together with another client's: Klaviyo's limits are those of the account, not of a key."""
-        vars(self).update({name: held for name, held in vars(other).items() if name.endswith("_windows")})
 
     async def _call(
         self, method: str, path: str, body: bytes | None, windows: Windows | None, *, largest: int = LARGEST_ANSWER

@@ -5,6 +5,7 @@ sent them (developers.klaviyo.com/en/docs/working_with_system_webhooks shows one
 properties, so that each is optional here.
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,8 @@ MESSAGE_METRICS = (*RECEIVED, *OPENED, *CLICKED)
 CHANNELS = {"email": "email", "sms": "sms", "mobile_push": "push"}
 MOST_MESSAGES = 10
 LARGEST_NUMBER = 1e15
+UNKEEPABLE = ("Cc", "Cs")
+"""Categories of Unicode."""
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,10 +254,11 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """Return a text without what cannot be kept or shown: control characters, halves of characters."""
+    """Return a text in one line, without what cannot be kept: control characters, halves of characters."""
     if not isinstance(value, str):
         return None
-    return "".join(one for one in value if one.isprintable()).strip() or None
+    kept = (one for one in value if unicodedata.category(one) not in UNKEEPABLE)
+    return " ".join("".join(kept).split()) or None
 
 
 def _number(value: Any) -> float | None:

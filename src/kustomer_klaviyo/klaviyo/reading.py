@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Literal, Self
+from typing import Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 from kustomer_klaviyo.klaviyo.client import TIER_L, TIER_M, TIER_S, TIER_XL, TIER_XS, KlaviyoClient
@@ -61,10 +61,6 @@ class KlaviyoReader:
         self.message_windows = _share_of(TIER_M)
         self.flow_windows = _share_of(TIER_S)
         self.account_windows = _share_of(TIER_XS)
-
-    def share_limits(self, other: Self) -> None:
-        """Count requests together with another reader's: Klaviyo's limits are those of the account, not of a key."""
-        vars(self).update({name: held for name, held in vars(other).items() if name.endswith("_windows")})
 
     async def account(self) -> Outcome:
         """Read the account's name and currency."""
