@@ -1,6 +1,7 @@
 """The card on an agent's desktop, in a real browser: each face says honestly what is known, and why it is no more."""
 
 import random
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,9 @@ from desktop import KNOWN, customer, has_face, klaviyo_api, open_card, staged_wi
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY
 from kustomer_klaviyo.sandbox.klaviyo.season import STRANGERS
 from stage import Stage, own_database, own_directory
+
+TEXTED = "+12025550143"
+"""Somebody with a text under the old name of the metric and one under the new, who clicked both."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,23 @@ async def test_somebody_klaviyo_knows_well(stage: Stage, page: Page) -> None:
         await card.get_by_role("link", name="Newsletter").click()
     await expect((await opened.value).get_by_role("heading", name="Newsletter")).to_be_visible()
     await expect((await opened.value).get_by_text(KNOWN)).to_be_visible()
+
+
+async def test_somebody_who_gets_texts_and_may_be_written_to_on_whatsapp(stage: Stage, page: Page) -> None:
+    person = await customer(stage, phone=TEXTED, firstName="Wendy")
+    card = await has_face(await open_card(page, stage, person), "known")
+    for channel, state in (
+        ("SMS", "subscribed since"),
+        ("WhatsApp", "subscribed since"),
+        ("email", "never subscribed"),
+    ):
+        row = card.locator("dt", has_text=re.compile(f"^{channel}$")).locator("xpath=following-sibling::dd[1]")
+        await expect(row).to_contain_text(state)
+    await expect(card.locator("dt", has_text="WhatsApp, conversational")).to_be_visible()
+    await expect(card.locator("dd", has_text=re.compile("subscribed since .* until "))).to_have_count(1)
+    for campaign in ("Weekend text", "End of summer text"):
+        await expect(card.locator("li", has_text=campaign)).to_contain_text(re.compile("SMS · sent .* · clicked"))
+    await shoot(page, "card-texts")
 
 
 async def test_every_campaign_on_the_card_leads_to_it_in_klaviyo(stage: Stage, page: Page) -> None:

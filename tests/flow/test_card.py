@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.flow.card import COME_AGAIN_SECONDS, FACES, Card, Link, show
+from kustomer_klaviyo.flow.card import COME_AGAIN_SECONDS, FACES, Card, ConsentLine, Link, show
 from kustomer_klaviyo.flow.insight import Insight
 from kustomer_klaviyo.flow.options import ConnectionOptions
 from kustomer_klaviyo.klaviyo.insight import Consent, Message, Named, Prediction, Who
@@ -45,7 +45,7 @@ def campaigns_of(insight: Insight) -> list[tuple[str, str | None]]:
 
 
 def test_somebody_known_is_shown_with_all_that_is_known() -> None:
-    consent = Consent(channel="email", state="subscribed", since=LONG_AGO)
+    consent = Consent(channel="email", state="subscribed", since=LONG_AGO, can_receive=True)
     card = shown(
         known(
             who=msgspec.structs.replace(
@@ -62,7 +62,7 @@ def test_somebody_known_is_shown_with_all_that_is_known() -> None:
     )
     assert (card.face, card.says) == ("known", None)
     assert card.person == Link(name="Ada Lantern", link="https://k.example/profile/P1")
-    assert card.consents == [consent]
+    assert card.consents == [ConsentLine(channel="email", state="subscribed", since=LONG_AGO)]
     assert (card.lifetime_value, card.currency, card.churn_risk, card.next_order) == (312.5, "EUR", 0.2, NOW)
     assert card.lists == [Link(name="Newsletter", link="https://k.example/list/L1")]
     assert card.segments == [Link(name="VIPs", link="https://k.example/segment/S1")]
@@ -70,6 +70,23 @@ def test_somebody_known_is_shown_with_all_that_is_known() -> None:
     assert (campaign.title, campaign.subtitle, campaign.opened_at) == ("Sale", "20% off", NOW)
     assert (flow.title, flow.link) == ("Welcome - Hello #1", "https://k.example/flow/F1")
     assert card.refresh_after is None
+
+
+def test_consent_is_shown_by_channel_and_beyond_marketing_where_somebody_said_something() -> None:
+    consents = (
+        Consent(channel="sms", state="never_subscribed"),
+        Consent(channel="sms", purpose="transactional", state="never_subscribed"),
+        Consent(channel="whatsapp", state="subscribed", since=EARLIER),
+        Consent(channel="whatsapp", purpose="conversational", state="subscribed", until=NOW),
+        Consent(channel="smoke_signals", state="paused"),
+    )
+    card = shown(known(who=msgspec.structs.replace(ADA, consents=consents)))
+    assert card.consents == [
+        ConsentLine(channel="SMS", state="never_subscribed"),
+        ConsentLine(channel="WhatsApp", state="subscribed", since=EARLIER),
+        ConsentLine(channel="WhatsApp, conversational", state="subscribed", until=NOW),
+        ConsentLine(channel="smoke signals", state="paused"),
+    ]
 
 
 def test_nothing_received_is_told_from_nothing_fetched() -> None:

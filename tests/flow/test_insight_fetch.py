@@ -19,13 +19,12 @@ from kustomer_klaviyo.flow.insight_fetch import HISTORY, InsightFetch
 from kustomer_klaviyo.flow.keys import Keys
 from kustomer_klaviyo.flow.meanings import Meanings
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.insight import RECEIVED
+from kustomer_klaviyo.klaviyo.insight import RECEIVED, Prediction
 from kustomer_klaviyo.klaviyo.reading import MOST_ASKED, KlaviyoReader
 from kustomer_klaviyo.sandbox import klaviyo
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import ProfileIn
-from kustomer_klaviyo.sandbox.klaviyo.records import Audience, Event, Profile
-from kustomer_klaviyo.sandbox.klaviyo.season import OWN_METRICS
+from kustomer_klaviyo.sandbox.klaviyo.records import Audience, Event, Profile, nothing_predicted
 from kustomer_klaviyo.sandbox.serving import serving
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.people import Reachable
@@ -237,7 +236,49 @@ async def test_messages_are_the_same_whether_or_not_several_metrics_can_be_asked
     assert read[0] == read[1]
     assert {one.channel for one in read[0] or ()} == {"email", "sms"}
     # That they cannot is found out once.
-    assert requests == [1, 1, 1 + len(OWN_METRICS), len(OWN_METRICS)]
+    one_by_one = len(shop.app[ACCOUNT].metrics)
+    assert requests == [1, 1, 1 + one_by_one, one_by_one]
+
+
+@pytest.mark.parametrize("text_metrics", ["old", "new", "both"])
+async def test_texts_are_shown_whatever_the_account_calls_their_metrics(open_shop: Open, text_metrics: str) -> None:
+    shop = await open_shop(text_metrics=text_metrics)
+    number = "+12025550143"
+    profile = shop.join(None, phone_number=number)
+    card = await shop.card(None, phone=number)
+    metrics = {one.metric.name for one in shop.received_by(profile)}
+    assert len(metrics) == (2 if text_metrics == "both" else 1)
+    texts = [card.campaigns[one.id].name for one in card.messages or () if one.channel == "sms"]
+    assert texts == ["Weekend text", "End of summer text"]
+
+
+async def test_a_metric_that_begins_to_exist_is_found_later_and_one_of_another_integration_is_not_taken(
+    open_shop: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = await open_shop(text_metrics="old")
+    profile = shop.join()
+    before = await shop.card()
+    account = shop.app[ACCOUNT]
+    now = datetime.now(UTC)
+    account.happen("Received Text Message", profile, now, {"$message": "later"})
+    account.happen("Received Push", profile, now, {"$message": "not klaviyo's"}, integration="API")
+    assert (await shop.card()).messages == before.messages, "what is known is kept for an hour"
+    monkeypatch.setattr("kustomer_klaviyo.flow.meanings.UNKNOWN_METRICS_AGE", timedelta(0))
+    found = [one.id for one in (await shop.card()).messages or ()]
+    assert "later" in found
+    assert "not klaviyo's" not in found
+
+
+async def test_a_prediction_that_is_no_longer_made_is_no_longer_shown(shop: Shop) -> None:
+    profile = shop.join()
+    before = await shop.card()
+    assert before.who is not None
+    assert before.who.prediction is not None
+    assert before.who.prediction.lifetime_value is not None
+    profile.predictive_analytics = nothing_predicted()
+    after = await shop.card(before=before)
+    assert after.who is not None
+    assert after.who.prediction == Prediction()
 
 
 async def test_campaigns_and_flows_are_called_by_their_names(shop: Shop) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kustomer_klaviyo.klaviyo.insight import (
     CLICKED,
     MESSAGE_METRICS,
+    MOST_CONSENTS,
     MOST_MESSAGES,
     OPENED,
     RECEIVED,
@@ -115,6 +116,33 @@ def test_consent_is_told_by_channel_with_since_when() -> None:
     )
 
 
+def test_consent_to_whatsapp_and_to_transactional_texts_is_told_by_purpose() -> None:
+    given = {"consent": "SUBSCRIBED", "can_receive": True, "valid_until": "2026-03-20T09:30:00+00:00"}
+    withdrawn = {"consent": "UNSUBSCRIBED", "can_receive_sms_transactional": False}
+    found = consents(whatsapp={"conversational": given, "marketing": given}, sms={"transactional": withdrawn})
+    assert found == (
+        Consent(channel="sms", purpose="transactional", state="unsubscribed", can_receive=False),
+        Consent(channel="whatsapp", state="subscribed", until=AT, can_receive=True),
+        Consent(channel="whatsapp", purpose="conversational", state="subscribed", until=AT, can_receive=True),
+    )
+
+
+def test_a_channel_or_purpose_not_yet_known_is_told_in_klaviyos_words() -> None:
+    given = {"marketing": {"consent": "SUBSCRIBED"}}
+    found = consents(rcs=given, email={"marketing": {"consent": "PAUSED"}, "open_tracking": {"consent": "SUBSCRIBED"}})
+    assert [(one.channel, one.state) for one in found] == [("email", "paused"), ("rcs", "subscribed")]
+
+
+def test_consent_to_push_is_the_same_under_either_name() -> None:
+    for name in ("mobile_push", "push"):
+        assert [one.channel for one in consents(**{name: {"marketing": {"consent": "SUBSCRIBED"}}})] == ["push"]
+
+
+def test_very_many_channels_are_cut() -> None:
+    given = {"marketing": {"consent": "SUBSCRIBED"}}
+    assert len(consents(**{f"channel{at}": given for at in range(100)})) == MOST_CONSENTS
+
+
 def test_why_nothing_is_sent_whatever_the_consent_is_told_too() -> None:
     marketing = {"consent": "SUBSCRIBED", "suppression": [{"reason": "HARD_BOUNCE", "timestamp": "2026-01-01"}]}
     assert [one.suppressed for one in consents(email={"marketing": marketing})] == ["hard_bounce"]
@@ -142,8 +170,15 @@ def test_what_klaviyo_predicts_is_read_where_it_does() -> None:
     "analytics",
     [{}, {"total_clv": None}, {"total_clv": True}, {"churn_probability": "high"}, {"total_clv": 10**400}],
 )
-def test_without_a_number_or_date_there_is_no_prediction(analytics: dict[str, Any]) -> None:
-    assert predicted(**analytics) is None
+def test_without_a_number_or_date_nothing_is_predicted(analytics: dict[str, Any]) -> None:
+    assert predicted(**analytics) == Prediction()
+
+
+def test_nothing_predicted_is_told_from_not_asked_for() -> None:
+    nothing = dict.fromkeys(("historic_clv", "total_clv", "churn_probability", "expected_date_of_next_order"))
+    for analytics in (nothing, None, "?"):
+        assert [who.prediction for who in read_profiles(profile(predictive_analytics=analytics))] == [Prediction()]
+    assert [who.prediction for who in read_profiles(profile(email="ada@a.co"))] == [None]
 
 
 def test_lists_and_segments_are_told_by_name_whatever_its_letters() -> None:
@@ -159,10 +194,31 @@ def test_a_list_without_a_name_is_called_by_its_id() -> None:
     ]
 
 
+def metric(metric_id: str, name: Any, /, **integration: Any) -> dict[str, Any]:
+    more = {"integration": integration} if integration else {}
+    return {"type": "metric", "id": metric_id, "attributes": {"name": name} | more}
+
+
 def test_of_the_metrics_only_those_of_messages_are_kept() -> None:
-    listed = {"A": "Received Email", "B": "Placed Order", "C": "Clicked SMS"}
-    found = read_metrics(answer(*({"id": one, "attributes": {"name": name}} for one, name in listed.items())))
-    assert found == {"Received Email": "A", "Clicked SMS": "C"}
+    listed = {"A": "Received Email", "B": "Placed Order", "C": "Clicked SMS", "D": ["Received Email"], "E": None}
+    found = read_metrics(answer(*(metric(one, name) for one, name in listed.items())))
+    assert found == {"A": "Received Email", "C": "Clicked SMS"}
+
+
+def test_metrics_of_text_messages_are_known_by_their_old_names_and_their_new() -> None:
+    listed = ("Received SMS", "Received Text Message", "Clicked SMS", "Clicked Text Message")
+    found = read_metrics(answer(*(metric(f"M{at}", name) for at, name in enumerate(listed))))
+    assert tuple(found.values()) == listed
+
+
+def test_two_metrics_of_one_name_are_both_kept() -> None:
+    found = read_metrics(answer(metric("A", "Received Email"), metric("B", "Received Email")))
+    assert found == {"A": "Received Email", "B": "Received Email"}
+
+
+def test_a_metric_of_the_same_name_from_another_integration_is_not_klaviyos() -> None:
+    ours, others = metric("A", "Received SMS", name="Klaviyo"), metric("B", "Received SMS", name="API")
+    assert read_metrics(answer(others, ours, metric("C", "Received SMS", name=None))) == {"A": "Received SMS"}
 
 
 def test_each_event_is_of_the_metric_that_it_names() -> None:
@@ -238,6 +294,19 @@ def test_what_came_before_the_history_began_is_known_by_its_opening() -> None:
     assert (message.channel, message.name, minutes(message)) == ("push", "Sale", (None, 4, None))
 
 
+def test_texts_are_texts_under_their_old_name_and_their_new() -> None:
+    read = [happened(f"{what} {kind}", at, kind) for at, kind in enumerate(("SMS", "Text Message"))
+            for what in ("Received", "Clicked")]  # fmt: skip
+    assert [(one.channel, minutes(one)) for one in messages(read)] == [("sms", (1, None, 1)), ("sms", (0, None, 0))]
+
+
+def test_one_receipt_recorded_under_both_names_is_one_message() -> None:
+    [message] = messages(
+        [happened("Received SMS", 1), happened("Received Text Message", 1), happened("Clicked Text Message", 2)]
+    )
+    assert minutes(message) == (1, None, 2)
+
+
 @pytest.mark.parametrize(("metric", "channel"), {**RECEIVED, **OPENED, **CLICKED}.items())
 def test_the_channel_is_that_of_the_metric(metric: str, channel: str) -> None:
     assert [one.channel for one in messages([happened(metric, 0)])] == [channel]
@@ -293,7 +362,7 @@ WORDS = (
     "Subject", "Campaign Name", "Bot Click", "subscriptions", "email", "sms", "mobile_push", "marketing", "consent",
     "consent_timestamp", "suppression", "reason", "can_receive_email_marketing", "predictive_analytics", "total_clv",
     "churn_probability", "expected_date_of_next_order", "first_name", "contact_information", "organization_name",
-    "preferred_currency", "definition", "name",
+    "preferred_currency", "definition", "name", "whatsapp", "conversational", "valid_until", "integration",
 )  # fmt: skip
 LEAVES = st.one_of(
     st.none(),

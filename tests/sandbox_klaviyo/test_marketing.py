@@ -124,12 +124,29 @@ async def test_messages_of_the_accounts_own_are_no_arrivals(base: str) -> None:
 
 
 @pytest.mark.usefixtures("people")
+async def test_some_may_be_written_to_on_whatsapp_and_in_a_talk_that_ends(call: Any) -> None:
+    params = {"additional-fields[profile]": "subscriptions", "page[size]": "100"}
+    found = [
+        one["attributes"]["subscriptions"] for one in (await call("GET", "/api/profiles", params=params)).body["data"]
+    ]
+    whatsapp = [one["whatsapp"] for one in found]
+    assert {one["marketing"]["consent"] for one in whatsapp} == {"SUBSCRIBED", "NEVER_SUBSCRIBED"}
+    talks = [one["conversational"] for one in whatsapp if one["conversational"]["valid_until"]]
+    assert talks
+    assert all(one["can_receive"] and one["phone_number"] for one in talks)
+    assert {tuple(one["sms"]) for one in found} == {("marketing", "transactional")}
+
+
+@pytest.mark.usefixtures("people")
 async def test_consent_and_predictions_are_shown_when_asked_for(call: Any) -> None:
     params = {"additional-fields[profile]": "subscriptions,predictive_analytics", "page[size]": "100"}
     found = [one["attributes"] for one in (await call("GET", "/api/profiles", params=params)).body["data"]]
     consents = {one["subscriptions"]["email"]["marketing"]["consent"] for one in found}
     assert consents == {"SUBSCRIBED", "UNSUBSCRIBED", "NEVER_SUBSCRIBED"}
-    predicted = [one["predictive_analytics"] for one in found if one["predictive_analytics"]]
+    predictions = [one["predictive_analytics"] for one in found]
+    assert len({tuple(sorted(one)) for one in predictions}) == 1, "what is not predicted is null, and is there"
+    predicted = [one for one in predictions if one["total_clv"] is not None]
+    assert {name for one in predictions if one not in predicted for name, value in one.items() if value} == set()
     assert 0 < len(predicted) < len(found)
     assert all(0 <= one["churn_probability"] <= 1 for one in predicted)
 
@@ -138,7 +155,7 @@ async def test_a_revision_before_omni_campaigns_demands_the_channel(call: Any) -
     assert (await call("GET", "/api/campaigns", headers=OLDER)).status == 400
     params = {"filter": "equals(messages.channel,'sms')"}
     older = await call("GET", "/api/campaigns", params=params, headers=OLDER)
-    assert [one["attributes"]["name"] for one in older.body["data"]] == ["Weekend text"]
+    assert [one["attributes"]["name"] for one in older.body["data"]] == ["Weekend text", "End of summer text"]
     assert older.body["data"][0]["attributes"]["status"] == "Sent"
     assert (await call("GET", "/api/campaigns", params=params)).error["source"] == {"parameter": "filter"}
     assert (await call("GET", "/api/campaign-messages", headers=OLDER)).status == 404

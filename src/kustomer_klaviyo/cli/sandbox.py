@@ -26,6 +26,7 @@ def sandbox(
     latency: float = 0.0,
     job_seconds: float = 1.0,
     marketing: Annotated[bool, Parameter(negative="")] = False,
+    text_metrics: Literal["old", "new", "both"] = "both",
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Run one simulated vendor until Ctrl-C; what it holds is kept in memory only.
@@ -56,6 +57,8 @@ def sandbox(
         Klaviyo: seconds before a bulk import, a merge or a deletion begins.
     marketing
         Klaviyo: each new profile has a past: consent, lists, messages received, predictions.
+    text_metrics
+        Klaviyo: metrics of text messages are called SMS (old), Text Message (new, since July 2026), or some each.
     json
         Print where it listens as JSON.
     """
@@ -76,6 +79,7 @@ def sandbox(
             latency=latency,
             job_seconds=job_seconds,
             marketing=marketing,
+            text_metrics=text_metrics,
         )
         app, key = klaviyo.create_app(options), klaviyo.DEFAULT_KEY
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -10,7 +10,7 @@ import msgspec
 
 from kustomer_klaviyo.flow.insight import Insight
 from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.klaviyo.insight import Consent, Message, Named, Who
+from kustomer_klaviyo.klaviyo.insight import MARKETING, Consent, Message, Named, Who
 
 COME_AGAIN_SECONDS = 16
 """Kustomer keeps an answer for 15 seconds (developer.kustomer.com/kustomer-apps-platform/docs/cache-fallback)."""
@@ -37,6 +37,20 @@ NOTES = {
     "away": "Klaviyo does not answer at the moment: what is shown is the last that was known.",
     "key refused": "Klaviyo refuses the integration's key: what is shown is the last that was known.",
 }
+
+
+CHANNELS = {"sms": "SMS", "whatsapp": "WhatsApp"}
+"""How channels are written; others as Klaviyo calls them."""
+
+
+class ConsentLine(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A consent as it is shown."""
+
+    channel: str
+    state: str
+    since: datetime | None = None
+    until: datetime | None = None
+    suppressed: str | None = None
 
 
 class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -69,7 +83,7 @@ class Card(msgspec.Struct, kw_only=True):
     person: Link | None = None
     others: list[Link] = []
     """The same customer's further profiles."""
-    consents: list[Consent] = []
+    consents: list[ConsentLine] = []
     lifetime_value: float | None = None
     currency: str | None = None
     """What the value is in (ISO 4217)."""
@@ -126,7 +140,7 @@ def show(
     who = insight.who
     card.person = _profile(who, options, who.name or shortened(who) or "Profile")
     card.others = [_profile(one, options, shortened(one) or one.id) for one in insight.others]
-    card.consents = list(who.consents)
+    card.consents = [_consent(one) for one in who.consents if _matters(one)]
     if who.prediction is not None:
         card.lifetime_value = who.prediction.lifetime_value
         card.currency = insight.currency
@@ -153,6 +167,26 @@ def shortened(who: Who) -> str | None:
 
 def _profile(who: Who, options: ConnectionOptions, name: str) -> Link:
     return Link(name=name, link=_link(options.profile_link, who.id))
+
+
+def _matters(consent: Consent) -> bool:
+    """Say whether a consent is worth a line: that for marketing always, others once somebody gave or withdrew them."""
+    return consent.purpose == MARKETING or consent.state != "never_subscribed"
+
+
+def _consent(consent: Consent) -> ConsentLine:
+    channel = _channel(consent.channel)
+    return ConsentLine(
+        channel=channel if consent.purpose == MARKETING else f"{channel}, {consent.purpose.replace('_', ' ')}",
+        state=consent.state,
+        since=consent.since,
+        until=consent.until,
+        suppressed=consent.suppressed,
+    )
+
+
+def _channel(name: str) -> str:
+    return CHANNELS.get(name, name.replace("_", " "))
 
 
 def _notes(insight: Insight) -> list[str]:
@@ -183,7 +217,7 @@ def _line(message: Message, title: str, link: str) -> Line:
     return Line(
         title=title,
         subtitle=message.subject,
-        channel=message.channel,
+        channel=_channel(message.channel),
         sent_at=message.sent_at,
         opened_at=message.opened_at,
         clicked_at=message.clicked_at,

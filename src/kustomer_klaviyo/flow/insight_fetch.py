@@ -89,12 +89,11 @@ class InsightFetch:
     async def _fetch_messages(self, drafts: Sequence[Draft]) -> None:
         if not drafts:
             return
-        metrics = await self._meanings.metrics()
-        if not isinstance(metrics, Mapping):
+        names = await self._meanings.metrics()
+        if not isinstance(names, Mapping):
             for draft in drafts:
-                draft.took("metrics", metrics)
+                draft.took("metrics", names)
             return
-        names = {metric_id: name for name, metric_id in metrics.items()}
         if not names:
             for draft in drafts:
                 # An account that never sent anything has no metric of it.

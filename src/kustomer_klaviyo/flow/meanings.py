@@ -28,7 +28,7 @@ UNKNOWN_METRICS_AGE = timedelta(hours=1)
 CLOSED_SECONDS = 3600.0
 GROUPS_AGE = timedelta(minutes=30)
 ALL = "*"
-"""Remembered beside lists or segments once they were read; without a target when there are more than were read."""
+"""Remembered beside metrics, lists or segments once they were read; without a target when not all were."""
 
 MOST_AT_ONCE = 5
 """Ids looked up for one card; the others are looked up for the next."""
@@ -89,26 +89,26 @@ class Meanings:
         return Groups({one: found.name or one for one, found in known.items()}, mark.target is not None)
 
     async def metrics(self) -> dict[str, str] | Outcome:
-        """Return the ids of the message metrics by their names, or why they are not known."""
+        """Return the names of the message metrics by their ids, or why they are not known."""
         known = await self._known(METRIC, None, A_DAY)
-        if any(name not in known or known[name].target is None for name in MESSAGE_METRICS):
-            lately = await self._known(METRIC, None, UNKNOWN_METRICS_AGE)
-            if not set(lately) >= set(MESSAGE_METRICS):
-                outcome = await self._read_metrics()
-                if outcome is not None:
-                    return outcome
-                known = await self._known(METRIC, None, A_DAY)
-        return {name: found.target for name, found in known.items() if found.target is not None}
+        found = {metric_id: one.name for metric_id, one in known.items() if one.name is not None}
+        if ALL in known and (set(found.values()) >= set(MESSAGE_METRICS) or await self._were_read_lately()):
+            return found
+        return await self._read_metrics()
 
-    async def _read_metrics(self) -> Outcome | None:
+    async def _were_read_lately(self) -> bool:
+        return ALL in await self._known(METRIC, [ALL], UNKNOWN_METRICS_AGE)
+
+    async def _read_metrics(self) -> dict[str, str] | Outcome:
         outcomes = await self._readers.use_for_all(lambda reader: reader.metrics())
         found: dict[str, str] = {}
         for outcome in outcomes:
             if not isinstance(outcome, Accepted):
                 return outcome
             found |= read_metrics(outcome.body)
-        await self._save(METRIC, {name: Meaning(found.get(name), name) for name in MESSAGE_METRICS})
-        return None
+        meanings = {metric_id: Meaning(metric_id, name) for metric_id, name in found.items()}
+        await names.replace(self._database, self._connection_id, METRIC, meanings | {ALL: Meaning(ALL)})
+        return found
 
     async def campaigns(self, ids: Sequence[str]) -> dict[str, Named]:
         """Return the campaigns that ids stand for: of campaigns themselves, or of messages of theirs."""

@@ -14,13 +14,25 @@ import msgspec
 
 from kustomer_klaviyo.klaviyo.wire import read_document
 
-RECEIVED = {"Received Email": "email", "Received SMS": "sms", "Received Push": "push"}
+RECEIVED = {"Received Email": "email", "Received SMS": "sms", "Received Text Message": "sms", "Received Push": "push"}
 OPENED = {"Opened Email": "email", "Opened Push": "push"}
-CLICKED = {"Clicked Email": "email", "Clicked SMS": "sms"}
+CLICKED = {"Clicked Email": "email", "Clicked SMS": "sms", "Clicked Text Message": "sms"}
 MESSAGE_METRICS = (*RECEIVED, *OPENED, *CLICKED)
-"""Klaviyo's own metrics that tell what a person was sent, and the channel of each."""
+"""Klaviyo's own metrics that tell what a person was sent, and the channel of each.
 
-CHANNELS = {"email": "email", "sms": "sms", "mobile_push": "push"}
+Accounts made since 1 July 2026 have ``Text Message`` where older ones have ``SMS``; one account may have both.
+"""
+
+CHANNELS = ("email", "sms", "whatsapp", "push")
+"""In the order of the card; further ones that Klaviyo may come to know follow."""
+
+OTHER_NAMES = {"mobile_push": "push"}
+NOT_CONSENT = ("open_tracking", "click_tracking")
+"""What stands beside the consents of a channel without being one to be written to."""
+
+MARKETING = "marketing"
+OWN_INTEGRATION = "Klaviyo"
+MOST_CONSENTS = 20
 MOST_MESSAGES = 10
 LARGEST_NUMBER = 1e15
 UNKEEPABLE = ("Cc", "Cs")
@@ -28,12 +40,16 @@ UNKEEPABLE = ("Cc", "Cs")
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether marketing may write to a person on one channel."""
+    """Whether a person may be written to on one channel, for one purpose."""
 
     channel: str
+    purpose: str = MARKETING
+    """Klaviyo's word: ``marketing``, ``transactional``, ``conversational``."""
     state: str
     """Klaviyo's word in lower case: ``subscribed``, ``unsubscribed``, ``never_subscribed``."""
     since: datetime | None = None
+    until: datetime | None = None
+    """When the consent ends by itself."""
     can_receive: bool | None = None
     suppressed: str | None = None
     """Why nothing is sent whatever the consent, in Klaviyo's word: a bounce, a complaint."""
@@ -58,6 +74,7 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     phone: str | None = None
     consents: tuple[Consent, ...] = ()
     prediction: Prediction | None = None
+    """None when it was not asked for."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,9 +126,14 @@ def read_named(body: bytes) -> list[Named]:
 
 
 def read_metrics(body: bytes) -> dict[str, str]:
-    """Read Klaviyo's own message metrics: ids by names."""
-    named = {str(_dict(one.get("attributes")).get("name")): one["id"] for one in _resources(body)}
-    return {name: named[name] for name in MESSAGE_METRICS if name in named}
+    """Read Klaviyo's own message metrics: names by ids. Another integration may have one of the same name."""
+    found = {}
+    for one in _resources(body):
+        attributes = _dict(one.get("attributes"))
+        name, integration = attributes.get("name"), _dict(attributes.get("integration"))
+        if name in MESSAGE_METRICS and integration.get("name", OWN_INTEGRATION) == OWN_INTEGRATION:
+            found[one["id"]] = name
+    return found
 
 
 def read_happenings(body: bytes, metrics: Mapping[str, str]) -> list[Happening]:
@@ -164,7 +186,9 @@ def messages(happenings: Iterable[Happening]) -> list[Message]:
             continue
         copies = sent.setdefault(message_id, [])
         if one.metric in RECEIVED:
-            copies.append(_message(message_id, one, RECEIVED[one.metric]))
+            # An account with both sets of text metrics may record one receipt under each name.
+            if not any(copy.sent_at == one.at for copy in copies):
+                copies.append(_message(message_id, one, RECEIVED[one.metric]))
             continue
         if not copies:
             copies.append(_message(message_id, one, {**OPENED, **CLICKED}[one.metric]))
@@ -208,34 +232,53 @@ def _who(resource: Mapping[str, Any]) -> Who:
         email=_text(attributes.get("email")),
         phone=_text(attributes.get("phone_number")),
         consents=tuple(_consents(subscriptions)),
-        prediction=_prediction(_dict(attributes.get("predictive_analytics"))),
+        prediction=_prediction(attributes),
     )
 
 
-def _consents(subscriptions: Mapping[str, Any]) -> Iterable[Consent]:
-    for name, channel in CHANNELS.items():
-        marketing = _dict(_dict(subscriptions.get(name)).get("marketing"))
-        state = _text(marketing.get("consent"))
-        if state is None:
-            continue
-        suppressions = marketing.get("suppression")
-        first = _dict(suppressions[0]) if isinstance(suppressions, list) and suppressions else {}
-        allowed = next((marketing[key] for key in marketing if key.startswith("can_receive")), None)
-        yield Consent(
-            channel=channel,
-            state=state.lower(),
-            since=_time(marketing.get("consent_timestamp")),
-            can_receive=allowed if isinstance(allowed, bool) else None,
-            suppressed=(_text(first.get("reason")) or "").lower() or None,
-        )
+def _consents(subscriptions: Mapping[str, Any]) -> list[Consent]:
+    found = [
+        consent
+        for name, purposes in subscriptions.items()
+        for purpose, told in _dict(purposes).items()
+        if purpose not in NOT_CONSENT and (consent := _consent(name, purpose, _dict(told))) is not None
+    ]
+    return sorted(found, key=_place)[:MOST_CONSENTS]
 
 
-def _prediction(analytics: Mapping[str, Any]) -> Prediction | None:
-    value, risk = _number(analytics.get("total_clv")), _number(analytics.get("churn_probability"))
-    following = _time(analytics.get("expected_date_of_next_order"))
-    if value is None and risk is None and following is None:
+def _place(consent: Consent) -> tuple[int, bool]:
+    known = CHANNELS.index(consent.channel) if consent.channel in CHANNELS else len(CHANNELS)
+    return known, consent.purpose != MARKETING
+
+
+def _consent(name: str, purpose: str, told: Mapping[str, Any]) -> Consent | None:
+    channel, kind, state = _text(OTHER_NAMES.get(name, name)), _text(purpose), _text(told.get("consent"))
+    if channel is None or kind is None or state is None:
         return None
-    return Prediction(lifetime_value=value, churn_risk=risk, next_order=following)
+    suppressions = told.get("suppression")
+    first = _dict(suppressions[0]) if isinstance(suppressions, list) and suppressions else {}
+    allowed = next((told[key] for key in told if key.startswith("can_receive")), None)
+    return Consent(
+        channel=channel,
+        purpose=kind,
+        state=state.lower(),
+        since=_time(told.get("consent_timestamp")),
+        until=_time(told.get("valid_until")),
+        can_receive=allowed if isinstance(allowed, bool) else None,
+        suppressed=(_text(first.get("reason")) or "").lower() or None,
+    )
+
+
+def _prediction(attributes: Mapping[str, Any]) -> Prediction | None:
+    """Read what is predicted: nothing, where Klaviyo predicts nothing (all null); None where it was not asked."""
+    if "predictive_analytics" not in attributes:
+        return None
+    analytics = _dict(attributes["predictive_analytics"])
+    return Prediction(
+        lifetime_value=_number(analytics.get("total_clv")),
+        churn_risk=_number(analytics.get("churn_probability")),
+        next_order=_time(analytics.get("expected_date_of_next_order")),
+    )
 
 
 def _resources(body: bytes) -> list[dict[str, Any]]:

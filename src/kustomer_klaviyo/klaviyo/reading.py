@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 from kustomer_klaviyo.klaviyo.client import TIER_L, TIER_M, TIER_S, TIER_XL, TIER_XS, KlaviyoClient
+from kustomer_klaviyo.klaviyo.insight import OWN_INTEGRATION
 from kustomer_klaviyo.klaviyo.profile_wire import quoted
 from kustomer_klaviyo.klaviyo.wire import read_document
 from kustomer_klaviyo.outcomes import Accepted, Outcome, Refused, Throttled
@@ -118,9 +119,9 @@ class KlaviyoReader:
         path = f"/api/events?filter={quote(wanted, safe='')}&{query}&page[size]={EVENTS_READ}"
         return await self._read(path, self.event_windows)
 
-    async def metrics(self, *, integration: str | None = "Klaviyo") -> list[Outcome]:
+    async def metrics(self, *, integration: str | None = OWN_INTEGRATION) -> list[Outcome]:
         """Read the metrics of an integration or of all, page by page, to the first answer that brings no more."""
-        path = "/api/metrics?fields[metric]=name"
+        path = "/api/metrics?fields[metric]=name,integration"
         if integration is not None:
             path += "&filter=" + quote(f"equals(integration.name,{quoted(integration)})", safe="")
         return await _pages(lambda cursor: self._read(path + cursor, self.metric_windows))

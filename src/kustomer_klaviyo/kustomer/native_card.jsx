@@ -20,14 +20,14 @@
           link(one.title, one.link),
           one.subtitle ? el("div", null, one.subtitle) : null,
           el("div", { style: { color: "#6a7079" } }, [
-            one.channel === "sms" ? "SMS" : one.channel,
+            one.channel,
             one.sent_at ? `sent ${day(one.sent_at)}` : null,
             one.clicked_at ? "clicked" : one.opened_at ? "opened" : null,
           ].filter(Boolean).join(" · "))))
       : el("div", null, "None in the last 90 days.");
   const consent = (one) =>
-    `${one.channel === "sms" ? "SMS" : one.channel}: ${one.state.replaceAll("_", " ")}`
-    + (one.since ? ` since ${day(one.since)}` : "") + (one.suppressed ? `, suppressed: ${one.suppressed}` : "");
+    `${one.channel}: ${one.state.replaceAll("_", " ")}`
+    + (one.since ? ` since ${day(one.since)}` : "") + (one.until ? ` until ${day(one.until)}` : "") + (one.suppressed ? `, suppressed: ${one.suppressed}` : "");
   const money = (amount, currency) =>
     amount.toLocaleString("en", /^[A-Z]{3}$/.test(currency || "")
       ? { style: "currency", currency }

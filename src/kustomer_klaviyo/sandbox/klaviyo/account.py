@@ -4,7 +4,7 @@ import time as clock_time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from kustomer_klaviyo.sandbox.klaviyo.marketing import Marketing
 from kustomer_klaviyo.sandbox.klaviyo.people import People, UnknownProfile
@@ -15,12 +15,16 @@ from kustomer_klaviyo.sandbox.klaviyo.validate import EventIn
 TEST_DOMAINS = frozenset({"example.com", "example.org", "example.net", "test.com"})
 """Events for addresses there are answered 202 and lost without a word."""
 
+TextMetrics = Literal["old", "new", "both"]
+"""What the metrics of text messages are called: ``SMS`` until 1 July 2026, ``Text Message`` since, or some each."""
+
 
 class Account:
     """The state of the account."""
 
-    def __init__(self, clock: Callable[[], float] = clock_time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = clock_time.time, text_metrics: TextMetrics = "both") -> None:
         self._clock = clock
+        self.text_metrics = text_metrics
         self.people = People(self.now)
         self.marketing = Marketing(self.now())
         self.metrics: dict[str, Metric] = {}
@@ -30,7 +34,7 @@ class Account:
         self.events_by_profile: defaultdict[str, list[Event]] = defaultdict(list)
         self.import_jobs: dict[str, ImportJob] = {}
         self.counts: Counter[str] = Counter()
-        self._metrics_by_name: dict[str, Metric] = {}
+        self._metrics_by_name: dict[tuple[str, str], Metric] = {}
         self._seen: set[tuple[str, str, str]] = set()
 
     def reset(self) -> None:
@@ -65,9 +69,16 @@ class Account:
         self._seen.add(mark)
         return self._store(event, profile, metric, time=time, received_at=received_at, request=request)
 
-    def happen(self, metric_name: str, profile: Profile, time: datetime, properties: dict[str, Any]) -> Event:
+    def happen(
+        self,
+        metric_name: str,
+        profile: Profile,
+        time: datetime,
+        properties: dict[str, Any],
+        integration: str = "Klaviyo",
+    ) -> Event:
         """Store an event of Klaviyo's own, such as a message received. It did not arrive from outside."""
-        metric = self._metric(metric_name, integration="Klaviyo")
+        metric = self._metric(metric_name, integration)
         self.counts["own_events"] += 1
         number = self.counts["own_events"]
         event = Event(
@@ -149,11 +160,11 @@ class Account:
             profile.last_event = event.time
 
     def _metric(self, name: str, integration: str = "API") -> Metric:
-        found = self._metrics_by_name.get(name)
+        found = self._metrics_by_name.get((integration, name))
         if found is None:
             now = self.now()
-            found = Metric(short_id(f"metric {name}"), name, now, now, integration=integration)
-            self._metrics_by_name[name] = self.metrics[found.id] = found
+            found = Metric(short_id(f"metric {integration} {name}"), name, now, now, integration=integration)
+            self._metrics_by_name[integration, name] = self.metrics[found.id] = found
         return found
 
 

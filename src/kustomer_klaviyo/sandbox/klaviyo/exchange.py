@@ -13,7 +13,7 @@ from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import Faults
 from kustomer_klaviyo.sandbox.klaviyo.access import Access, Operation
-from kustomer_klaviyo.sandbox.klaviyo.account import Account
+from kustomer_klaviyo.sandbox.klaviyo.account import Account, TextMetrics
 from kustomer_klaviyo.sandbox.klaviyo.envelope import MEDIA_TYPE, Refusal, invalid, new_request_id, refuse
 from kustomer_klaviyo.sandbox.klaviyo.jobs import Jobs
 from kustomer_klaviyo.sandbox.klaviyo.query import check_fields, extras
@@ -53,6 +53,7 @@ class KlaviyoOptions:
     """Whether events can be filtered on several metrics at once: the vendor's own texts disagree."""
     marketing: bool = False
     """Whether each new profile has a past: consent, lists, messages received, predictions."""
+    text_metrics: TextMetrics = "both"
     clock: Callable[[], float] = time.time
 
 

@@ -14,6 +14,7 @@ CAMPAIGNS = (
     ("Weekend text", (None,), 13, "sms", TEXTS),
     ("Circle preview", ("Before anyone else sees it",), 20, "email", VIPS),
     ("Late summer sale", ("Everything that glows, 20% off",), 41, "email", NEWSLETTER),
+    ("End of summer text", (None,), 45, "sms", TEXTS),
     ("Midsummer letter", ("The longest day",), 96, "email", NEWSLETTER),
 )
 """Name, subjects (several are variations), days ago, channel, list."""
@@ -60,11 +61,11 @@ def _is_subscribed(person: Profile) -> bool:
 
 
 def _is_worth_keeping(person: Profile) -> bool:
-    return _number(person.predictive_analytics or {}, "total_clv") > 250
+    return _number(person.predictive_analytics, "total_clv") > 250
 
 
 def _may_leave(person: Profile) -> bool:
-    return _number(person.predictive_analytics or {}, "churn_probability") > 0.6
+    return _number(person.predictive_analytics, "churn_probability") > 0.6
 
 
 SEGMENTS = {

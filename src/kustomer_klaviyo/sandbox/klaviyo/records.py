@@ -9,6 +9,11 @@ from typing import Any
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+PREDICTIONS = (
+    "historic_clv", "predicted_clv", "total_clv", "historic_number_of_orders", "predicted_number_of_orders",
+    "average_days_between_orders", "average_order_value", "churn_probability", "expected_date_of_next_order",
+    "ranked_channel_affinity",
+)  # fmt: skip
 
 
 def new_ulid(now: float) -> str:
@@ -35,16 +40,33 @@ def short_id(text: str) -> str:
 def never_subscribed() -> dict[str, Any]:
     """Return the consent of a person who gave none (developers.klaviyo.com/en/reference/get_profile)."""
     nothing = {"consent": "NEVER_SUBSCRIBED", "consent_timestamp": None, "last_updated": None}
-    email = {"can_receive_email_marketing": True, "method": None, "method_detail": None, "double_optin": None}
+    how = {"method": None, "method_detail": None}
+    email = {"can_receive_email_marketing": True, "double_optin": None, "custom_method_detail": None}
+    until = {"can_receive": False, "created_timestamp": None, "metadata": None, "valid_until": None}
     return {
-        "email": {"marketing": nothing | email | {"suppression": [], "list_suppressions": []}},
-        "sms": {"marketing": nothing | {"can_receive_sms_marketing": False, "method": None, "method_detail": None}},
+        "email": {
+            "marketing": nothing | how | email | {"suppression": [], "list_suppressions": []},
+            "open_tracking": nothing | until,
+        },
+        "sms": {
+            "marketing": nothing | how | {"can_receive_sms_marketing": False},
+            "transactional": nothing | how | {"can_receive_sms_transactional": False},
+        },
         "mobile_push": {
             "marketing": {
                 "can_receive_push_marketing": False, "consent": "NEVER_SUBSCRIBED", "consent_timestamp": None
             }
         },
+        "whatsapp": {
+            purpose: nothing | until | {"phone_number": None}
+            for purpose in ("marketing", "transactional", "conversational")
+        },
     }  # fmt: skip
+
+
+def nothing_predicted() -> dict[str, Any]:
+    """Return the predictions for a person of whom nothing is predicted: the names, without a value."""
+    return dict.fromkeys(PREDICTIONS)
 
 
 @dataclass(slots=True)
@@ -60,7 +82,7 @@ class Profile:
     last_event: datetime | None = None
     lists: set[str] = field(default_factory=set)
     subscriptions: dict[str, Any] = field(default_factory=never_subscribed)
-    predictive_analytics: dict[str, Any] | None = None
+    predictive_analytics: dict[str, Any] = field(default_factory=nothing_predicted)
 
 
 @dataclass(slots=True)

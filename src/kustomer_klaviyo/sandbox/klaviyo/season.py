@@ -15,13 +15,20 @@ from kustomer_klaviyo.sandbox.klaviyo.records import Campaign, Flow, Message, Pr
 STRANGERS = 0.12
 """The part of people whom marketing never wrote to."""
 
-OWN_METRICS = ("Received Email", "Opened Email", "Clicked Email", "Received SMS", "Clicked SMS")
+OWN_METRICS = ("Received Email", "Opened Email", "Clicked Email")
+TEXT_METRICS = {"old": ("SMS",), "new": ("Text Message",), "both": ("SMS", "Text Message")}
+"""What the metrics of text messages speak of, the older name first."""
+
+RENAMED = timedelta(days=30)
+"""In an account with both names, texts sent longer ago are under the older one."""
+
 CONSENTS = ("SUBSCRIBED", "SUBSCRIBED", "SUBSCRIBED", "UNSUBSCRIBED", "NEVER_SUBSCRIBED")
 
 
 def furnish(account: Account, profile: Profile) -> None:
     """Give a person a past with this shop."""
-    account.know_own_metrics(OWN_METRICS)
+    texts = (f"{what} {kind}" for kind in TEXT_METRICS[account.text_metrics] for what in ("Received", "Clicked"))
+    account.know_own_metrics((*OWN_METRICS, *texts))
     address = profile.attributes.get("email")
     chance = random.Random(str(address or profile.attributes.get("phone_number") or profile.id).lower())
     if chance.random() < STRANGERS:
@@ -33,6 +40,7 @@ def furnish(account: Account, profile: Profile) -> None:
     if profile.attributes.get("phone_number") and chance.random() < 0.5:
         _consent(profile, "sms", "SUBSCRIBED", since.replace(microsecond=0))
         joined.add(TEXTS)
+    _consent_by_whatsapp(profile, since.replace(microsecond=0))
     if chance.random() < 0.3:
         _consent(profile, "mobile_push", "SUBSCRIBED", since.replace(microsecond=0))
     if chance.random() < 0.7:
@@ -58,12 +66,27 @@ def _consent_by_email(profile: Profile, since: datetime, chance: random.Random) 
     return {NEWSLETTER, VIPS} if chance.random() < 0.25 else {NEWSLETTER}
 
 
-def _consent(profile: Profile, channel: str, consent: str, since: datetime | None) -> None:
-    held = profile.subscriptions[channel]["marketing"]
+def _consent_by_whatsapp(profile: Profile, since: datetime) -> None:
+    """Let every other person with a number be written to on WhatsApp: for marketing, and in a talk that ends."""
+    number = profile.attributes.get("phone_number")
+    if not number or random.Random(f"whatsapp {number}").random() < 0.5:
+        return
+    _consent(profile, "whatsapp", "SUBSCRIBED", since)
+    _consent(profile, "whatsapp", "SUBSCRIBED", since, "conversational")
+    for purpose in ("marketing", "conversational"):
+        profile.subscriptions["whatsapp"][purpose] |= {"phone_number": number, "created_timestamp": since.isoformat()}
+    talk_ends = since + timedelta(days=400)
+    profile.subscriptions["whatsapp"]["conversational"]["valid_until"] = talk_ends.isoformat()
+
+
+def _consent(profile: Profile, channel: str, consent: str, since: datetime | None, purpose: str = "marketing") -> None:
+    held = profile.subscriptions[channel][purpose]
     at = None if since is None else since.isoformat()
     held |= {"consent": consent, "consent_timestamp": at}
     if "last_updated" in held:
-        held |= {"last_updated": at, "method": None if at is None else "FORM"}
+        held["last_updated"] = at
+    if "method" in held:
+        held["method"] = None if at is None else "FORM"
     may = next(name for name in held if name.startswith("can_receive"))
     held[may] = consent == "SUBSCRIBED" or (channel == "email" and consent == "NEVER_SUBSCRIBED")
 
@@ -129,7 +152,7 @@ def _receive(
     chance: random.Random,
 ) -> None:
     at = at.replace(microsecond=0)
-    kind = "Email" if message.channel == "email" else "SMS"
+    kind = "Email" if message.channel == "email" else _text_metric(account, at)
     account.happen(f"Received {kind}", profile, at, properties)
     later = at + timedelta(minutes=chance.randrange(5, 2000))
     if kind == "Email" and chance.random() < 0.6:
@@ -139,5 +162,10 @@ def _receive(
         if chance.random() < 0.35:
             clicked = {"URL": "https://lanternpost.example/shop", "Client Type": "browser", "Bot Click": False}
             account.happen("Clicked Email", profile, later + timedelta(minutes=1), properties | clicked)
-    elif kind == "SMS" and chance.random() < 0.3:
-        account.happen("Clicked SMS", profile, later, properties | {"URL": "https://lanternpost.example/s"})
+    elif kind != "Email" and chance.random() < 0.3:
+        account.happen(f"Clicked {kind}", profile, later, properties | {"URL": "https://lanternpost.example/s"})
+
+
+def _text_metric(account: Account, at: datetime) -> str:
+    names = TEXT_METRICS[account.text_metrics]
+    return names[0] if at < account.now() - RENAMED else names[-1]

@@ -43,8 +43,9 @@
       const [word, style] = CONSENTS[one.state] || [one.state.replaceAll("_", " "), "soft"];
       const value = el("dd", {}, el("span", { class: style }, word));
       if (one.since) value.append(` since ${day(one.since)}`);
+      if (one.until) value.append(` until ${day(one.until)}`);
       if (one.suppressed) value.append(el("span", { class: "no" }, `, suppressed: ${one.suppressed.replaceAll("_", " ")}`));
-      facts.append(el("dt", {}, one.channel === "sms" ? "SMS" : one.channel), value);
+      facts.append(el("dt", {}, one.channel), value);
     }
     return facts;
   };
@@ -56,7 +57,7 @@
     else if (one.opened_at) happened.push("opened");
     const item = el("li", {}, linked(one.title, one.link));
     if (one.subtitle) item.append(el("div", {}, one.subtitle));
-    item.append(el("div", { class: "soft" }, [one.channel === "sms" ? "SMS" : one.channel, ...happened].filter(Boolean).join(" · ")));
+    item.append(el("div", { class: "soft" }, [one.channel, ...happened].filter(Boolean).join(" · ")));
     return item;
   };
 
