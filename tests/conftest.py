@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.server import EmbeddedServer
 from stage import own_database, own_directory
 
@@ -34,3 +35,13 @@ def database_url(postgres_url: str) -> Iterator[str]:
     """An empty database in the shape this version needs."""
     with own_database(postgres_url) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+async def shared_database(postgres_url: str) -> AsyncIterator[Database]:
+    """One database for all tests of a file."""
+    with own_database(postgres_url) as url:
+        database = Database(url)
+        await database.open()
+        yield database
+        await database.close()

@@ -164,6 +164,11 @@ class Line:
         async with self.session.post(f"{self.klaviyo}/sandbox/faults", json=fault) as response:
             assert response.status == 201, await response.text()
 
+    async def met(self, vendor: str | None = None) -> int:
+        """Return how many requests met a fault of a vendor: Klaviyo, unless another is named."""
+        async with self.session.get(f"{vendor or self.klaviyo}/sandbox/faults") as response:
+            return sum(armed["met"] for armed in await response.json())
+
     async def accept_keys(self, keys: dict[str, list[str]]) -> None:
         """Let Klaviyo accept these keys only, with their scopes."""
         async with self.session.put(f"{self.klaviyo}/sandbox/keys", json=keys) as response:

@@ -5,13 +5,42 @@
 - Throttled: too many requests; later
 - Unreachable: no usable answer; later, and it may have worked
 - LockedOut: the credentials or the API address do not work; someone must act
+
+A vendor's words are made clean as soon as they are in one of these: they go on into the database, logs and pages.
 """
 
 from dataclasses import dataclass
 
+from kustomer_klaviyo.cleaning import LONGEST, clean
+
+LONGEST_ID = 200
+LONGEST_POINTER = 500
+
+
+class _Foreign:
+    """Makes the vendor's words clean."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for name, most in FOREIGN.items():
+            text = getattr(self, name, None)
+            if isinstance(text, str):
+                object.__setattr__(self, name, clean(text, most))
+
+
+FOREIGN = {
+    "detail": LONGEST,
+    "note": LONGEST,
+    "request_id": LONGEST_ID,
+    "pointer": LONGEST_POINTER,
+    "stands_in_the_way": LONGEST_ID,
+}
+"""The fields that hold a vendor's words, and how many characters of them are kept."""
+
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(_Foreign):
     """The vendor took the request."""
 
     status: int
@@ -22,7 +51,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(_Foreign):
     """The vendor will never take this request as it is."""
 
     status: int
@@ -36,7 +65,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Throttled:
+class Throttled(_Foreign):
     """A rate limit was met."""
 
     retry_after: float | None
@@ -47,7 +76,7 @@ class Throttled:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(_Foreign):
     """No answer, or one that says nothing about the request. It may or may not have been carried out."""
 
     detail: str
@@ -57,7 +86,7 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
-class LockedOut:
+class LockedOut(_Foreign):
     """The vendor does not let us in: key, scope or API revision."""
 
     status: int

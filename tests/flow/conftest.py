@@ -6,19 +6,7 @@ from pathlib import Path
 import pytest
 
 from kustomer_klaviyo.settings import Settings
-from kustomer_klaviyo.store.database import Database
 from line import IMPATIENT, Line, laid
-from stage import own_database
-
-
-@pytest.fixture(scope="module")
-async def shared_database(postgres_url: str) -> AsyncIterator[Database]:
-    """One database for all tests of a file."""
-    with own_database(postgres_url) as url:
-        database = Database(url)
-        await database.open()
-        yield database
-        await database.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ class UsageError(Exception):
     """What was asked for makes no sense; the text says what would."""
 
 
-FAILURES = (UsageError, SettingsError, OptionsError, Changed, SealError, SetupError, ServerError, *UNREACHABLE)
+FAILURES = (UsageError, SettingsError, OptionsError, Changed, SealError, SetupError, ServerError, OSError, *UNREACHABLE)
 
 
 class ExitCode(IntEnum):
@@ -32,14 +32,14 @@ class ExitCode(IntEnum):
         """Return the code for a failure."""
         if isinstance(error, SetupError):
             return cls.VENDOR
-        if isinstance(error, (ServerError, SealError, *UNREACHABLE)):
+        if isinstance(error, (ServerError, SealError, OSError, *UNREACHABLE)):
             return cls.DATABASE
         return cls.USAGE
 
 
 def explain(error: BaseException) -> str:
     """Say in one line what went wrong and what to do."""
-    if isinstance(error, UNREACHABLE):
+    if isinstance(error, (OSError, *UNREACHABLE)):
         first = str(error).strip().splitlines()[:1] or [type(error).__name__]
         return f"The database does not answer: {first[0]}. Is `kustomer-klaviyo serve` running, is DATABASE_URL right?"
     return str(error)

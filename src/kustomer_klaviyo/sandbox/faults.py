@@ -4,6 +4,7 @@ A middleware for both simulated vendors and the control routes to steer it. Know
 """
 
 import asyncio
+import base64
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -26,12 +27,13 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One kind of misbehaviour and the requests that meet it.
 
     ``kind``: ``status`` (answers ``status``), ``throttle`` (429), ``html_403`` (a bot-challenge page),
-    ``drop`` (closes the connection), ``timeout`` (never answers), ``slow`` (waits ``delay`` seconds, then works).
+    ``drop`` (closes the connection), ``timeout`` (never answers), ``slow`` (waits ``delay`` seconds, then works),
+    ``answer`` (``status`` with ``headers`` and ``body``, or with the bytes of ``base64``).
     ``after``: the request is handled first, so that only its answer is lost.
     ``times`` and ``seconds`` bound the fault; without them it lasts until it is cleared.
     """
 
-    kind: Literal["status", "throttle", "html_403", "drop", "timeout", "slow"]
+    kind: Literal["status", "throttle", "html_403", "drop", "timeout", "slow", "answer"]
     path: str = "/"
     method: str | None = None
     status: int = 503
@@ -41,6 +43,9 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     times: int | None = None
     seconds: float | None = None
     after: bool = False
+    body: str = ""
+    base64: str | None = None
+    headers: dict[str, str] = {}
 
 
 class _Armed(msgspec.Struct):
@@ -131,6 +136,8 @@ class Faults:
                 )
             case "status":
                 return web.Response(status=fault.status, text="upstream error", content_type="text/plain")
+            case "answer":
+                return web.Response(status=fault.status, body=_bytes_of(fault), headers=_headers_of(fault))
             case "timeout":
                 await asyncio.sleep(TIMEOUT_SECONDS)
             case "drop":
@@ -138,3 +145,12 @@ class Faults:
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=500)
+
+
+def _bytes_of(fault: Fault) -> bytes:
+    """Return the body that a fault answers with; a text may hold halves of characters, which are no UTF-8."""
+    return fault.body.encode("utf-8", "surrogatepass") if fault.base64 is None else base64.b64decode(fault.base64)
+
+
+def _headers_of(fault: Fault) -> dict[str, str]:
+    return {"Content-Type": "application/json"} | fault.headers
