@@ -37,7 +37,7 @@ def create_app(options: KlaviyoOptions | None = None) -> web.Application:
     options = options or KlaviyoOptions()
     app = web.Application(client_max_size=LARGEST_BODY + 100_000, middlewares=[in_the_vendors_form])
     app[OPTIONS] = options
-    app[ACCOUNT] = Account(options.clock, options.text_metrics)
+    app[ACCOUNT] = Account(options.clock, options.text_metrics, strict_emails=options.strict_emails)
     if options.marketing:
         app[ACCOUNT].people.welcome = partial(furnish, app[ACCOUNT])
     app[ACCESS] = Access(options.keys, is_limited=options.rate_limits, scale=options.rate_scale)

@@ -10,6 +10,7 @@ from kustomer_klaviyo.sandbox.klaviyo.marketing import Marketing
 from kustomer_klaviyo.sandbox.klaviyo.people import People, UnknownProfile
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import ProfileIn
 from kustomer_klaviyo.sandbox.klaviyo.records import Event, ImportJob, Metric, Profile, short_id
+from kustomer_klaviyo.sandbox.klaviyo.refusals import Refusals
 from kustomer_klaviyo.sandbox.klaviyo.validate import EventIn
 
 TEST_DOMAINS = frozenset({"example.com", "example.org", "example.net", "test.com"})
@@ -22,9 +23,16 @@ TextMetrics = Literal["old", "new", "both"]
 class Account:
     """The state of the account."""
 
-    def __init__(self, clock: Callable[[], float] = clock_time.time, text_metrics: TextMetrics = "both") -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = clock_time.time,
+        text_metrics: TextMetrics = "both",
+        *,
+        strict_emails: bool = False,
+    ) -> None:
         self._clock = clock
         self.text_metrics = text_metrics
+        self.refusals = Refusals(strict_emails=strict_emails)
         self.people = People(self.now)
         self.marketing = Marketing(self.now())
         self.metrics: dict[str, Metric] = {}
@@ -41,7 +49,7 @@ class Account:
         """Forget everything."""
         for held in (self.metrics, self.events, self.events_by_id, self.events_by_profile, self.import_jobs):
             held.clear()
-        for hidden in (self.people, self.counts, self._metrics_by_name, self._seen):
+        for hidden in (self.refusals, self.people, self.counts, self._metrics_by_name, self._seen):
             hidden.clear()
 
     def now(self) -> datetime:

@@ -8,6 +8,7 @@ from aiohttp import web
 from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCESS, ACCOUNT, FAULTS, JOBS, SCOPES, TRAFFIC
 from kustomer_klaviyo.sandbox.klaviyo.records import Event
+from kustomer_klaviyo.sandbox.klaviyo.refusals import RefusedAttribute
 from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
 from kustomer_klaviyo.sandbox.klaviyo.season import furnish
 
@@ -18,6 +19,7 @@ def install_control(app: web.Application) -> None:
     app.router.add_get(f"{CONTROL_PREFIX}/events", _events)
     app.router.add_get(f"{CONTROL_PREFIX}/profiles", _profiles)
     app.router.add_put(f"{CONTROL_PREFIX}/keys", _put_keys)
+    app.router.add_put(f"{CONTROL_PREFIX}/refused", _put_refused)
     app.router.add_post(f"{CONTROL_PREFIX}/furnish", _furnish)
     app.router.add_post(f"{CONTROL_PREFIX}/reset", _reset)
 
@@ -89,6 +91,16 @@ async def _put_keys(request: web.Request) -> web.Response:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return web.json_response({"error": str(error)}, status=400)
     request.app[ACCESS].keys = {key: SCOPES if "*" in scopes else frozenset(scopes) for key, scopes in wanted.items()}
+    return web.Response(status=204)
+
+
+async def _put_refused(request: web.Request) -> web.Response:
+    """Refuse these attributes from now on, and no others: ``[{"attribute": "location/timezone"}]``."""
+    try:
+        wanted = msgspec.json.decode(await request.read(), type=list[RefusedAttribute])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+    request.app[ACCOUNT].refusals.ordered = wanted
     return web.Response(status=204)
 
 

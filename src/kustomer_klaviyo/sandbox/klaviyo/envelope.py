@@ -31,6 +31,8 @@ class Refusal(Exception):
         super().__init__(detail)
         self.status = status
         self.headers = dict(headers or {})
+        self.more: list[dict[str, Any]] = []
+        """Further errors of the same answer."""
         source = {"parameter": parameter} if parameter is not None else {"pointer": pointer or "/data/"}
         self.error = {"status": status, "code": code, "title": title, "detail": detail, "source": source}
         if status not in (401, 403):
@@ -60,7 +62,8 @@ def new_request_id() -> str:
 def refuse(refusal: Refusal, request_id: str) -> web.Response:
     """Answer with the error envelope, named as the request."""
     headers = refusal.headers | {"X-Klaviyo-Req-Id": request_id}
-    body = msgspec.json.encode({"errors": [{"id": request_id} | refusal.error]})
+    errors = [{"id": request_id} | one for one in (refusal.error, *refusal.more)]
+    body = msgspec.json.encode({"errors": errors})
     return web.Response(status=refusal.status, body=body, content_type=MEDIA_TYPE, headers=headers)
 
 

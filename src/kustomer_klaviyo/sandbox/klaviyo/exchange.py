@@ -51,6 +51,8 @@ class KlaviyoOptions:
     """Seconds before an import, a merge or a deletion begins after it was asked for."""
     metric_lists: bool = True
     """Whether events can be filtered on several metrics at once: the vendor's own texts disagree."""
+    strict_emails: bool = False
+    """Whether addresses are refused that the standards allow and few services take: Klaviyo does not say."""
     marketing: bool = False
     """Whether each new profile has a past: consent, lists, messages received, predictions."""
     text_metrics: TextMetrics = "both"

@@ -46,10 +46,10 @@ async def run_import(account: Account, job: ImportJob) -> None:
     job.status, job.started_at = "processing", account.now()
     for index, entry in enumerate(job.entries):
         try:
-            profile, _ = account.people.create_or_update(_read(entry, f"{AT}/{index}"))
+            profile, _ = account.people.create_or_update(_read(account, entry, f"{AT}/{index}"))
             job.profiles.append(profile.id)
         except Refusal as refusal:
-            job.errors.append(_error(entry, refusal.error))
+            job.errors += [_error(entry, one) for one in (refusal.error, *refusal.more)]
         except DuplicateProfile:
             said = Refusal(409, "duplicate_profile", "Conflict.", "These identifiers sit on two profiles.",
                            pointer=f"{AT}/{index}/attributes")  # fmt: skip
@@ -61,10 +61,11 @@ async def run_import(account: Account, job: ImportJob) -> None:
     job.status, job.completed_at, job.entries = "complete", account.now(), []
 
 
-def _read(entry: dict[str, Any], pointer: str) -> ProfileIn:
+def _read(account: Account, entry: dict[str, Any], pointer: str) -> ProfileIn:
     if len(msgspec.json.encode(entry)) > LARGEST_PROFILE:
         raise invalid("A profile may have at most 100 KB.", pointer)
     profile = read_profile(entry, pointer)
+    account.refusals.check("profile", profile.given, f"{pointer}/attributes")
     require_identifier(profile, f"{pointer}/attributes")
     if profile.without_phone:
         raise invalid("Invalid phone number format", f"{pointer}/attributes/phone_number")

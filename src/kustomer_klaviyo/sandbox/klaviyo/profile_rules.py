@@ -3,18 +3,16 @@
 Rules: developers.klaviyo.com/en/reference/profiles_api_overview
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import phonenumbers
 
+from kustomer_klaviyo.sandbox.klaviyo.contact_rules import is_email, is_phone
 from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, invalid
 from kustomer_klaviyo.sandbox.klaviyo.patches import check_patches
 from kustomer_klaviyo.sandbox.klaviyo.validate import as_object, check_values, refuse_unknown, resource_type
 
-LONGEST_EMAIL = 99
 LONGEST_EXTERNAL_ID = 255
 LARGEST_IN_EVENT = 95_000
 """Bytes of a profile inside an event."""
@@ -30,9 +28,6 @@ LOCATION_FIELDS = frozenset(
 WITHOUT_ANONYMOUS_ID = "2026-01-15"
 """The first revision whose profile endpoints no longer take ``anonymous_id``."""
 
-_EMAIL = re.compile(r"[^@\s,;<>()\".]+(\.[^@\s,;<>()\".]+)*@[^@\s.,;<>()\"]+(\.[^@\s.,;<>()\"]+)+\Z")
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}\Z")
-
 
 @dataclass(slots=True)
 class ProfileIn:
@@ -41,6 +36,8 @@ class ProfileIn:
     id: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    """The attributes as the request has them."""
     without_phone: bool = False
     """The phone was invalid and is left out, since another identifier is there."""
 
@@ -55,7 +52,8 @@ def read_profile(data: Any, pointer: str, *, known: frozenset[str] = PROFILE_FIE
     data = as_object(data, pointer, "data")
     resource_type(data, "profile", pointer)
     at = f"{pointer}/attributes"
-    attributes = dict(as_object(data.get("attributes", {}), at, "attributes"))
+    given = as_object(data.get("attributes", {}), at, "attributes")
+    attributes = dict(given)
     refuse_unknown(attributes, known, "profile", at)
     meta_at, meta = f"{at}/meta", attributes.pop("meta", None)
     if meta is None:
@@ -65,7 +63,7 @@ def read_profile(data: Any, pointer: str, *, known: frozenset[str] = PROFILE_FIE
     _check_objects(attributes, at)
     profile_id = _profile_id(data.get("id"), f"{pointer}/id")
     without_phone = _drop_bad_phone(attributes, profile_id, f"{at}/phone_number")
-    return ProfileIn(profile_id, attributes, {} if meta is None else check_patches(meta, meta_at), without_phone)
+    return ProfileIn(profile_id, attributes, {} if meta is None else check_patches(meta, meta_at), given, without_phone)
 
 
 def read_profile_of_event(data: Any, pointer: str, *, known: frozenset[str] = PROFILE_FIELDS) -> ProfileIn:
@@ -99,7 +97,7 @@ def _profile_id(found: Any, pointer: str) -> str | None:
 def _check_email(email: Any, pointer: str) -> None:
     if email is None:
         return
-    if not isinstance(email, str) or len(email) > LONGEST_EMAIL or not _EMAIL.match(email):
+    if not isinstance(email, str) or not is_email(email):
         raise invalid("Invalid email address", pointer)
 
 
@@ -130,19 +128,10 @@ def _check_objects(attributes: dict[str, Any], pointer: str) -> None:
 
 def _drop_bad_phone(attributes: dict[str, Any], profile_id: str | None, pointer: str) -> bool:
     phone = attributes.get("phone_number")
-    if phone is None or _is_phone(phone):
+    if phone is None or is_phone(phone):
         return False
     others = [name for name in IDENTIFIERS if name != "phone_number" and _is_named(attributes.get(name))]
     if not others and profile_id is None:
         raise invalid("Invalid phone number format (Example of a valid format: +12345678901)", pointer)
     del attributes["phone_number"]
     return True
-
-
-def _is_phone(phone: Any) -> bool:
-    if not isinstance(phone, str) or not _E164.match(phone):
-        return False
-    try:
-        return phonenumbers.is_possible_number(phonenumbers.parse(phone, None))
-    except phonenumbers.NumberParseException:
-        return False

@@ -9,6 +9,7 @@ from typing import Any
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import invalid
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import IDENTIFIERS, ProfileIn, read_profile_of_event
+from kustomer_klaviyo.sandbox.klaviyo.refusals import Refusals
 from kustomer_klaviyo.sandbox.klaviyo.validate import (
     EVENT_FIELDS,
     EventIn,
@@ -26,13 +27,15 @@ EVENT_FIELDS_IN_ENTRY = EVENT_FIELDS - {"profile"}
 BULK = "/data/attributes/events-bulk-create"
 
 
-def read_bulk(data: dict[str, Any], now: datetime) -> list[tuple[EventIn, ProfileIn]]:
+def read_bulk(data: dict[str, Any], now: datetime, refusals: Refusals) -> list[tuple[EventIn, ProfileIn]]:
     """Return every event of an ``event-bulk-create-job`` with its profile. Raises Refusal."""
     attributes = attributes_of(data, "/data")
     refuse_unknown(attributes, frozenset({"events-bulk-create"}), "event-bulk-create-job", "/data/attributes")
     bulk = as_object(attributes.get("events-bulk-create"), BULK, "events-bulk-create")
     entries = _list(bulk.get("data"), f"{BULK}/data")
-    read = [pair for index, entry in enumerate(entries) for pair in _entry(entry, f"{BULK}/data/{index}", now)]
+    read = [
+        pair for index, entry in enumerate(entries) for pair in _entry(entry, f"{BULK}/data/{index}", now, refusals)
+    ]
     if len(read) > MOST_EVENTS:
         raise invalid(f"A request may hold at most {MOST_EVENTS} events.", f"{BULK}/data")
     _refuse_repeats(read)
@@ -45,7 +48,7 @@ def _list(found: Any, pointer: str) -> list[Any]:
     return found
 
 
-def _entry(entry: Any, pointer: str, now: datetime) -> list[tuple[EventIn, ProfileIn]]:
+def _entry(entry: Any, pointer: str, now: datetime, refusals: Refusals) -> list[tuple[EventIn, ProfileIn]]:
     entry = as_object(entry, pointer, "event-bulk-create")
     resource_type(entry, "event-bulk-create", pointer)
     attributes = attributes_of(entry, pointer)
@@ -53,24 +56,25 @@ def _entry(entry: Any, pointer: str, now: datetime) -> list[tuple[EventIn, Profi
     refuse_unknown(attributes, ENTRY_FIELDS, "event-bulk-create", at)
     is_backfill = flag(attributes.get("backfill"), f"{at}/backfill")
     # The vendor blames what is wrong with an entry's profile directly on the entry.
-    profile = read_profile_of_event(
-        as_object(attributes.get("profile"), f"{at}/profile", "profile").get("data"), pointer
-    )
+    person = as_object(attributes.get("profile"), f"{at}/profile", "profile").get("data")
+    profile = read_profile_of_event(person, pointer)
+    refusals.check("profile", profile.given, at)
     events = _list(as_object(attributes.get("events"), f"{at}/events", "events").get("data"), f"{at}/events/data")
     read = []
     for index, one in enumerate(events):
-        event = _event(one, f"{at}/events/data/{index}", now)
+        event = _event(one, f"{at}/events/data/{index}", now, refusals)
         event.backfill = event.backfill or is_backfill
         read.append((event, profile))
     return read
 
 
-def _event(found: Any, pointer: str, now: datetime) -> EventIn:
+def _event(found: Any, pointer: str, now: datetime, refusals: Refusals) -> EventIn:
     one = as_object(found, pointer, "event")
     resource_type(one, "event", pointer)
     attributes = attributes_of(one, pointer)
     if "profile" in attributes:
         refuse_unknown(attributes, EVENT_FIELDS_IN_ENTRY, "event", f"{pointer}/attributes")
+    refusals.check("event", attributes, f"{pointer}/attributes")
     return read_event(attributes, f"{pointer}/attributes", now)
 
 

@@ -37,6 +37,8 @@ async def create_event(request: web.Request) -> web.Response:
     event = read_event(attributes, "/data/attributes", account.now())
     person = as_object(attributes.get("profile"), PROFILE_AT, "profile").get("data")
     profile = read_profile_of_event(person, f"{PROFILE_AT}/data", known=FIELDS_IN_SINGLE_EVENT)
+    account.refusals.check("profile", profile.given, f"{PROFILE_AT}/data/attributes")
+    account.refusals.check("event", attributes, "/data/attributes")
     account.record(event, profile, request="single")
     return _accepted([profile])
 
@@ -44,7 +46,7 @@ async def create_event(request: web.Request) -> web.Response:
 async def create_events(request: web.Request) -> web.Response:
     """``POST /api/event-bulk-create-jobs``: every event, or none."""
     account = request.app[ACCOUNT]
-    read = read_bulk(resource(await json_body(request), "event-bulk-create-job"), account.now())
+    read = read_bulk(resource(await json_body(request), "event-bulk-create-job"), account.now(), account.refusals)
     for event, profile in read:
         account.record(event, profile, request="bulk")
     return _accepted([profile for _, profile in read])

@@ -158,7 +158,9 @@ async def _read(request: web.Request, *, needs_identifier: bool = True) -> Profi
     if len(await request.read()) > LARGEST_PROFILE:
         raise Refusal(413, "payload_too_large", "Payload too large.", "A profile may have at most 100 KB.")
     known = fields_of_profiles(request.headers["revision"])
-    profile = read_profile(body.get("data") if isinstance(body, dict) else None, "/data", known=known)
+    data = body.get("data") if isinstance(body, dict) else None
+    profile = read_profile(data, "/data", known=known)
+    request.app[ACCOUNT].refusals.check("profile", profile.given, "/data/attributes")
     if needs_identifier:
         require_identifier(profile, "/data/attributes")
     return profile
