@@ -1,7 +1,6 @@
 """By what Klaviyo is to know a person, and what their profile is to hold: pure choices among what Kustomer holds."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
@@ -10,25 +9,28 @@ import phonenumbers
 from kustomer_klaviyo.facts import Contact, PersonSeen
 from kustomer_klaviyo.flow.mapping import apply, sources, text_of
 from kustomer_klaviyo.flow.rules import Rules
+from kustomer_klaviyo.klaviyo.addresses import Taken, ascii_email, taken
+from kustomer_klaviyo.kustomer.contacts import clean, comparable, digits
 from kustomer_klaviyo.kustomer.wire import as_list
 from kustomer_klaviyo.store.people import Person
 
-LONGEST_EMAIL = 99
-"""Klaviyo takes fewer than 100 characters (developers.klaviyo.com/en/reference/events_api_overview)."""
+LONGEST_E164 = len("+") + 15
+"""Characters (ITU-T E.164)."""
 
 ONLY_TAGS = "left out: the customer has none of the tags that are synced (option only_tags)"
 ONLY_ATTRIBUTES = "left out: the customer's attributes are not those that are synced (option only_attributes)"
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")
-_NOT_DIGITS = re.compile(r"[^0-9]+")
-
 
 def identify(seen: PersonSeen, rules: Rules) -> Person:
-    """Choose one email (the first verified, else the first usable) and one phone likewise, and map the profile."""
+    """Choose by what Klaviyo is to know the customer, and map the profile.
+
+    Of emails and of phones the first that Klaviyo surely takes, else the first that it may take; verified ones first.
+    """
     options = rules.options
     notes: list[str] = []
     emails = [one for one in _verified_first(seen.emails) if _is_own(one.value, options.placeholders, notes)]
     phones = [one for one in _verified_first(seen.phones) if _is_own(one.value, options.placeholders, notes)]
+    usable = usable_emails(one.value for one in emails)
     numbers = [(one.value, e164(one.value, options.default_country)) for one in phones]
     notes += [f"phone {text} left out: not a possible number" for text, number in numbers if number is None]
     notes += [f"email {one.value} left out: not an address Klaviyo takes" for one in emails if not is_email(one.value)]
@@ -41,8 +43,8 @@ def identify(seen: PersonSeen, rules: Rules) -> Person:
             "emails": [{"value": contact.value, "verified": contact.verified} for contact in seen.emails],
             "phones": [{"value": contact.value, "verified": contact.verified} for contact in seen.phones],
         },
-        email=next((one.value for one in emails if is_email(one.value)), None),
-        phone=next((number for _, number in numbers if number is not None), None),
+        email=next(iter(usable), None),
+        phone=_likeliest([number for _, number in numbers if number is not None]),
         gone=seen.gone,
         left_out=left_out(seen, rules),
         profile=mapped.fields,
@@ -59,7 +61,8 @@ def fingerprint(seen: PersonSeen, rules: Rules) -> str:
     contacts = "\n".join(f"{one.value}\t{one.verified:d}" for one in (*seen.emails, Contact(""), *seen.phones))
     counted = None if seen.counted is None else seen.counted.open
     text = f"{contacts}\n{counted}\n{seen.gone:d}\n{seen.masked}\n{left_out(seen, rules)}\n{rules.digest}\n"
-    return hashlib.blake2b(text.encode() + sources(rules.mapping, seen.attributes), digest_size=12).hexdigest()
+    packed = text.encode(errors="surrogatepass")
+    return hashlib.blake2b(packed + sources(rules.mapping, seen.attributes), digest_size=12).hexdigest()
 
 
 def left_out(seen: PersonSeen, rules: Rules) -> str | None:
@@ -74,28 +77,46 @@ def left_out(seen: PersonSeen, rules: Rules) -> str | None:
 
 
 def is_email(text: str) -> bool:
-    """Say whether Klaviyo would take the text for an email address."""
-    return len(text) <= LONGEST_EMAIL and _EMAIL.match(text) is not None
+    """Say whether Klaviyo may take the text for an email address."""
+    return taken(ascii_email(text)) is not Taken.NEVER
+
+
+def usable_emails(texts: Iterable[str]) -> list[str]:
+    """Return the addresses that Klaviyo may take, as it takes them, those first that it surely takes."""
+    found = dict.fromkeys(map(ascii_email, map(clean, texts)))
+    return sorted((one for one in found if taken(one) is not Taken.NEVER), key=taken, reverse=True)
 
 
 def e164(text: str, country: str | None) -> str | None:
-    """Return the number in E.164 when it is possible; a stricter test refuses numbers in real use."""
+    """Return the number in E.164 when its length is possible anywhere in its country.
+
+    A stricter test refuses numbers in real use; a laxer one takes what can be dialled within one town only.
+    """
     try:
-        number = phonenumbers.parse(text.removeprefix("whatsapp:"), country)
+        number = phonenumbers.parse(clean(text), country)
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_possible_number(number):
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
         return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    written: str = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return written if len(written) <= LONGEST_E164 else None
 
 
 def is_placeholder(contact: str, placeholders: Iterable[str]) -> bool:
-    """Say whether a contact is one that many share because nobody has it."""
-    if "@" in contact:
-        return any(fnmatchcase(contact.lower(), one.lower()) for one in placeholders if "@" in one)
-    digits = _NOT_DIGITS.sub("", contact)
-    numbers = [_NOT_DIGITS.sub("", one) for one in placeholders if "@" not in one]
-    return any(number and digits in (number, f"1{number}") for number in numbers)
+    """Say whether a contact is one that many share because nobody has it, however it is spelt."""
+    text = comparable(contact)
+    if "@" in text:
+        return any(fnmatchcase(text, comparable(one)) for one in placeholders if "@" in one)
+    numbers = {comparable(one) for one in placeholders if "@" not in one}
+    return bool(digits(text)) and bool({text, text.removeprefix("1")} & numbers)
+
+
+def _likeliest(numbers: Sequence[str]) -> str | None:
+    """Return the first number that is in use for all that is known of its country, else the first."""
+    if len(numbers) < 2:
+        return next(iter(numbers), None)
+    in_use = (one for one in numbers if phonenumbers.is_valid_number(phonenumbers.parse(one)))
+    return next(in_use, numbers[0])
 
 
 def _is_own(contact: str, placeholders: Sequence[str], notes: list[str]) -> bool:

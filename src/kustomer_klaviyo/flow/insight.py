@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.flow.identity import is_email, is_placeholder
+from kustomer_klaviyo.flow.identity import is_placeholder, usable_emails
 from kustomer_klaviyo.klaviyo.insight import Message, Named, Who
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Throttled
 from kustomer_klaviyo.store.people import Reachable
@@ -72,7 +72,7 @@ def read_insight(document: dict[str, Any] | None) -> Insight | None:
 def addresses(person: Reachable, placeholders: Sequence[str]) -> list[str]:
     """Return the addresses that are the customer's own, the one Klaviyo is told first."""
     held = [str(one.get("value", "")) for one in person.contacts.get("emails", ())]
-    own = [one for one in held if is_email(one) and not is_placeholder(one, placeholders)]
+    own = usable_emails(one for one in held if not is_placeholder(one, placeholders))
     return list(dict.fromkeys(filter(None, (person.email, *own))))[:MOST_ADDRESSES]
 
 

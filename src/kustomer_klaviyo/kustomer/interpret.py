@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from kustomer_klaviyo.facts import (
-    Contact,
     Conversation,
     ConversationClosed,
     ConversationHinted,
@@ -21,6 +20,7 @@ from kustomer_klaviyo.facts import (
     PersonSeen,
     SatisfactionAnswered,
 )
+from kustomer_klaviyo.kustomer.contacts import masked_contacts, own_emails, own_phones
 from kustomer_klaviyo.kustomer.wire import (
     PROFILE_ATTRIBUTES,
     Attributes,
@@ -35,7 +35,6 @@ from kustomer_klaviyo.kustomer.wire import (
     as_text,
     as_time,
     changed,
-    is_masked,
     related_id,
 )
 
@@ -232,8 +231,8 @@ def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -
     person = PersonSeen(
         customer_id,
         rev=as_rev(attributes.rev),
-        emails=_own(attributes.emails, attributes.shared_emails, "email"),
-        phones=_own(attributes.phones, attributes.shared_phones, "phone"),
+        emails=own_emails(attributes),
+        phones=own_phones(attributes),
         attributes={
             name: value
             for name, field in PROFILE_ATTRIBUTES.items()
@@ -242,12 +241,7 @@ def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -
         counted=_counted(attributes, seen_at),
         at=as_time(attributes.updated_at) or seen_at,
         gone=attributes.deleted is True,
-        masked=tuple(
-            field
-            for field, listed in (("email", attributes.emails), ("phone", attributes.phones))
-            if is_masked(listed)
-            or any(is_masked(entry) or is_masked(as_object(entry).get(field)) for entry in as_list(listed))
-        ),
+        masked=masked_contacts(attributes),
     )
     hint = _hint(as_object(as_object(attributes.satisfaction_level).get("lastSatisfaction")), seen_at)
     return Statement(person=person, hint=hint, customer_id=customer_id, rev=person.rev)
@@ -259,17 +253,6 @@ def _counted(attributes: Attributes, seen_at: datetime) -> Counted | None:
     if not numbers or None in numbers:
         return None
     return Counted(max(0, int(sum(filter(None, numbers)))), as_time(attributes.updated_at) or seen_at)
-
-
-def _own(listed: Any, shared: Any, field: str) -> tuple[Contact, ...]:
-    """Return the contacts that belong to this customer alone."""
-    strangers = {as_text(as_object(entry).get(field)) for entry in as_list(shared)}
-    contacts = (
-        Contact(value, verified=as_object(entry).get("verified") is True)
-        for entry in as_list(listed)
-        if (value := as_text(as_object(entry).get(field))) is not None and value not in strangers
-    )
-    return tuple(contacts)
 
 
 def _hint(survey: dict[str, Any], seen_at: datetime) -> ConversationHinted | None:

@@ -44,6 +44,7 @@ class Attributes(msgspec.Struct, rename="camel"):
     shared_emails: Any = None
     phones: Any = None
     shared_phones: Any = None
+    whatsapps: Any = None
     first_name: Any = None
     last_name: Any = None
     username: Any = None
