@@ -14,9 +14,6 @@ THINGS = ("profile", "list", "segment", "campaign", "flow")
 KNOWN = "cleo@lanternpost.example"
 """Somebody to whom the simulated shop's marketing wrote a lot."""
 
-LONGEST_MS = 30_000
-"""A card asks again after Kustomer's own 15 seconds."""
-
 
 @asynccontextmanager
 async def staged_with_card(
@@ -71,5 +68,5 @@ async def open_card(page: Page, stage: Stage, customer_id: str) -> FrameLocator:
 
 async def has_face(card: FrameLocator, face: str) -> Locator:
     """Wait for a face of the card."""
-    await expect(card.locator("main")).to_have_attribute("data-face", face, timeout=LONGEST_MS)
+    await expect(card.locator("main")).to_have_attribute("data-face", face)
     return card.locator("main")

@@ -1,9 +1,7 @@
 """One who asks a simulated Kustomer and lets its people act, and one who takes its webhooks."""
 
-import asyncio
 import hashlib
 import hmac
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +11,8 @@ import msgspec
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.kustomer import DEFAULT_KEY
+from patience import until
 
-PATIENCE_SECONDS = 20.0
 EVERY_EVENT = tuple(
     f"kustomer.{resource}.{verb}"
     for resource in ("customer", "conversation", "message")
@@ -101,21 +99,22 @@ class Desk:
 
     async def until_delivered(self) -> dict[str, int]:
         """Wait until no delivery is under way, and return the counts."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (counts := await self.deliveries())["pending"]:
-            assert time.monotonic() < deadline, counts
-            await asyncio.sleep(0.01)
-        return counts
+
+        async def is_delivered() -> bool:
+            return not (await self.deliveries())["pending"]
+
+        await until(is_delivered, "no delivery is under way")
+        return await self.deliveries()
 
     async def until_played(self) -> dict[str, Any]:
         """Wait until the play has ended, and return how it stands."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            play: dict[str, Any] = await self.get("/sandbox/play")
-            if not play["running"]:
-                return play
-            assert time.monotonic() < deadline, play
-            await asyncio.sleep(0.01)
+
+        async def is_played() -> bool:
+            return not (await self.get("/sandbox/play"))["running"]
+
+        await until(is_played, "the play has ended")
+        play: dict[str, Any] = await self.get("/sandbox/play")
+        return play
 
 
 @dataclass

@@ -177,18 +177,19 @@ class Line:
     async def make(self, **attributes: Any) -> str:
         """Let somebody else make a profile at Klaviyo; returns its id."""
         body = {"data": {"type": "profile", "attributes": attributes}}
-        made: str = (await self._klaviyo("POST", "/api/profiles", body))["data"]["id"]
+        made: str = (await self.ask_klaviyo("POST", "/api/profiles", body))["data"]["id"]
         return made
 
     async def erase(self, email: str) -> None:
         """Let somebody else delete a profile at Klaviyo."""
         person = {"data": {"type": "profile", "attributes": {"email": email}}}
         body = {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": person}}}
-        await self._klaviyo("POST", "/api/data-privacy-deletion-jobs", body)
+        await self.ask_klaviyo("POST", "/api/data-privacy-deletion-jobs", body)
         while email in await self.held():
             await asyncio.sleep(0.01)
 
-    async def _klaviyo(self, method: str, path: str, body: Any) -> Any:
+    async def ask_klaviyo(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask Klaviyo as another program would."""
         headers = {"Authorization": f"Klaviyo-API-Key {klaviyo.DEFAULT_KEY}", "revision": "2026-07-15"}
         async with self.session.request(method, self.klaviyo + path, json=body, headers=headers) as response:
             assert response.status < 300, await response.text()

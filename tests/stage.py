@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -25,10 +24,10 @@ from kustomer_klaviyo.sandbox import klaviyo, kustomer
 from kustomer_klaviyo.sandbox.kustomer import KustomerOptions
 from kustomer_klaviyo.sandbox.serving import serving
 from kustomer_klaviyo.store.migrate import migrate
+from patience import until
 
 LINK = "https://sandbox.kustomerapp.com/app/customers/{customerId}/event/{conversationId}"
 IMPATIENT = {"FIRST_WAIT": "0.1", "LONGEST_WAIT": "1", "FIRST_PAUSE": "0.2", "LONGEST_PAUSE": "1"}
-PATIENCE_SECONDS = float(os.environ.get("TEST_PATIENCE_SECONDS", "120"))
 
 
 @dataclass
@@ -161,11 +160,18 @@ class Stage:
 
     async def until(self, is_so: Callable[[], Any], what: str) -> None:
         """Wait for something."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not await is_so():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {PATIENCE_SECONDS:.0f} s: {what}\n{await self.status()}")
-            await asyncio.sleep(0.1)
+        try:
+            await until(is_so, what, every=0.1)
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{await self.status()}") from late
+
+    async def until_arrived(self, count: int) -> None:
+        """Wait until Klaviyo holds so many events: the traffic is then in its middle."""
+
+        async def have_arrived() -> bool:
+            return len(await self.arrived()) >= count
+
+        await self.until(have_arrived, f"{count} events arrived")
 
     def end(self) -> None:
         """Stop what still runs."""

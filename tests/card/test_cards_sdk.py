@@ -1,5 +1,6 @@
 """The simulated Kustomer's script for cards, used by a card that is not ours."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.outcomes import Accepted
 from kustomer_klaviyo.sandbox import kustomer
 from kustomer_klaviyo.sandbox.serving import serving
+from patience import PATIENCE_SECONDS
 
 CARD = """<!doctype html><script src="KUSTOMER/desktop/cards-sdk.js"></script>
 <p id="who"></p><p id="email"></p><button id="other">other</button><button id="modal">modal</button>
@@ -94,14 +96,13 @@ async def test_a_card_opens_another_customer_and_is_told_of_it(desk: Desk, page:
 
 
 async def test_a_card_may_show_something_over_the_desktop(desk: Desk, page: Page) -> None:
-    said: list[str] = []
+    shown: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def close(dialog: Dialog) -> None:
-        said.append(dialog.message)
         await dialog.accept()
+        shown.set_result(dialog.message)
 
     page.on("dialog", close)
     card = await opened(page, desk)
     await card.locator("#modal").click()
-    await expect(card.locator("#modal")).to_be_visible()
-    assert said == ["Look\n\nhere"]
+    assert await asyncio.wait_for(shown, PATIENCE_SECONDS) == "Look\n\nhere"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from documents import conversation, customer, email, event
 from doorway import Door, opened
 from kustomer_klaviyo.kustomer.signature import sign
+from patience import until
 
 OTHER = "67dd47dfbc632c1804db1bf2"
 
@@ -156,9 +157,13 @@ async def test_what_the_door_counts_is_written_down(door: Door) -> None:
     await door.knock(event(conversation()))
     await door.knock(event(conversation()))
     await door.knock(b"{}", signature="00")
-    await asyncio.sleep(1.3)
-    rows = await door.home.database.fetch("SELECT name, count FROM tallies")
-    assert {row["name"]: row["count"] for row in rows} == {"received": 2, "nothing new": 1, "bad signature": 1}
+    counted = {"received": 2, "nothing new": 1, "bad signature": 1}
+
+    async def is_written_down() -> bool:
+        rows = await door.home.database.fetch("SELECT name, count FROM tallies")
+        return {row["name"]: row["count"] for row in rows} == counted
+
+    await until(is_written_down, f"the counts are {counted}")
 
 
 JSON = st.recursive(

@@ -1,7 +1,5 @@
 """Addresses and numbers that change: the person stays one profile, and nobody becomes part of another's."""
 
-import asyncio
-
 from cast import ADA, ADAS, BO, BOS, NEW, NUMBER, ONE_OPEN, OPEN
 from documents import conversation, customer, email, phone
 from kustomer_klaviyo.flow.again import send_again
@@ -168,6 +166,5 @@ async def test_an_address_may_go_from_one_customer_to_another_in_one_moment(line
         customer(customer_id=BO, rev=2, emails=[email(ADAS)], firstName="Bo"),
     )
     await line.write()
-    await asyncio.sleep(0)
     held = await line.held()
     assert {address: one["first_name"] for address, one in held.items()} == {NEW: "Ada", ADAS: "Bo"}

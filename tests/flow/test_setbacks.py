@@ -1,6 +1,5 @@
 """Profile writes that fail: what is said again, and what else may go on meanwhile."""
 
-import asyncio
 from typing import Any
 
 from cast import ADA, ADAS, BO, NEW
@@ -9,6 +8,7 @@ from kustomer_klaviyo.flow.again import send_again
 from kustomer_klaviyo.flow.imports import WITHOUT_SECONDS
 from kustomer_klaviyo.settings import Settings
 from line import Line, laid
+from patience import until
 
 TITLED = {"fields": {"title": "custom.titleStr"}}
 IMPORTS = "/api/profile-bulk-import-jobs"
@@ -19,6 +19,12 @@ def crowd(first_name: str = "Ada") -> list[dict[str, Any]]:
     ids = [f"5f19aa0b1c2d3e4f5a6b{number:04d}" for number in range(60)]
     others = [customer(customer_id=one, emails=[email(f"p{n}@lantern.example")]) for n, one in enumerate(ids)]
     return [customer(customer_id=ADA, emails=[email(ADAS)], firstName=first_name), *others]
+
+
+async def is_imported(line: Line) -> bool:
+    """Say whether Klaviyo has carried every bulk import out."""
+    jobs = (await line.ask_klaviyo("GET", IMPORTS))["data"]
+    return all(job["attributes"]["status"] == "complete" for job in jobs)
 
 
 async def test_what_was_to_be_cleared_by_a_write_that_failed_is_cleared_by_the_next(line: Line) -> None:
@@ -98,7 +104,7 @@ async def test_an_import_whose_answer_was_lost_is_waited_for_all_the_same(settin
         await line.receive(customer(customer_id=ADA, rev=2, emails=[email(ADAS)], firstName="Newest"))
         await line.write()
         assert (await line.held())[ADAS]["first_name"] == "Newest"
-        await asyncio.sleep(0.6)
+        await until(lambda: is_imported(line), "Klaviyo carried the import out")
         assert (await line.held())[ADAS]["first_name"] == "Newest"
         assert (await line.requests(line.klaviyo))["bulk_import_profiles"] == 1
 

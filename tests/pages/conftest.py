@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page
 
-from browser import browsing
+from browser import PATIENCE_MS, browsing
 from stage import Stage, own_database, own_directory, staged
 
 
@@ -35,5 +35,5 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 async def page(browser: Browser) -> Page:
     opened = await browser.new_page(viewport={"width": 1000, "height": 800})
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(PATIENCE_MS)
     return opened

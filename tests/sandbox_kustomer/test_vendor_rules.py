@@ -13,6 +13,7 @@ from aiohttp import web
 
 from kustomer_klaviyo.sandbox.kustomer import DEFAULT_KEY, KustomerOptions, create_app
 from kustomer_klaviyo.sandbox.serving import serving
+from patience import until
 
 ALL = ("kustomer.conversation.create", "kustomer.conversation.update")
 AUTH = {"Authorization": f"Bearer {DEFAULT_KEY}"}
@@ -60,10 +61,11 @@ async def state(session: aiohttp.ClientSession) -> dict[str, Any]:
 
 
 async def until_settled(session: aiohttp.ClientSession) -> dict[str, Any]:
-    async with asyncio.timeout(30):
-        while (found := await state(session))["deliveries"].get("pending", 0):
-            await asyncio.sleep(0.05)
-    return found
+    async def is_settled() -> bool:
+        return not (await state(session))["deliveries"].get("pending", 0)
+
+    await until(is_settled, "no delivery is under way")
+    return await state(session)
 
 
 async def test_a_webhook_is_signed_over_its_raw_body() -> None:

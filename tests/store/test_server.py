@@ -8,7 +8,6 @@ import shutil
 import signal
 import stat
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -17,12 +16,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import patience
 from kustomer_klaviyo.store.migrate import migrate
 from kustomer_klaviyo.store.server import CannotStart, DataDirectoryInUse, EmbeddedServer, WrongMajorVersion
 from kustomer_klaviyo.store.server_files import places
+from patience import PATIENCE_SECONDS
 from stage import new_directory
-
-PATIENCE_SECONDS = 30.0
 
 SERVE = """
 import asyncio, sys
@@ -142,10 +141,17 @@ def runs(pid: int) -> bool:
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.05)
+    async def is_so() -> bool:
+        return holds()
+
+    await patience.until(is_so, what)
+
+
+def is_busy(url: str, pid: int) -> bool:
+    """Say whether a backend runs a statement."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT state = 'active' FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def answers(url: str) -> bool:
@@ -211,7 +217,7 @@ async def test_a_backend_that_outlives_its_killed_postmaster_delays_the_next_sta
         # A busy backend does not notice that its postmaster is gone until it next waits.
         loop = "DO $$ BEGIN WHILE clock_timestamp() < now() + interval '2 s' LOOP END LOOP; END $$"
         at_work = asyncio.create_task(busy.execute(loop))
-        await asyncio.sleep(0.3)
+        await until(lambda: is_busy(url, busy.info.backend_pid), "the backend is busy")
         os.kill(postmaster(made), signal.SIGKILL)
         await asyncio.gather(at_work, return_exceptions=True)
         await until(lambda: answers(url), "it answers again")

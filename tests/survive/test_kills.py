@@ -1,6 +1,5 @@
 """What a ``kill -9`` in the middle of traffic costs: nothing, and nothing twice."""
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -31,8 +30,8 @@ async def test_the_service_killed_in_the_middle_of_traffic_loses_and_doubles_not
     service = await stage.serve()
     await stage.connect()
     await stage.play(**DAY)
-    for _ in range(3):
-        await asyncio.sleep(1.0)
+    for count in (50, 150, 250):
+        await stage.until_arrived(count)
         kill(service)
         service = await stage.serve()
     await stage.assert_every_event_arrives_once()
@@ -45,8 +44,8 @@ async def test_the_embedded_postgresql_killed_in_the_middle_of_traffic_comes_bac
     await stage.connect()
     await stage.play(**DAY)
     pid_file = data_directory / "postgres" / "cluster" / "postmaster.pid"
-    for _ in range(2):
-        await asyncio.sleep(1.0)
+    for count in (50, 200):
+        await stage.until_arrived(count)
         pid = int(pid_file.read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
     await stage.assert_every_event_arrives_once()
@@ -58,9 +57,9 @@ async def test_a_killed_workers_connection_is_taken_over_by_another(shared_stage
     await stage.connect()
     first = stage.start("worker")
     await stage.play(**DAY)
-    await asyncio.sleep(1.5)
+    await stage.until_arrived(50)
     stage.start("worker")
-    await asyncio.sleep(1.0)
+    await stage.until_arrived(150)
     kill(first)
     await stage.assert_every_event_arrives_once()
 

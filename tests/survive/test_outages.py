@@ -1,6 +1,5 @@
 """What vendors and database do to us on a bad day, and that everything arrives all the same."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -118,11 +117,16 @@ async def test_the_database_away_for_a_while_turns_webhooks_back_and_loses_nothi
         await stage.serve()
         await stage.connect()
         await stage.play(**DAY)
-        await asyncio.sleep(0.7)
+        await stage.until_arrived(20)
         await server.stop()
-        await asyncio.sleep(2.5)
-        assert not await stage.is_ready()
+        await stage.until(lambda: is_turned_back(stage), "webhooks are turned back and the service is not ready")
         await server.start()
         await stage.assert_every_event_arrives_once()
         stage.end()
     await server.stop()
+
+
+async def is_turned_back(stage: Stage) -> bool:
+    """Say whether the service tells that it cannot store anything, and webhooks have met that."""
+    deliveries = (await stage.get(f"{stage.kustomer}/sandbox/state"))["deliveries"]
+    return not await stage.is_ready() and deliveries["failed_attempts"] > 0
