@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 
-PATIENCE_SECONDS = float(os.environ.get("TEST_PATIENCE_SECONDS", "120"))
+PATIENCE_SECONDS = float(os.environ.get("TEST_PATIENCE_SECONDS", "300"))
 
 
 async def until(is_so: Callable[[], Awaitable[object]], what: str, *, every: float = 0.02) -> None:
