@@ -56,7 +56,7 @@ SELECT key, kind, subject, fact FROM deliveries
 WHERE connection_id = %(connection)s AND kind <> 'profile'
   AND (state = ANY(%(states)s::text[]) OR (state = 'failed' AND reason = %(gone)s)
        OR (state = 'skipped' AND reason = ANY(%(left_out)s::text[]) AND created_at > now() - interval '1 hour'))
-  AND (subject = ANY(%(subjects)s::text[]) OR subject IN (
+  AND subject = ANY(%(subjects)s::text[] || ARRAY(
     SELECT customer_id FROM people WHERE connection_id = %(connection)s AND merged_into = ANY(%(subjects)s::text[])))
 ORDER BY seq FOR UPDATE
 """
@@ -182,7 +182,7 @@ WHERE connection_id = %s AND state = 'unidentified' AND created_at < now() - mak
 PURGE = """
 -- Keys settled long before the horizon are no longer needed to refuse a second telling.
 DELETE FROM deliveries WHERE connection_id = %s AND state IN ('delivered', 'skipped')
-  AND greatest(occurred_at, created_at) < now() - make_interval(days => %s)
+  AND created_at < now() - make_interval(days => %s) AND occurred_at < now() - make_interval(days => %s)
 """
 
 PURGE_PROFILES = """
@@ -417,7 +417,7 @@ async def expire_unidentified(database: Database, connection_id: str, *, days: i
 
 async def purge(database: Database, connection_id: str, *, days: int) -> int:
     """Forget what was settled long ago; returns how many."""
-    return await database.execute(PURGE, (connection_id, days))
+    return await database.execute(PURGE, (connection_id, days, days))
 
 
 async def purge_profiles(database: Database, connection_id: str, *, days: int) -> int:

@@ -91,8 +91,9 @@ FORGET = "DELETE FROM insights WHERE connection_id = %s AND customer_id = ANY(%s
 
 PURGE = """
 -- Cards that nobody looked at lately, nor wishes to.
-DELETE FROM insights WHERE connection_id = %s AND wish IS NULL
-  AND greatest(opened_at, fetched_at, due_at) < now() - make_interval(days => %s)
+DELETE FROM insights WHERE connection_id = %(connection)s AND wish IS NULL
+  AND due_at < now() - make_interval(days => %(days)s)
+  AND greatest(opened_at, fetched_at, due_at) < now() - make_interval(days => %(days)s)
 """
 
 
@@ -198,4 +199,4 @@ async def forget(connection: AsyncConnection[DictRow], connection_id: str, custo
 
 async def purge(database: Database, connection_id: str, *, days: int) -> int:
     """Forget cards that nobody looked at for so many days; returns how many."""
-    return await database.execute(PURGE, (connection_id, days))
+    return await database.execute(PURGE, {"connection": connection_id, "days": days})

@@ -72,7 +72,7 @@ PROFILED = """
 SELECT customer_id, email, phone, gone, left_out, profile, masked, notes, counted_open, counted_at, stated, statements,
        klaviyo_id, merged_into, taken_phone,
        ARRAY(SELECT DISTINCT seen #>> '{conversation,brand_id}' FROM conversations AS c
-             WHERE c.connection_id = people.connection_id AND (c.customer_id = people.customer_id OR c.customer_id IN (
+             WHERE c.connection_id = people.connection_id AND c.customer_id = ANY (people.customer_id || ARRAY(
                    SELECT part.customer_id FROM people AS part
                    WHERE part.connection_id = people.connection_id AND part.merged_into = people.customer_id))
        ) AS brands
@@ -122,7 +122,7 @@ SHARERS = """
 SELECT customer_id FROM people
 WHERE connection_id = %(connection)s AND customer_id <> %(customer)s AND NOT gone
   AND (lower(email) = ANY(%(emails)s::text[]) OR phone = ANY(%(phones)s::text[])
-       OR (stated ->> 'email' IS NOT NULL AND lower(stated ->> 'email') = ANY(%(emails)s::text[])))
+       OR stated_email = ANY(%(emails)s::text[]))
 """
 
 MERGE = """
@@ -149,9 +149,9 @@ ALIASES = """
 -- Who of these customers became part of whom, and who else became part of them.
 SELECT customer_id, merged_into FROM people
 WHERE connection_id = %(connection)s AND merged_into IS NOT NULL
-  AND (customer_id = ANY(%(ids)s::text[]) OR merged_into = ANY(%(ids)s::text[])
-       OR merged_into IN (SELECT merged_into FROM people
-                          WHERE connection_id = %(connection)s AND customer_id = ANY(%(ids)s::text[])))
+  AND (customer_id = ANY(%(ids)s::text[]) OR merged_into = ANY(%(ids)s::text[] || ARRAY(
+       SELECT merged_into FROM people
+       WHERE connection_id = %(connection)s AND customer_id = ANY(%(ids)s::text[]) AND merged_into IS NOT NULL)))
 """
 
 
