@@ -1,6 +1,7 @@
 """The door, served over a real socket on a real database, with one connection."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,12 @@ class Door:
     url: str
     session: aiohttp.ClientSession
     home: House
+    service: Service
+
+    @property
+    def address(self) -> str:
+        """Where Kustomer sends the connection's webhooks."""
+        return f"{self.url}/webhooks/kustomer/acme"
 
     async def knock(
         self, body: Any, *, signature: str | None = None, token: str = TOKENS[0], connection: str = "acme"
@@ -38,7 +45,7 @@ class Door:
         raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
         headers = {"X-Kustomer-Webhook-Signature": sign(token, raw) if signature is None else signature}
         url = f"{self.url}/webhooks/kustomer/{connection}"
-        async with self.session.post(url, data=raw, headers=headers) as response:
+        async with self.session.post(url, data=io.BytesIO(raw), headers=headers) as response:
             return response.status, await response.text(), dict(response.headers)
 
     async def rows(self) -> list[dict[str, Any]]:
@@ -90,6 +97,6 @@ async def opened(database_url: str, data_directory: Path) -> AsyncIterator[Door]
         while not service.directory.is_known:
             await asyncio.sleep(0.01)
         async with serving(service) as url:
-            yield Door(url, session, home)
+            yield Door(url, session, home, service)
         service.stop()
         await running

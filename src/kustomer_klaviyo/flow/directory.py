@@ -64,6 +64,10 @@ class Directory:
         """Return a connection by its id."""
         return None if self._joined is None else self._joined.get(connection_id)
 
+    def put(self, changed: Joined) -> None:
+        """Take a connection as it is now."""
+        self._joined = (self._joined or {}) | {changed.connection.id: changed}
+
     def all(self) -> list[Joined]:
         """Return every connection."""
         return list((self._joined or {}).values())

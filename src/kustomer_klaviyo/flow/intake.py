@@ -16,15 +16,20 @@ from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.news import Doorkeeper, Pair, Sighting, Told, told_by
+from kustomer_klaviyo.flow.unreadable import Oversized, unread
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
+from kustomer_klaviyo.kustomer.mending import MalformedJSON
 from kustomer_klaviyo.kustomer.signature import is_signed
-from kustomer_klaviyo.kustomer.wire import Envelope, MalformedJSON, as_id, decode_webhook
-from kustomer_klaviyo.store import conversations, deliveries, insights, people, tallies
+from kustomer_klaviyo.kustomer.wire import Envelope, as_id, decode_webhook
+from kustomer_klaviyo.store import conversations, deliveries, inbox, insights, people, tallies
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
-from kustomer_klaviyo.store.inbox import NewEvent, land
+from kustomer_klaviyo.store.inbox import NewEvent, UnreadEvent, land
 
 LARGEST_BODY = 1_000_000
-"""Bytes; the largest documents of both vendors are far smaller."""
+"""Bytes that are kept; the largest documents of both vendors are far smaller."""
+
+LARGEST_STREAM = 32_000_000
+"""Bytes that are read, to see whether a body that is not kept was signed."""
 
 LARGEST_GROUP = 512
 MOST_WAITING = 4096
@@ -55,8 +60,8 @@ RECEIVED = Answer(200, "received")
 NOTHING_NEW = Answer(200, "nothing new")
 UNKNOWN_CONNECTION = Answer(404, "no such connection, or the signature does not belong to it")
 BAD_SIGNATURE = Answer(401, "no such connection, or the signature does not belong to it")
-BAD_JSON = Answer(400, "the body is not a JSON object")
-TOO_LARGE = Answer(413, f"the body is larger than {LARGEST_BODY} bytes")
+UNREAD = Answer(200, "received, but it cannot be read; it is kept as it came")
+TOO_LARGE = Answer(413, f"the body is larger than {LARGEST_STREAM} bytes")
 AWAY = Answer(503, "the event could not be stored; send it again", retry_after=5)
 BUSY = Answer(503, "too many events wait to be stored; send it again", retry_after=2)
 
@@ -97,22 +102,60 @@ class Intake:
         if not signed:
             self._count(joined, "bad signature")
             return BAD_SIGNATURE
-        now = datetime.now(UTC)
+        self._count(joined, "received")
         try:
-            envelope = decode_webhook(body)
+            arrival = self._read(joined, body)
         except MalformedJSON:
-            self._count(joined, "malformed")
-            return BAD_JSON
+            self._count(joined, "unreadable")
+            return await self._keep(unread(joined.connection.id, body))
+        except Exception as error:
+            log.exception("intake.event_failed", connection=joined.connection.id)
+            return await self._keep(unread(joined.connection.id, body, error=error))
+        if self._is_noise(arrival.told):
+            self._count(joined, "nothing new")
+            return NOTHING_NEW
+        return await self._admit(arrival)
+
+    def _read(self, joined: Joined, body: bytes) -> Arrival:
+        """Read one webhook. Raises or whatever a fault of ours raises."""
+        now = datetime.now(UTC)
+        envelope = decode_webhook(body)
         statement = interpret(envelope, received_at=now)
         told = told_by(joined, statement)
-        self._count(joined, "received")
         if envelope.name == TEST_EVENT:
             self._count(joined, "tested")
         self._expect_agent(joined, statement)
-        if self._is_noise(told):
-            self._count(joined, "nothing new")
-            return NOTHING_NEW
-        return await self._admit(Arrival(_new_event(joined, envelope, statement, body, now), told))
+        return Arrival(_new_event(joined, envelope, statement, body, now), told)
+
+    def measure(self, connection_id: str) -> Oversized:
+        """Begin to measure a body that is too large to hold, for ``receive_oversized``."""
+        joined = self._directory.get(connection_id)
+        return Oversized(STRANGER_TOKENS if joined is None else joined.connection.secrets.webhook_tokens)
+
+    async def receive_oversized(self, connection_id: str, signature: str, body: Oversized) -> Answer:
+        """Answer one webhook that was too large to hold: what it was about is read by API."""
+        joined = self._directory.get(connection_id)
+        if joined is None:
+            return UNKNOWN_CONNECTION if self._directory.is_known else AWAY
+        if not body.is_signed(signature):
+            self._count(joined, "bad signature")
+            return BAD_SIGNATURE
+        self._count(joined, "received")
+        self._count(joined, "unreadable")
+        return await self._keep(body.event(connection_id))
+
+    async def _keep(self, event: UnreadEvent) -> Answer:
+        """Keep what could not be read; there is little of it, so each is a commit of its own."""
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await inbox.keep(self._database, event)
+        except UNREACHABLE as error:
+            log.warning("database.unavailable", where="intake", error=type(error).__name__)
+            return AWAY
+        except Exception:
+            log.exception("intake.keeping_failed", connection=event.connection_id)
+            return AWAY
+        return UNREAD
 
     async def _admit(self, arrival: Arrival) -> Answer:
         if asyncio.get_running_loop().time() < self._away_until:
@@ -191,13 +234,31 @@ class Intake:
                 if self._lane is None:
                     self._lane = await self._database.lane()
                 await self._store(self._lane, group)
-        except BaseException as error:
-            _answer(group, AWAY)
-            await self._close_lane()
-            if not isinstance(error, UNREACHABLE):
-                raise
+        except UNREACHABLE as error:
+            await self._turn_back(group)
             self._away_until = asyncio.get_running_loop().time() + AWAY_SECONDS
             log.warning("intake.database_away", turned_back=len(group), error=type(error).__name__)
+        except Exception as error:
+            log.warning("intake.commit_failed", events=len(group), exc_info=True)
+            await self._close_lane()
+            await self._commit_apart(group, error)
+        except BaseException:
+            await self._turn_back(group)
+            raise
+
+    async def _turn_back(self, group: list[Arrival]) -> None:
+        _answer(group, AWAY)
+        await self._close_lane()
+
+    async def _commit_apart(self, group: list[Arrival], error: Exception) -> None:
+        """Commit each event of a group alone; the one that cannot be stored as it was read is kept as it came."""
+        if len(group) > 1:
+            for arrival in group:
+                await self._commit([arrival])
+            return
+        [arrival] = group
+        event = arrival.event
+        _answer(group, await self._keep(unread(event.connection_id, event.body, error=error, bare=True)))
 
     async def _store(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
         await self._ask(lane, group)

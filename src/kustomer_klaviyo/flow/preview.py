@@ -14,7 +14,8 @@ from kustomer_klaviyo.flow.mapping import Line, lines
 from kustomer_klaviyo.flow.owing import owe_profiles
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall, joined, resource
 from kustomer_klaviyo.kustomer.interpret import state_customer
-from kustomer_klaviyo.kustomer.wire import MalformedJSON, as_id, decode_resource
+from kustomer_klaviyo.kustomer.mending import MalformedJSON
+from kustomer_klaviyo.kustomer.wire import as_id, decode_resource
 from kustomer_klaviyo.store import deliveries
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.people import Person

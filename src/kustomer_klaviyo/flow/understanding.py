@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-import psycopg
 import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
@@ -15,12 +14,16 @@ from kustomer_klaviyo.flow.identity import identify
 from kustomer_klaviyo.flow.keeping import keep_people
 from kustomer_klaviyo.flow.owing import owe_profiles
 from kustomer_klaviyo.flow.telling import Telling
+from kustomer_klaviyo.flow.unreadable import Problem, clean_trace, sentence
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
-from kustomer_klaviyo.kustomer.wire import MalformedJSON, decode_webhook
+from kustomer_klaviyo.kustomer.mending import MalformedJSON
+from kustomer_klaviyo.kustomer.salvage import Salvaged, salvage
+from kustomer_klaviyo.kustomer.wire import decode_webhook
 from kustomer_klaviyo.store import conversations, deliveries, inbox, lookups, people
 from kustomer_klaviyo.store.conversations import Seen
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.inbox import Reading, WaitingEvent
+from kustomer_klaviyo.store.lookups import Kind, Question
 
 BATCH = 500
 
@@ -44,8 +47,8 @@ async def understand_some(database: Database, joined: Joined) -> Understood:
         return await _understand(database, joined, events)
     except UNREACHABLE:
         raise
-    except (psycopg.Error, ValueError, TypeError) as error:
-        log.warning("understanding.one_by_one", connection=joined.connection.id, error=type(error).__name__)
+    except Exception:
+        log.warning("inbox.batch_failed", connection=joined.connection.id, exc_info=True)
         return await _one_by_one(database, joined, events)
 
 
@@ -56,23 +59,49 @@ async def _one_by_one(database: Database, joined: Joined, events: Sequence[Waiti
             told += (await _understand(database, joined, [event])).told
         except UNREACHABLE:
             raise
-        except (psycopg.Error, ValueError, TypeError) as error:
-            reading = Reading(event.event_id, f"could not be understood: {type(error).__name__}", failed=True)
+        except Exception as error:
+            log.exception("inbox.event_failed", connection=joined.connection.id, event=event.event_id)
+            unread = _Unread(event.event_id, Problem.FAULT, type(error).__name__, None, clean_trace(error))
             async with database.transaction() as connection:
-                await inbox.mark_understood(connection, joined.connection.id, [reading])
+                await inbox.mark_understood(connection, joined.connection.id, [unread.reading()])
     return Understood(len(events), told)
 
 
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """An event whose body says nothing to us, and the object it is about as far as that can be told."""
+
+    event_id: str
+    problem: Problem
+    detail: str
+    about: Salvaged | None
+    error: str | None = None
+
+    def reading(self) -> Reading:
+        """Say what became of the event: what is read by API instead is not lost."""
+        note = sentence(self.problem, self.detail, self.about)
+        is_healed = self.problem is Problem.TOO_LARGE and self.about is not None
+        return Reading(self.event_id, note, failed=not is_healed, reason=self.problem, error=self.error)
+
+    def question(self) -> Question | None:
+        """Ask for the object by API."""
+        return None if self.about is None else Question(Kind(self.about.kind), self.about.id)
+
+
 async def _understand(database: Database, joined: Joined, events: Sequence[WaitingEvent]) -> Understood:
-    statements = [(event.event_id, _read(event)) for event in events]
+    read = [_read(event) for event in events]
+    statements = [one for one in read if not isinstance(one, _Unread)]
+    unread = [one for one in read if isinstance(one, _Unread)]
     async with database.transaction() as connection:
         seen = [statement for _, statement in statements]
         concerned = await absorb_people(connection, joined, seen)
         concerned |= await _absorb_conversations(connection, joined, seen)
         telling = await _start_telling(connection, joined, seen)
         readings = [Reading(event_id, _tell(telling, event_id, statement)) for event_id, statement in statements]
+        readings += [one.reading() for one in unread]
         causes = {statement.customer_id: event_id for event_id, statement in statements if statement.customer_id}
         await _owe(connection, joined.connection.id, telling)
+        await _ask_instead(connection, joined.connection.id, unread)
         await owe_profiles(connection, joined, concerned | telling.subjects, causes=causes)
         await inbox.mark_understood(connection, joined.connection.id, readings)
     return Understood(len(events), len(telling.new) + len(telling.released))
@@ -97,11 +126,20 @@ async def _absorb_conversations(
     return await conversations.save(connection, joined.connection.id, found) if found else set()
 
 
-def _read(event: WaitingEvent) -> Statement:
+def _read(event: WaitingEvent) -> "tuple[str, Statement] | _Unread":
+    if event.whole_size is not None:
+        return _Unread(event.event_id, Problem.TOO_LARGE, f"{event.whole_size:,}", salvage(event.body))
     try:
-        return interpret(decode_webhook(event.body), received_at=event.received_at)
-    except MalformedJSON:
-        return Statement()
+        return event.event_id, interpret(decode_webhook(event.body), received_at=event.received_at)
+    except MalformedJSON as error:
+        return _Unread(event.event_id, Problem.UNREADABLE, str(error), salvage(event.body))
+
+
+async def _ask_instead(connection: AsyncConnection[DictRow], connection_id: str, unread: Sequence[_Unread]) -> None:
+    """Owe the reading of what unreadable events were about."""
+    questions = {(one.kind, one.id): one for unread_event in unread if (one := unread_event.question()) is not None}
+    if questions:
+        await lookups.ask(connection, connection_id, list(questions.values()))
 
 
 async def _start_telling(

@@ -118,7 +118,7 @@ def read_imports(body: bytes) -> list[ListedImport]:
         attributes, import_id = _dict(one.get("attributes")), one.get("id")
         at, total = attributes.get("created_at"), attributes.get("total_count")
         if isinstance(import_id, str) and isinstance(at, str) and isinstance(total, int):
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):
                 found.append(ListedImport(import_id, datetime.fromisoformat(at).astimezone(UTC), total))
     return found
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from kustomer_klaviyo.kustomer.mending import MalformedJSON, mend
+
 MASK = "********"
 """What stands in place of a value that the API key may not read."""
 
@@ -17,10 +19,6 @@ EARLIEST_YEAR, LATEST_YEAR = 1990, 2200
 LONGEST_TEXT = 2000
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-
-
-class MalformedJSON(ValueError):
-    """The bytes are not a JSON document of the kind Kustomer sends."""
 
 
 class Attributes(msgspec.Struct, rename="camel"):
@@ -115,24 +113,26 @@ class _AnyShape(msgspec.Struct):
     data: Any = None
 
 
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What strict reading raises."""
+
 _envelope = msgspec.json.Decoder(Envelope)
 _document = msgspec.json.Decoder(_Document)
 _anything = msgspec.json.Decoder()
 
 
 def decode_webhook(body: bytes) -> Envelope:
-    """Read a webhook's body; an extra outer ``data`` is taken off.
+    """Read a webhook's body; an extra outer ``data`` is taken off. What strict reading refuses is mended.
 
-    Raises MalformedJSON when the body is not JSON or not an object. An object that is no event gives an empty envelope.
+    Raises MalformedJSON when the body cannot be mended, or is no object. An object that is no event gives an empty
+    envelope.
     """
     try:
         envelope = _envelope.decode(body)
-    except msgspec.ValidationError:
-        return _lenient_envelope(_parse(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedJSON(str(error)) from error
+    except BROKEN:
+        return _lenient_envelope(read_json(body))
     if envelope.name is None and envelope.data is not None and envelope.data.attributes is None:
-        return _lenient_envelope(_parse(body))
+        return _lenient_envelope(read_json(body))
     return envelope
 
 
@@ -140,16 +140,22 @@ def decode_resource(body: bytes) -> Resource:
     """Read the resource out of an API answer ``{"data": {...}}``. Raises MalformedJSON."""
     try:
         return _document.decode(body).data
-    except msgspec.ValidationError:
-        return _lenient_resource(as_object(_parse(body)).get("data"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedJSON(str(error)) from error
+    except BROKEN:
+        return _lenient_resource(as_object(read_json(body)).get("data"))
 
 
-def _parse(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
+    """Return what the bytes say, mended where need be. Raises MalformedJSON."""
     try:
         return _anything.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except BROKEN:
+        return _read_mended(mend(body))
+
+
+def _read_mended(body: bytes) -> Any:
+    try:
+        return _anything.decode(body)
+    except BROKEN as error:
         raise MalformedJSON(str(error)) from error
 
 
@@ -184,7 +190,10 @@ def changed(changes: msgspec.Raw, attribute: str) -> dict[str, Any]:
     """Return what the webhook says of an attribute's change, ``before`` and ``after``; empty when it says nothing."""
     if not bytes(changes):
         return {}
-    attributes = as_object(as_object(_parse(bytes(changes))).get("attributes"))
+    try:
+        attributes = as_object(as_object(read_json(bytes(changes))).get("attributes"))
+    except MalformedJSON:
+        return {}
     return as_object(attributes.get(attribute))
 
 
@@ -225,10 +234,10 @@ def as_time(value: Any) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(value)
-    except ValueError:
+        if at.tzinfo is not UTC:
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if at.tzinfo is not UTC:
-        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return at if EARLIEST_YEAR < at.year < LATEST_YEAR else None
 
 

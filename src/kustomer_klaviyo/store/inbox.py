@@ -1,7 +1,7 @@
 """Landing one: events as received, durable before they are acknowledged, kept for look-up until they expire."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -22,20 +22,34 @@ WITH landed AS (
 SELECT pg_notify('work', connection_id) FROM (SELECT DISTINCT connection_id FROM landed) AS woken
 """
 
+KEEP = """
+-- An event that could not be read at the door, as it came; a known one is not an error.
+INSERT INTO inbox (connection_id, event_id, name, conversation_id, customer_id, body, whole_size, whole_digest, error)
+VALUES (%(connection_id)s, %(event_id)s, %(name)s, %(conversation_id)s, %(customer_id)s, %(body)s, %(whole_size)s,
+        %(whole_digest)s, %(error)s)
+ON CONFLICT (connection_id, event_id) DO NOTHING
+"""
+
 WAITING = """
 -- What is to be understood next, in the order of arrival.
-SELECT event_id, seq, name, body, received_at FROM inbox
+SELECT event_id, seq, name, body, received_at, whole_size FROM inbox
 WHERE connection_id = %s AND state = 'waiting' ORDER BY seq LIMIT %s
 """
 
 UNDERSTOOD = """
 -- The events have become facts, or were found to tell nothing new.
-UPDATE inbox SET state = CASE WHEN told.failed THEN 'failed' ELSE 'understood' END, note = told.note
-FROM unnest(%s::text[], %s::text[], %s::boolean[]) AS told (event_id, note, failed)
+UPDATE inbox SET state = CASE WHEN told.failed THEN 'failed' ELSE 'understood' END, note = told.note,
+    reason = told.reason, error = coalesce(told.error, inbox.error)
+FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::text[], %s::text[])
+     AS told (event_id, note, failed, reason, error)
 WHERE inbox.connection_id = %s AND inbox.event_id = told.event_id
 """
 
-REPLAY = "UPDATE inbox SET state = 'waiting', note = NULL WHERE connection_id = %s AND state = 'failed'"
+REPLAY = """
+-- What could not be processed is tried again.
+UPDATE inbox SET state = 'waiting', note = NULL, reason = NULL, error = NULL
+WHERE connection_id = %s AND state = 'failed'
+"""
 
 PURGE = """
 -- Understood events are kept for look-up only so long; what is waiting or failed stays.
@@ -56,6 +70,23 @@ class NewEvent:
     received_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadEvent:
+    """An event that could not be read at the door and is not yet durable."""
+
+    connection_id: str
+    event_id: str
+    name: str
+    conversation_id: str | None
+    customer_id: str | None
+    body: bytes
+    whole_size: int | None
+    """Bytes, of a body too large to keep: ``body`` is its beginning."""
+    whole_digest: str | None
+    error: str | None
+    """The traceback of a fault of ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class WaitingEvent:
     """A durable event that is to be understood."""
@@ -64,6 +95,8 @@ class WaitingEvent:
     name: str
     body: bytes
     received_at: datetime
+    whole_size: int | None = None
+    """Bytes, of a body too large to keep: ``body`` is its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +106,10 @@ class Reading:
     event_id: str
     note: str
     failed: bool = False
+    reason: str | None = None
+    """The code of why it was not processed as it came."""
+    error: str | None = None
+    """The traceback of a fault of ours."""
 
 
 async def land(connection: AsyncConnection[DictRow], events: Sequence[NewEvent]) -> None:
@@ -89,17 +126,33 @@ async def land(connection: AsyncConnection[DictRow], events: Sequence[NewEvent])
     await connection.execute(LAND, columns)
 
 
+async def keep(database: Database, event: UnreadEvent) -> None:
+    """Make an event durable that could not be read, and wake who waits for it."""
+    async with database.transaction() as connection:
+        await connection.execute(KEEP, {field.name: getattr(event, field.name) for field in fields(event)})
+        await connection.execute("SELECT pg_notify('work', %s)", (event.connection_id,))
+
+
 async def waiting(database: Database, connection_id: str, limit: int) -> list[WaitingEvent]:
     """Return the oldest events that are still to be understood."""
     rows = await database.fetch(WAITING, (connection_id, limit))
-    return [WaitingEvent(row["event_id"], row["name"], bytes(row["body"]), row["received_at"]) for row in rows]
+    return [
+        WaitingEvent(row["event_id"], row["name"], bytes(row["body"]), row["received_at"], row["whole_size"])
+        for row in rows
+    ]
 
 
 async def mark_understood(
     connection: AsyncConnection[DictRow], connection_id: str, readings: Sequence[Reading]
 ) -> None:
     """Note what became of each event."""
-    columns = ([r.event_id for r in readings], [r.note for r in readings], [r.failed for r in readings])
+    columns: tuple[list[Any], ...] = (
+        [one.event_id for one in readings],
+        [one.note for one in readings],
+        [one.failed for one in readings],
+        [one.reason for one in readings],
+        [one.error for one in readings],
+    )
     await connection.execute(UNDERSTOOD, (*columns, connection_id))
 
 

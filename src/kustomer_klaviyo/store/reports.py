@@ -12,6 +12,9 @@ SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
        CASE WHEN lane.paused THEN NULL ELSE lane.note END AS note,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'waiting') AS inbox_waiting,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'failed') AS inbox_failed,
+       (SELECT count(*) FROM inbox
+        WHERE inbox.connection_id = c.id AND inbox.state = 'failed' AND inbox.reason IN ('unreadable', 'too_large')
+       ) AS inbox_unreadable,
        (SELECT coalesce(jsonb_object_agg(state, n), '{}') FROM (
             SELECT state, count(*) AS n FROM deliveries
             WHERE deliveries.connection_id = c.id AND kind <> 'profile' GROUP BY state) AS s
@@ -55,11 +58,13 @@ ORDER BY d.seq DESC LIMIT %(limit)s
 """
 
 NOT_UNDERSTOOD = """
--- Events that could not be understood, the newest first.
+-- Events that were not processed as they came, the newest first: failed, or read by API instead.
 SELECT connection_id, event_id, name AS event_name, customer_id, conversation_id, received_at, state, note AS reason,
-       body AS received
+       reason AS reason_code, error, coalesce(whole_size, octet_length(body)) AS size,
+       coalesce(whole_digest, encode(sha256(body), 'hex')) AS digest,
+       encode(substr(body, 1, 120), 'escape') AS begins, body AS received
 FROM inbox
-WHERE state = 'failed'
+WHERE (state = 'failed' OR (reason IS NOT NULL AND %(state)s::text IS NULL))
   AND (%(connection)s::text IS NULL OR connection_id = %(connection)s)
   AND (%(customer)s::text IS NULL OR customer_id = %(customer)s)
   AND (%(conversation)s::text IS NULL OR conversation_id = %(conversation)s)

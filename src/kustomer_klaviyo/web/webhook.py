@@ -1,13 +1,16 @@
 """The webhook endpoint as a plain ASGI application: nothing stands between the socket and the door."""
 
+from collections.abc import AsyncIterator
+
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
-from kustomer_klaviyo.flow.intake import LARGEST_BODY, TOO_LARGE, Answer, Intake
+from kustomer_klaviyo.flow.intake import LARGEST_BODY, LARGEST_STREAM, TOO_LARGE, Answer, Intake
 from kustomer_klaviyo.kustomer.signature import HEADER
 
 SIGNATURE = HEADER.encode()
 NOT_POST = Answer(405, "send webhooks with POST")
+CUT_SHORT = Answer(400, "the body ended too early")
 
 
 class WebhookEndpoint:
@@ -24,34 +27,50 @@ class WebhookEndpoint:
         if scope["type"] != ScopeType.HTTP or scope["method"] != "POST":
             return NOT_POST
         headers = dict(scope["headers"])
-        if _announced(headers) > LARGEST_BODY:
-            return TOO_LARGE
-        body = await _read(receive)
-        if body is None:
+        if _announced(headers) > LARGEST_STREAM:
             return TOO_LARGE
         connection_id = scope["path"].strip("/").rsplit("/", 1)[-1]
-        return await self._intake.receive(connection_id, headers.get(SIGNATURE, b"").decode("latin-1"), body)
+        signature = headers.get(SIGNATURE, b"").decode("latin-1")
+        pieces, held, size = _pieces(receive), list[bytes](), 0
+        try:
+            async for piece in pieces:
+                held.append(piece)
+                size += len(piece)
+                if size > LARGEST_BODY:
+                    return await self._measure(connection_id, signature, b"".join(held), pieces)
+        except _CutShortError:
+            return CUT_SHORT
+        return await self._intake.receive(connection_id, signature, held[0] if len(held) == 1 else b"".join(held))
+
+    async def _measure(self, connection_id: str, signature: str, begun: bytes, pieces: AsyncIterator[bytes]) -> Answer:
+        """Let a body stream by that is too large to hold: whether it was signed is known at its end only."""
+        body = self._intake.measure(connection_id)
+        body.take(begun)
+        async for piece in pieces:
+            body.take(piece)
+            if body.size > LARGEST_STREAM:
+                return TOO_LARGE
+        return await self._intake.receive_oversized(connection_id, signature, body)
+
+
+class _CutShortError(Exception):
+    """The sender left before the end of the body."""
 
 
 def _announced(headers: dict[bytes, bytes]) -> int:
     length = headers.get(b"content-length", b"0")
-    return int(length) if length.isdigit() else 0
+    return int(length[:20]) if length.isdigit() else 0
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Return the body; None once it is larger than we take, whatever length was announced."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
+async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """Yield a body as it comes, whatever length was announced. Raises _CutShortError."""
+    more = True
+    while more:
         message = await receive()
         if message["type"] != "http.request":
-            return b"".join(parts)
-        parts.append(message["body"])
-        size += len(message["body"])
-        if size > LARGEST_BODY:
-            return None
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            raise _CutShortError
+        yield message["body"]
+        more = message.get("more_body", False)
 
 
 async def answer_with(send: Send, answer: Answer) -> None:
