@@ -18,7 +18,9 @@ from kustomer_klaviyo.flow.intake import LARGEST_BODY, LARGEST_STREAM
 from kustomer_klaviyo.flow.understanding import understand_some
 from kustomer_klaviyo.flow.unreadable import HEAD_BYTES, clean_trace
 from kustomer_klaviyo.kustomer.signature import sign
+from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.inbox import replay_failed
+from kustomer_klaviyo.store.reports import Search
 
 
 @pytest.fixture
@@ -255,3 +257,15 @@ def test_a_traceback_is_kept_without_what_no_database_takes() -> None:
     assert len(said) <= 8000
     assert said.encode().decode() == said
     assert "\0" not in said
+
+
+async def test_what_could_not_be_read_is_reported_with_its_size_digest_and_first_bytes(door: Door) -> None:
+    await door.knock(b"\x1b[31m\0\xff<script>")
+    await door.knock(b'{"x":"' + b"y" * LARGEST_BODY)
+    await processed(door)
+    large, small = await reports.not_understood(door.home.database, Search())
+    [row] = await reports.status(door.home.database)
+    assert (small["size"], large["size"]) == (15, LARGEST_BODY + 6)
+    assert small["digest"] == hashlib.sha256(b"\x1b[31m\0\xff<script>").hexdigest()
+    assert small["begins"] == ".[31m\\000\\377<script>"
+    assert (row["inbox_failed"], row["inbox_unreadable"]) == (2, 2)

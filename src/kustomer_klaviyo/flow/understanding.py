@@ -132,7 +132,8 @@ def _read(event: WaitingEvent) -> "tuple[str, Statement] | _Unread":
     try:
         return event.event_id, interpret(decode_webhook(event.body), received_at=event.received_at)
     except MalformedJSON as error:
-        return _Unread(event.event_id, Problem.UNREADABLE, str(error), salvage(event.body))
+        said = f"{len(event.body):,} bytes: {error}"
+        return _Unread(event.event_id, Problem.UNREADABLE, said, salvage(event.body))
 
 
 async def _ask_instead(connection: AsyncConnection[DictRow], connection_id: str, unread: Sequence[_Unread]) -> None:

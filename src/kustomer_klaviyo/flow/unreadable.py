@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterable
 from enum import StrEnum
 
+from kustomer_klaviyo.cleaning import clean, clean_lines
 from kustomer_klaviyo.kustomer.salvage import Salvaged, salvage
 from kustomer_klaviyo.kustomer.signature import SignatureCheck
 from kustomer_klaviyo.store.inbox import UnreadEvent
@@ -38,7 +39,7 @@ _SENTENCES = {
 
 def sentence(problem: Problem, detail: str, salvaged: Salvaged | None) -> str:
     """Say for an admin why an event was not processed, and what happens instead."""
-    said = _SENTENCES[problem].format(detail=detail[:200])
+    said = _SENTENCES[problem].format(detail=clean(detail, 200))
     if salvaged is None:
         return f"{said} What it was about cannot be told from it; the object's next webhook tells it again."
     return f"{said} The {salvaged.kind} {salvaged.id} is read from Kustomer instead."
@@ -46,8 +47,7 @@ def sentence(problem: Problem, detail: str, salvaged: Salvaged | None) -> str:
 
 def clean_trace(error: BaseException) -> str:
     """Return an exception's traceback as text that any store takes; the end of a long one."""
-    text = "".join(traceback.format_exception(error))
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")[-LONGEST_TRACE:]
+    return clean_lines("".join(traceback.format_exception(error)), LONGEST_TRACE)
 
 
 def unread(connection_id: str, body: bytes, *, error: BaseException | None = None, bare: bool = False) -> UnreadEvent:

@@ -62,7 +62,7 @@ NOT_UNDERSTOOD = """
 SELECT connection_id, event_id, name AS event_name, customer_id, conversation_id, received_at, state, note AS reason,
        reason AS reason_code, error, coalesce(whole_size, octet_length(body)) AS size,
        coalesce(whole_digest, encode(sha256(body), 'hex')) AS digest,
-       encode(substr(body, 1, 120), 'escape') AS begins, body AS received
+       regexp_replace(encode(substr(body, 1, 120), 'escape'), '[[:cntrl:]]', '.', 'g') AS begins, body AS received
 FROM inbox
 WHERE (state = 'failed' OR (reason IS NOT NULL AND %(state)s::text IS NULL))
   AND (%(connection)s::text IS NULL OR connection_id = %(connection)s)

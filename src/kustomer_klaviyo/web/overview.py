@@ -17,8 +17,11 @@ from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.connections import Connection, Connections
 from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.reports import Search
 from kustomer_klaviyo.web.pages import Asked, page
 from kustomer_klaviyo.web.visitors import VIEWER
+
+MOST_UNREAD = 20
 
 
 class OverviewPages:
@@ -92,6 +95,7 @@ class OverviewPages:
             problem=problem,
             said=said,
             checked=checked,
+            unread=await reports.not_understood(self._database, Search(connection=connection.id, limit=MOST_UNREAD)),
         )
 
     async def _check_keys(self, request: Asked, connection: Connection) -> Response[str]:
