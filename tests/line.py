@@ -169,6 +169,11 @@ class Line:
         async with self.session.get(f"{vendor or self.klaviyo}/sandbox/faults") as response:
             return sum(armed["met"] for armed in await response.json())
 
+    async def refuse(self, path: str, *, pointer: str = "/data/attributes", **fault: Any) -> None:
+        """Let Klaviyo refuse what requests carry, blaming a part of it."""
+        error = {"code": "invalid", "detail": "Not like this.", "source": {"pointer": pointer}}
+        await self.misbehave(kind="answer", status=400, path=path, json={"errors": [error]}, **fault)
+
     async def accept_keys(self, keys: dict[str, list[str]]) -> None:
         """Let Klaviyo accept these keys only, with their scopes."""
         async with self.session.put(f"{self.klaviyo}/sandbox/keys", json=keys) as response:

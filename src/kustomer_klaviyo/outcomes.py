@@ -1,10 +1,11 @@
 """What a vendor's answer means to us. A refusal is a value, not an exception.
 
-- Accepted: done
-- Refused: this request is wrong and will be wrong again
+- Accepted: done, said in the form that is documented
+- Refused: this request is wrong by itself and will be wrong again
 - Throttled: too many requests; later
 - Unreachable: no usable answer; later, and it may have worked
-- LockedOut: the credentials or the API address do not work; someone must act
+- Unreadable: the same, where something did answer, but not in words of the vendor's that we can read
+- LockedOut: the credentials, the API address or the way we ask do not work; someone must act
 
 A vendor's words are made clean as soon as they are in one of these: they go on into the database, logs and pages.
 """
@@ -86,8 +87,13 @@ class Unreachable(_Foreign):
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable(Unreachable):
+    """Something answered, but not in the documented form: never an empty answer, and never an acceptance."""
+
+
+@dataclass(frozen=True, slots=True)
 class LockedOut(_Foreign):
-    """The vendor does not let us in: key, scope or API revision."""
+    """The vendor does not let us in: key, scope, API revision, or the way we ask it anything."""
 
     status: int
     detail: str

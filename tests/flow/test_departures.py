@@ -125,8 +125,8 @@ async def test_what_failed_of_a_departure_is_tried_again_as_it_was(line: Line, w
     await line.connect(on_deletion=wish)
     await line.receive(customer(customer_id=ADA, emails=[email(ADAS)], firstName="Ada"))
     await line.write()
-    await line.misbehave(kind="status", status=400, path="/api/data-privacy", times=1)
-    await line.misbehave(kind="status", status=400, path="/api/profiles/", method="PATCH", times=1)
+    await line.refuse("/api/data-privacy", times=1)
+    await line.refuse("/api/profiles/", method="PATCH", times=1)
     await line.delete(ADA)
     await line.write()
     assert (await line.states())[-1] == "failed"

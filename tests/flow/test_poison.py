@@ -23,4 +23,4 @@ async def test_a_refusal_with_a_nul_in_its_words_ends_as_failed_after_one_reques
     await line.deliver(turns=10)
     assert await line.states("opened") == ["failed"]
     assert await line.met() == 1
-    assert "The   value is no good" in (await line.told("opened"))[0]["reason"]
+    assert "The \ufffd value is no good" in (await line.told("opened"))[0]["reason"]

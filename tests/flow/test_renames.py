@@ -123,7 +123,7 @@ async def test_a_rename_that_failed_is_still_a_rename_when_it_is_tried_again(lin
     await line.connect()
     await line.receive(customer(customer_id=ADA, rev=1, emails=[email(ADAS)]))
     await line.write()
-    await line.misbehave(kind="status", status=400, path="/api/profiles/", method="PATCH", times=1)
+    await line.refuse("/api/profiles/", method="PATCH", times=1)
     await line.receive(customer(customer_id=ADA, rev=2, emails=[email(NEW)]))
     await line.write()
     assert await line.states() == ["delivered", "failed"]

@@ -87,9 +87,9 @@ def test_half_a_name_is_one_and_an_empty_one_is_none(attributes: dict[str, str],
     assert who.name == name
 
 
-def test_what_cannot_be_kept_or_shown_of_a_text_is_left_out() -> None:
+def test_what_cannot_be_kept_or_shown_of_a_text_is_left_out_or_replaced() -> None:
     body = b'{"data":{"id":"P1","attributes":{"first_name":"A\\u0000d\\na","last_name":"Lan\\ud83dtern"}}}'
-    assert [who.name for who in read_profiles(body)] == ["Ada Lantern"]
+    assert [who.name for who in read_profiles(body)] == ["A\ufffdda Lan\ufffdtern"]
 
 
 def test_a_text_keeps_its_words_apart_and_its_joined_emoji_whole() -> None:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import aiohttp
 
 from kustomer_klaviyo import __version__
-from kustomer_klaviyo.klaviyo.answers import classify
+from kustomer_klaviyo.klaviyo.answers import BEGUN, CREATED, NEVER, READ, TAKEN, UPDATED, WRITTEN, Documented, classify
 from kustomer_klaviyo.klaviyo.batches import Batch
 from kustomer_klaviyo.klaviyo.express import EventCall
 from kustomer_klaviyo.klaviyo.profile_wire import (
@@ -20,7 +20,7 @@ from kustomer_klaviyo.klaviyo.profile_wire import (
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
 from kustomer_klaviyo.klaviyo.scopes import Probe
 from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event, limits
-from kustomer_klaviyo.outcomes import Accepted, Outcome, Throttled, Unreachable
+from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable
 from kustomer_klaviyo.throttle import Limits, Windows
 from kustomer_klaviyo.transport import read_bounded
 
@@ -75,20 +75,21 @@ class KlaviyoClient:
 
     async def create_event(self, call: EventCall) -> Outcome:
         """Create one event."""
-        return await self._call("POST", "/api/events", encode_event(call), self.event_windows)
+        return await self._call("POST", "/api/events", encode_event(call), self.event_windows, TAKEN)
 
     async def create_events(self, batch: Batch) -> Outcome:
         """Create many events; Klaviyo takes all of them or none."""
-        return await self._call("POST", "/api/event-bulk-create-jobs", batch.body(), self.bulk_windows)
+        return await self._call("POST", "/api/event-bulk-create-jobs", batch.body(), self.bulk_windows, TAKEN)
 
     async def import_profile(self, call: ProfileCall) -> Outcome:
         """Create or update a profile."""
-        return await self._call("POST", "/api/profile-import", encode_profile(call), self.profile_import_windows)
+        body = encode_profile(call)
+        return await self._call("POST", "/api/profile-import", body, self.profile_import_windows, WRITTEN)
 
     async def patch_profile(self, profile_id: str, call: ProfileCall) -> Outcome:
         """Change a profile that is known by its id, its address and number included."""
         path = f"/api/profiles/{quote(profile_id, safe='')}"
-        return await self._call("PATCH", path, encode_profile(call, profile_id), self.profile_patch_windows)
+        return await self._call("PATCH", path, encode_profile(call, profile_id), self.profile_patch_windows, UPDATED)
 
     async def find_profile(self, field: str, value: str) -> Outcome:
         """Read the profile that has an ``email`` or ``phone_number``; an address in lower case, too, if there is none.
@@ -103,17 +104,17 @@ class KlaviyoClient:
     async def merge_profiles(self, *, into: str, source: str) -> Outcome:
         """Merge one profile into another, for good; the source is deleted, in Klaviyo's own time."""
         body = encode_merge(into, source)
-        return await self._call("POST", "/api/profile-merge", body, self.profile_merge_windows)
+        return await self._call("POST", "/api/profile-merge", body, self.profile_merge_windows, CREATED)
 
     async def erase_profile(self, field: str, value: str) -> Outcome:
         """Have Klaviyo delete all it holds of the person with an ``email`` or ``phone_number``, for good."""
         body = encode_erasure(field, value)
-        return await self._call("POST", "/api/data-privacy-deletion-jobs", body, self.erasure_windows)
+        return await self._call("POST", "/api/data-privacy-deletion-jobs", body, self.erasure_windows, TAKEN)
 
     async def import_profiles(self, entries: Sequence[bytes]) -> Outcome:
         """Begin an import of many profiles; its end is to be asked for."""
         body = join_profiles(entries)
-        return await self._call("POST", "/api/profile-bulk-import-jobs", body, self.bulk_import_windows)
+        return await self._call("POST", "/api/profile-bulk-import-jobs", body, self.bulk_import_windows, BEGUN)
 
     async def profile_import(self, import_id: str) -> Outcome:
         """Ask how an import fares."""
@@ -129,7 +130,7 @@ class KlaviyoClient:
         """Read what an import could not import, a page at a time."""
         path = f"/api/profile-bulk-import-jobs/{quote(import_id, safe='')}/import-errors?page[size]=100"
         path += f"&page[cursor]={quote(cursor, safe='')}" if cursor else ""
-        return await self._call("GET", path, None, self.import_errors_windows)
+        return await self._call("GET", path, None, self.import_errors_windows, largest=LARGEST_READING)
 
     async def account(self) -> Outcome:
         """Read the account that the key belongs to, without its address."""
@@ -137,19 +138,22 @@ class KlaviyoClient:
 
     async def probe(self, probe: Probe) -> Outcome:
         """Find a scope of the key out; writes nothing."""
-        return await self._call(probe.method, probe.path, probe.body, None)
+        documented = READ if probe.body is None else NEVER
+        return await self._call(probe.method, probe.path, probe.body, None, documented)
 
     async def read(self, path: str, windows: Windows) -> Outcome:
         """Read something; what the answer tells of limits goes into the windows."""
-        outcome = await self._call("GET", path, None, windows, largest=LARGEST_READING)
-        is_cut = isinstance(outcome, Accepted) and len(outcome.body) >= LARGEST_READING
-        if isinstance(outcome, Accepted) and (is_cut or not outcome.body.rstrip().endswith(b"}")):
-            # Half an answer would be read as if there were nobody and nothing.
-            return Unreachable("an answer that cannot be read", outcome.status, outcome.request_id)
-        return outcome
+        return await self._call("GET", path, None, windows, largest=LARGEST_READING)
 
     async def _call(
-        self, method: str, path: str, body: bytes | None, windows: Windows | None, *, largest: int = LARGEST_ANSWER
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        windows: Windows | None,
+        documented: Documented = READ,
+        *,
+        largest: int = LARGEST_ANSWER,
     ) -> Outcome:
         try:
             async with self._session.request(
@@ -162,7 +166,7 @@ class KlaviyoClient:
             ) as response:
                 answer = await read_bounded(response.content, largest)
                 self.account_id = response.headers.get("Cid", self.account_id)
-                outcome = classify(response.status, response.headers, answer)
+                outcome = classify(response.status, response.headers, answer, documented)
                 self._learn(response, outcome, windows)
                 return outcome
         except aiohttp.ConnectionTimeoutError:

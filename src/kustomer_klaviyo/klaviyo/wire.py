@@ -3,7 +3,6 @@
 API reference: developers.klaviyo.com/en/reference/api_overview
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from kustomer_klaviyo.klaviyo.express import EventCall
+from kustomer_klaviyo.lenient_json import mended, read_leniently
 from kustomer_klaviyo.throttle import Limits
 
 REVISION = "2026-07-15"
@@ -41,11 +41,12 @@ class Problem(msgspec.Struct):
     meta: Any = None
 
 
-class _Problems(msgspec.Struct):
+class _Document(msgspec.Struct):
+    data: msgspec.Raw
     errors: Any = None
 
 
-_problems = msgspec.json.Decoder(_Problems)
+_documents = msgspec.json.Decoder(_Document)
 
 
 def encode_event(call: EventCall) -> bytes:
@@ -85,22 +86,25 @@ def _profile(call: EventCall) -> dict[str, Any]:
 
 def decode_problems(body: bytes) -> list[Problem]:
     """Return what an error answer says; nothing when it is no error document. Unreadable entries are passed over."""
-    try:
-        errors = _problems.decode(body).errors
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
+    document = read_leniently(body)
+    errors = document.get("errors") if isinstance(document, dict) else None
     entries = errors if isinstance(errors, list) else [errors]
     return [msgspec.convert(entry, Problem) for entry in entries if isinstance(entry, dict)]
 
 
+def read_success(body: bytes) -> bytes | None:
+    """Return an answer's document, mended; None when it is none with ``data``, or one that tells of errors."""
+    found = mended(body)
+    try:
+        document = None if found is None else _documents.decode(found)
+    except msgspec.DecodeError:
+        return None
+    return None if document is None or document.errors else found
+
+
 def read_document(body: bytes) -> Any:
     """Read an answer's JSON; None for what is none. Half a character, as a cut emoji leaves, spoils nothing else."""
-    for read in (msgspec.json.decode, json.loads):
-        try:
-            return read(body)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            continue
-    return None
+    return read_leniently(body)
 
 
 def limits(headers: Mapping[str, str]) -> Limits | None:

@@ -4,11 +4,11 @@ A middleware for both simulated vendors and the control routes to steer it. Know
 """
 
 import asyncio
-import base64
+import binascii
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -16,36 +16,41 @@ from aiohttp.typedefs import Middleware
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ThrottleAnswer = Callable[[float | None], web.Response]
-"""Makes the vendor's own 429 from the seconds for ``Retry-After`` (None: the header is left out)."""
+"""Makes the vendor's own 429 from the seconds that it names (None: ``Retry-After`` is left out)."""
 
 CONTROL_PREFIX = "/sandbox"
 TIMEOUT_SECONDS = 3600.0
+PAGE = "<!DOCTYPE html><html><head><title>Error</title></head><body><center>nginx</center></body></html>"
 CHALLENGE_PAGE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One kind of misbehaviour and the requests that meet it.
 
-    ``kind``: ``status`` (answers ``status``), ``throttle`` (429), ``html_403`` (a bot-challenge page),
-    ``drop`` (closes the connection), ``timeout`` (never answers), ``slow`` (waits ``delay`` seconds, then works),
-    ``answer`` (``status`` with ``headers`` and ``body``, or with the bytes of ``base64``).
+    ``kind``: ``status`` (answers ``status``), ``answer`` (any ``status``, ``headers`` and body: ``body``, ``json``,
+    or bytes in ``base64``), ``page`` (a web page with ``status``), ``throttle`` (429; ``retry_after`` in seconds, or
+    any text), ``html_403`` (a bot-challenge page), ``drop`` (closes the connection), ``cut`` (works, but closes it
+    after half of the answer), ``timeout`` (never answers), ``slow`` (waits ``delay`` seconds, then works).
+    ``path``: where the paths of the requests begin; ``exact``: that path and no other.
     ``after``: the request is handled first, so that only its answer is lost.
     ``times`` and ``seconds`` bound the fault; without them it lasts until it is cleared.
     """
 
-    kind: Literal["status", "throttle", "html_403", "drop", "timeout", "slow", "answer"]
+    kind: Literal["status", "answer", "page", "throttle", "html_403", "drop", "cut", "timeout", "slow"]
     path: str = "/"
+    exact: bool = False
     method: str | None = None
     status: int = 503
+    headers: dict[str, str] = {}
+    json: Any = None
+    body: str = ""
+    base64: str | None = None
     delay: float = 1.0
-    retry_after: float | None = None
+    retry_after: float | str | None = None
     probability: float = 1.0
     times: int | None = None
     seconds: float | None = None
     after: bool = False
-    body: str = ""
-    base64: str | None = None
-    headers: dict[str, str] = {}
 
 
 class _Armed(msgspec.Struct):
@@ -101,7 +106,8 @@ class Faults:
         for armed in self._armed:
             fault = armed.fault
             expired = armed.left == 0 or (armed.until is not None and now >= armed.until)
-            wanted = request.path.startswith(fault.path) and fault.method in (None, request.method)
+            is_there = request.path == fault.path if fault.exact else request.path.startswith(fault.path)
+            wanted = is_there and fault.method in (None, request.method)
             if expired or not wanted or self._chance.random() >= fault.probability:
                 continue
             armed.met += 1
@@ -128,29 +134,59 @@ class Faults:
             case "slow":
                 await asyncio.sleep(fault.delay)
                 return await handler(request)
+            case "cut":
+                return await _cut(request, await handler(request))
             case "throttle":
-                return self._throttle_answer(fault.retry_after)
+                return self._throttled(fault.retry_after)
+            case "answer":
+                return _answer(fault)
+            case "page":
+                return web.Response(status=fault.status, text=PAGE, content_type="text/html", headers=fault.headers)
             case "html_403":
                 return web.Response(
                     status=403, text=CHALLENGE_PAGE, content_type="text/html", headers={"cf-mitigated": "challenge"}
                 )
             case "status":
                 return web.Response(status=fault.status, text="upstream error", content_type="text/plain")
-            case "answer":
-                return web.Response(status=fault.status, body=_bytes_of(fault), headers=_headers_of(fault))
             case "timeout":
                 await asyncio.sleep(TIMEOUT_SECONDS)
             case "drop":
                 pass
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=500)
+        return _closed(request)
+
+    def _throttled(self, wish: float | str | None) -> web.Response:
+        """Answer 429 in the vendor's form; a wish that is text stands in the header as it is."""
+        if not isinstance(wish, str):
+            return self._throttle_answer(wish)
+        response = self._throttle_answer(None)
+        response.headers["Retry-After"] = wish
+        return response
 
 
-def _bytes_of(fault: Fault) -> bytes:
-    """Return the body that a fault answers with; a text may hold halves of characters, which are no UTF-8."""
-    return fault.body.encode("utf-8", "surrogatepass") if fault.base64 is None else base64.b64decode(fault.base64)
+def _answer(fault: Fault) -> web.Response:
+    """Answer as told, whatever it means."""
+    body = fault.body.encode("utf-8", "surrogatepass")
+    if fault.json is not None:
+        body = msgspec.json.encode(fault.json)
+    if fault.base64 is not None:
+        body = binascii.a2b_base64(fault.base64)
+    headers = {"Content-Type": "application/json"} | fault.headers if body else fault.headers
+    return web.Response(status=fault.status, body=body or None, headers=headers)
 
 
-def _headers_of(fault: Fault) -> dict[str, str]:
-    return {"Content-Type": "application/json"} | fault.headers
+async def _cut(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
+    """Send half of an answer that was announced as a whole."""
+    body = whole.body if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else b""
+    half = web.StreamResponse(status=whole.status, headers={"Content-Length": str(len(body) or 1)})
+    half.content_type = whole.content_type
+    await half.prepare(request)
+    await half.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return half
+
+
+def _closed(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)

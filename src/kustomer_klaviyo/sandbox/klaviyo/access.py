@@ -82,11 +82,12 @@ class Meter:
 def throttled(retry_after: float | None) -> Refusal:
     """Make the refusal of a request beyond the limits; None leaves the header out."""
     seconds = None if retry_after is None else math.ceil(retry_after)
+    named = 1 if seconds is None else seconds
     return Refusal(
         429,
         "throttled",
         "Request was throttled.",
-        f"Request was throttled. Expected available in {seconds or 1} second{'s' if (seconds or 1) != 1 else ''}.",
+        f"Request was throttled. Expected available in {named} second{'' if named == 1 else 's'}.",
         headers={} if seconds is None else {"Retry-After": str(seconds)},
     )
 
