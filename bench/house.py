@@ -42,6 +42,7 @@ from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store.connections import Connection, Secrets
 from kustomer_klaviyo.web.app import create_app
+from kustomer_klaviyo.web.server import configured
 from kustomer_klaviyo.web.webhook import answer_with
 from plain import Plain
 from traffic import CARD_SECRET, TOKEN
@@ -162,9 +163,7 @@ async def _run(kind: str, port: int, klaviyo: str) -> None:
             metrics_token=None,
             more=[noop, gauge, naive_route, plain_route],
         )
-        server = uvicorn.Server(
-            uvicorn.Config(app, port=port, log_config=None, access_log=False, http="httptools", server_header=False)
-        )
+        server = uvicorn.Server(configured(app, port=port))
         loops = asyncio.create_task(service.run(door=True, work=kind in ("ours", "cards", "plain")))
         if kind == "naive":
             async with naive.running():

@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 import msgspec
 import uvicorn
+from litestar import asgi, get
+from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
 from kustomer_klaviyo.kustomer.signature import sign
@@ -19,9 +21,30 @@ from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store.connections import Connection, Secrets
 from kustomer_klaviyo.web.app import create_app
+from kustomer_klaviyo.web.protocol import HttpProtocol
+from kustomer_klaviyo.web.server import configured
+from kustomer_klaviyo.web.site import site
+from kustomer_klaviyo.web.visitors import ANYONE
 from stage import free_port
 
 TOKENS = ("current-token", "former-token")
+METRICS_TOKEN = "metrics"
+
+
+@get("/broken", opt=ANYONE)
+async def broken() -> None:
+    """A page with a fault."""
+    raise ZeroDivisionError("the fault of a test")
+
+
+@asgi("/webhooks/broken", is_mount=True, copy_scope=False)
+async def broken_mount(scope: Scope, receive: Receive, send: Send) -> None:
+    """Something mounted, with a fault."""
+    del scope, receive, send
+    raise ZeroDivisionError("the fault of a test")
+
+
+BROKEN = (broken, broken_mount)
 
 
 @dataclass
@@ -66,18 +89,19 @@ def new_connection() -> Connection:
 
 
 @asynccontextmanager
-async def serving(service: Service) -> AsyncIterator[str]:
-    """Serve the door."""
+async def serving(service: Service, http: type[HttpProtocol] = HttpProtocol) -> AsyncIterator[str]:
+    """Serve the door and the pages."""
     app = create_app(
         service.intake,
         cards=service.cards,
         directory=service.directory,
         is_ready=service.is_ready,
         registry=CollectorRegistry(),
-        metrics_token="metrics",
+        metrics_token=METRICS_TOKEN,
+        more=[site(service), *BROKEN],
     )
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, http="httptools"))
+    server = uvicorn.Server(configured(app, port=port, http=http))
     task = asyncio.create_task(server._serve())  # noqa: SLF001 - without its signal handlers, which belong to pytest
     while not server.started:
         await asyncio.sleep(0.01)
@@ -87,7 +111,9 @@ async def serving(service: Service) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def opened(database_url: str, data_directory: Path) -> AsyncIterator[Door]:
+async def opened(
+    database_url: str, data_directory: Path, http: type[HttpProtocol] = HttpProtocol
+) -> AsyncIterator[Door]:
     """Open the door on a database."""
     settings = Settings(data_directory=data_directory, database_url=database_url)
     async with house(settings) as home, aiohttp.ClientSession() as session:
@@ -96,7 +122,7 @@ async def opened(database_url: str, data_directory: Path) -> AsyncIterator[Door]
         running = asyncio.create_task(service.run(door=True, work=False))
         while not service.directory.is_known:
             await asyncio.sleep(0.01)
-        async with serving(service) as url:
+        async with serving(service, http) as url:
             yield Door(url, session, home, service)
         service.stop()
         await running

@@ -179,7 +179,7 @@ async def test_health_and_readiness_need_no_credentials_and_metrics_do(door: Doo
         ("/metrics", {}, 401),
         ("/metrics", {"Authorization": "Bearer wrong"}, 401),
         ("/metrics", {"Authorization": "Bearer metrics"}, 200),
-        ("/", {}, 404),
+        ("/nowhere", {}, 404),
         ("/schema", {}, 404),
     ):
         async with door.session.get(f"{door.url}{path}", headers=headers) as response:

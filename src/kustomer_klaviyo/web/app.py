@@ -1,6 +1,7 @@
 """Puts the endpoints together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from litestar import Litestar, asgi
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
@@ -10,8 +11,22 @@ from kustomer_klaviyo.flow.card_desk import CardDesk
 from kustomer_klaviyo.flow.directory import Directory
 from kustomer_klaviyo.flow.intake import Intake
 from kustomer_klaviyo.web.card import card_routes
+from kustomer_klaviyo.web.edge import Edge
+from kustomer_klaviyo.web.errors import Faults
 from kustomer_klaviyo.web.health import IsReady, health_routes, metrics_route
 from kustomer_klaviyo.web.webhook import WebhookEndpoint
+
+
+class Application(Litestar):
+    """The web application within its edge, so that whoever serves it serves nothing without limits."""
+
+    def __init__(self, handlers: Sequence[ControllerRouterHandler], faults: Faults) -> None:
+        super().__init__(handlers, openapi_config=None, logging_config=None, exception_handlers=faults.handlers())
+        self.edge = Edge(super().__call__, faults)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        await self.edge(scope, receive, send)
 
 
 def create_app(
@@ -23,7 +38,7 @@ def create_app(
     registry: CollectorRegistry,
     metrics_token: str | None,
     more: Sequence[ControllerRouterHandler] = (),
-) -> Litestar:
+) -> Application:
     """Make the web application; ``more`` are handlers beside the program's own."""
     endpoint = WebhookEndpoint(intake)
 
@@ -32,4 +47,4 @@ def create_app(
         await endpoint(scope, receive, send)
 
     routes = [*health_routes(is_ready), *card_routes(cards, directory), metrics_route(registry, metrics_token)]
-    return Litestar([webhook, *routes, *more], openapi_config=None, logging_config=None)
+    return Application([webhook, *routes, *more], Faults(registry))

@@ -17,6 +17,7 @@ from kustomer_klaviyo.store import tallies
 from kustomer_klaviyo.store.connections import Connection, Connections, NotThere
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.drafts import Draft, Drafts
+from kustomer_klaviyo.web.forms import read_form
 from kustomer_klaviyo.web.pages import Asked, page
 from kustomer_klaviyo.web.visitors import visitor_of
 
@@ -117,10 +118,10 @@ class ConnectPages:
         )
 
     async def _take_klaviyo(self, request: Asked) -> Response[str]:
-        form, draft = await request.form(), Draft()
-        site_id, url = str(form.get("site_id", "")), str(form.get("url", ""))
+        form, draft = await read_form(request), Draft()
+        site_id, url = form.get("site_id", ""), form.get("url", "")
         try:
-            await self._onboarding.check_klaviyo(draft, site_id=site_id, key=str(form.get("key", "")), url=url)
+            await self._onboarding.check_klaviyo(draft, site_id=site_id, key=form.get("key", ""), url=url)
         except SetupError as error:
             findings = error.findings if isinstance(error, PoorKey) else ()
             return self._klaviyo_page(request, site_id=site_id, url=url, problem=str(error), findings=findings)
@@ -151,10 +152,10 @@ class ConnectPages:
         )
 
     async def _take_kustomer(self, request: Asked, draft: Draft) -> Response[str]:
-        given = await request.form()
-        form = {name: str(given.get(name, "")) for name in ("organisation", "public_url", "name", "url")}
+        given = await read_form(request)
+        form = {name: given.get(name, "") for name in ("organisation", "public_url", "name", "url")}
         try:
-            connection = await self._onboarding.join(draft, key=str(given.get("key", "")), **form)
+            connection = await self._onboarding.join(draft, key=given.get("key", ""), **form)
         except SetupError as error:
             findings = error.findings if isinstance(error, PoorKey) else ()
             return self._kustomer_page(request, draft, problem=str(error), findings=findings, form=form)
@@ -175,8 +176,8 @@ class ConnectPages:
         )
 
     async def _take_metrics(self, request: Asked, connection: Connection) -> Response[str]:
-        form = await request.form()
-        names = {option: str(form[option]).strip() for option in USUAL if form.get(option)}
+        form = await read_form(request)
+        names = {option: form[option].strip() for option in USUAL if form.get(option)}
         try:
             await self._onboarding.set_options(connection, names)
         except SetupError as error:

@@ -18,6 +18,7 @@ from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.connections import Connection, Connections
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.reports import Search
+from kustomer_klaviyo.web.forms import read_form
 from kustomer_klaviyo.web.pages import Asked, page
 from kustomer_klaviyo.web.visitors import VIEWER
 
@@ -106,9 +107,9 @@ class OverviewPages:
         return await self._connection_page(request, connection, checked=checked)
 
     async def _new_key(self, request: Asked, connection: Connection) -> Response[str]:
-        form = await request.form()
+        form = await read_form(request)
         try:
-            check = await self._onboarding.add_klaviyo_key(connection, str(form.get("key", "")))
+            check = await self._onboarding.add_klaviyo_key(connection, form.get("key", ""))
         except SetupError as error:
             return await self._connection_page(request, connection, problem=str(error))
         missing = lacking(check.findings, needed=False)
@@ -118,9 +119,9 @@ class OverviewPages:
         return await self._connection_page(request, changed, said=said)
 
     async def _new_kustomer_key(self, request: Asked, connection: Connection) -> Response[str]:
-        form = await request.form()
+        form = await read_form(request)
         try:
-            check = await self._onboarding.set_kustomer_key(connection, str(form.get("key", "")))
+            check = await self._onboarding.set_kustomer_key(connection, form.get("key", ""))
         except SetupError as error:
             return await self._connection_page(request, connection, problem=str(error))
         missing = lacking(check.findings, needed=False)

@@ -1,4 +1,4 @@
-"""Renders pages, with the headers that every page has."""
+"""Renders pages, with the headers that only pages have; ``headers.py`` has those of every answer."""
 
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,6 @@ HEADERS = {
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
 }
 
 _templates = Environment(
@@ -33,5 +30,10 @@ _templates = Environment(
 def page(request: Asked, template: str, *, status: int = 200, **content: Any) -> Response[str]:
     """Render a page for whoever asks for it, below what they must know on every page."""
     visitor, alerts = request.state.get("visitor"), request.state.get("alerts", [])
-    text = _templates.get_template(template).render(visitor=visitor, alerts=alerts, version=__version__, **content)
-    return Response(text, status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS)
+    text = render(template, visitor=visitor, alerts=alerts, **content)
+    return Response(text, status_code=status, media_type="text/html", headers=HEADERS)
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill a template in."""
+    return _templates.get_template(template).render(version=__version__, **content)

@@ -2,7 +2,6 @@
 
 import msgspec
 from litestar import Response, get
-from litestar.datastructures import Cookie
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
@@ -10,7 +9,7 @@ from kustomer_klaviyo.flow.gate import SESSION_HOURS, Gate, NotAdmitted
 from kustomer_klaviyo.flow.sign_on import Begun, Provider, begin
 from kustomer_klaviyo.store.sealing import Sealer, SealError
 from kustomer_klaviyo.web.pages import Asked, page
-from kustomer_klaviyo.web.visitors import ANYONE, is_secure, with_session
+from kustomer_klaviyo.web.visitors import ANYONE, read_cookie, with_cookie, with_session
 
 COOKIE = "kk_sign_on"
 UNDER_WAY_SECONDS = 600
@@ -51,19 +50,8 @@ class ProviderSignIn:
         except NotAdmitted as no:
             return self._refused(request, no)
         response: Response[str] = Redirect(address, status_code=303)
-        response.set_cookie(
-            Cookie(
-                key=COOKIE,
-                value=self._sealer.seal(msgspec.json.encode(begun)).decode(),
-                max_age=UNDER_WAY_SECONDS,
-                path="/sign-in",
-                httponly=True,
-                secure=is_secure(request),
-                # Lax, since the browser comes back from another site.
-                samesite="lax",
-            )
-        )
-        return response
+        sealed = self._sealer.seal(msgspec.json.encode(begun)).decode()
+        return with_cookie(request, response, COOKIE, sealed, seconds=UNDER_WAY_SECONDS)
 
     async def _come_back(self, request: Asked) -> Response[str]:
         state, code, error = (request.query_params.get(name, "") for name in ("state", "code", "error"))
@@ -77,13 +65,12 @@ class ProviderSignIn:
         except NotAdmitted as no:
             return self._refused(request, no)
         response = with_session(request, Redirect("/", status_code=303), entry.token, hours=SESSION_HOURS)
-        response.delete_cookie(COOKIE, path="/sign-in")
-        return response
+        return with_cookie(request, response, COOKIE, "", seconds=0)
 
     def _begun(self, request: Asked) -> Begun:
         """Return the sign-in that began in this browser. Raises NotAdmitted."""
         try:
-            return msgspec.json.decode(self._sealer.open(request.cookies.get(COOKIE, "").encode()), type=Begun)
+            return msgspec.json.decode(self._sealer.open(read_cookie(request, COOKIE).encode()), type=Begun)
         except (SealError, msgspec.DecodeError) as error:
             raise NotAdmitted("This sign-in was not begun in this browser, or too long ago. Try again.") from error
 

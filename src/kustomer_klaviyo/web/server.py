@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from kustomer_klaviyo.service import Service
 from kustomer_klaviyo.settings import SettingsError
-from kustomer_klaviyo.web.app import create_app
+from kustomer_klaviyo.web.app import Application, create_app
+from kustomer_klaviyo.web.protocol import HttpProtocol
 from kustomer_klaviyo.web.site import site
 
 
@@ -41,9 +42,13 @@ async def serve_web(service: Service, *, host: str, port: int, metrics_token: st
         more=[site(service)],
     )
     app.state["is_reached_by_https"] = (service.home.settings.public_url or "").startswith("https://")
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, http="httptools")
     with _listening(host, port) as place:
-        await _Server(config).serve(sockets=[place])
+        await _Server(configured(app)).serve(sockets=[place])
+
+
+def configured(app: Application, *, port: int = 0, http: type[HttpProtocol] = HttpProtocol) -> uvicorn.Config:
+    """Return how the application is served: by our protocol, whose limits end slow and endless requests."""
+    return uvicorn.Config(app, port=port, log_config=None, access_log=False, server_header=False, http=http, ws="none")
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -7,6 +7,7 @@ from litestar.response import Redirect
 
 from kustomer_klaviyo.flow.gate import SESSION_HOURS, SHORTEST_PASSWORD, Gate, NotAdmitted, TooMany
 from kustomer_klaviyo.store.accounts import Accounts
+from kustomer_klaviyo.web.forms import read_form
 from kustomer_klaviyo.web.pages import Asked, page
 from kustomer_klaviyo.web.provider import ProviderSignIn
 from kustomer_klaviyo.web.visitors import (
@@ -34,19 +35,19 @@ def sign_in_routes(gate: Gate, accounts: Accounts, provider: ProviderSignIn | No
 
     @post("/sign-in", opt=ANYONE)
     async def sign_in(request: Asked) -> Response[str]:
-        form = await request.form()
-        email, place = str(form.get("email", "")), request.client.host if request.client else ""
+        form = await read_form(request)
+        email, place = form.get("email", ""), request.client.host if request.client else ""
         try:
-            entry = await gate.sign_in(email, str(form.get("password", "")), place=place)
+            entry = await gate.sign_in(email, form.get("password", ""), place=place)
         except NotAdmitted as no:
             return sign_in_page(request, email=email, problem=str(no), status=429 if isinstance(no, TooMany) else 403)
         return with_session(request, Redirect("/", status_code=303), entry.token, hours=SESSION_HOURS)
 
     @post("/sign-out", opt=VIEWER)
     async def sign_out(request: Asked) -> Response[str]:
-        everywhere = "everywhere" in await request.form()
+        everywhere = "everywhere" in await read_form(request)
         await accounts.sign_out(visitor_of(request), everywhere=everywhere)
-        return without_session(Redirect("/sign-in", status_code=303))
+        return without_session(request, Redirect("/sign-in", status_code=303))
 
     ours = [ask_who, sign_in, sign_out, *_invitation_routes(gate, accounts), *_account_routes(gate)]
     return ours if provider is None else [*ours, *provider.routes()]
@@ -75,10 +76,10 @@ def _invitation_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]
 
     @post("/invitation/{token:str}", opt=ANYONE)
     async def accept(request: Asked, token: FromPath[str]) -> Response[str]:
-        form = await request.form()
-        email = str(form.get("email", ""))
+        form = await read_form(request)
+        email = form.get("email", "")
         try:
-            entry = await gate.accept(token, email, str(form.get("password", "")))
+            entry = await gate.accept(token, email, form.get("password", ""))
         except NotAdmitted as no:
             return invitation_page(request, email=email, problem=str(no), status=400)
         return with_session(request, Redirect("/", status_code=303), entry.token, hours=SESSION_HOURS)
@@ -104,9 +105,9 @@ def _account_routes(gate: Gate) -> list[HTTPRouteHandler]:
 
     @post("/account/password", opt=VIEWER)
     async def change_password(request: Asked) -> Response[str]:
-        form, visitor = await request.form(), visitor_of(request)
+        form, visitor = await read_form(request), visitor_of(request)
         try:
-            await gate.change_password(visitor, str(form.get("former", "")), str(form.get("new", "")))
+            await gate.change_password(visitor, form.get("former", ""), form.get("new", ""))
         except NotAdmitted as no:
             return account_page(request, problem=str(no), status=400)
         return account_page(request, said="The password is changed, and every other session is ended.")

@@ -4,6 +4,7 @@ Every page says in its ``opt`` who may ask for it; one that says nothing is for 
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,10 +15,12 @@ from litestar.response import Redirect
 
 from kustomer_klaviyo.store.accounts import Accounts, Role, Visitor
 from kustomer_klaviyo.web.alerts import Alerts
+from kustomer_klaviyo.web.forms import read_form
 from kustomer_klaviyo.web.pages import Asked, page
 
 ANYONE, VIEWER = {"who": "anyone"}, {"who": "viewer"}
 SESSION, FORM = "kk_session", "kk_form"
+FORM_TOKEN = re.compile(r"[\w-]{32}\Z", re.ASCII)
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 Guard = Callable[[Asked], Awaitable[Response[Any] | None]]
@@ -27,8 +30,6 @@ def guard(accounts: Accounts, alerts: Alerts) -> Guard:
     """Make the hook that runs before every page, and finds out what the page has to say at its top."""
 
     async def let_through(request: Asked) -> Response[Any] | None:
-        if not request.scope["path"].isprintable():
-            return Response("no such page", status_code=404, media_type="text/plain")
         visitor = await _visitor(accounts, request)
         request.state.visitor = visitor
         request.state.alerts = [] if visitor is None else await alerts.all()
@@ -54,7 +55,7 @@ def visitor_of(request: Asked) -> Visitor:
 
 
 async def _visitor(accounts: Accounts, request: Asked) -> Visitor | None:
-    token = request.cookies.get(SESSION)
+    token = read_cookie(request, SESSION)
     return await accounts.visitor(token) if token else None
 
 
@@ -71,40 +72,59 @@ async def _is_meant(request: Asked, visitor: Visitor | None) -> bool:
     """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
-    wanted = visitor.csrf if visitor is not None else request.cookies.get(FORM, "")
-    form = await request.form()
-    shown = str(form.get("csrf", ""))
+    wanted = visitor.csrf if visitor is not None else read_cookie(request, FORM)
+    form = await read_form(request)
+    shown = form.get("csrf", "")
     return bool(wanted) and hmac.compare_digest(shown.encode(), wanted.encode())
 
 
 def form_token(request: Asked) -> str:
     """Return the token for a form that somebody not signed in fills in."""
-    return request.cookies.get(FORM) or secrets.token_urlsafe(24)
+    held = read_cookie(request, FORM)
+    return held if FORM_TOKEN.match(held) else secrets.token_urlsafe(24)
 
 
 def with_form_token(request: Asked, response: Response[Any], token: str) -> Response[Any]:
     """Have the browser keep the token of a form."""
-    response.set_cookie(_cookie(request, FORM, token, max_age=3600))
-    return response
+    return with_cookie(request, response, FORM, token, seconds=3600)
 
 
 def with_session(request: Asked, response: Response[Any], token: str, *, hours: int) -> Response[Any]:
     """Have the browser keep a session's token."""
-    response.set_cookie(_cookie(request, SESSION, token, max_age=hours * 3600))
-    return response
+    return with_cookie(request, response, SESSION, token, seconds=hours * 3600)
 
 
-def without_session(response: Response[Any]) -> Response[Any]:
+def without_session(request: Asked, response: Response[Any]) -> Response[Any]:
     """Have the browser forget its session."""
-    response.delete_cookie(SESSION)
-    return response
+    return with_cookie(request, response, SESSION, "", seconds=0)
 
 
 def is_secure(request: Asked) -> bool:
     """Say whether the browser is to send cookies by https only: it came that way, or the service is reached so."""
-    return request.url.scheme == "https" or request.app.state.get("is_reached_by_https", False) is True
+    return request.scope["scheme"] == "https" or request.app.state.get("is_reached_by_https", False) is True
 
 
-def _cookie(request: Asked, name: str, value: str, *, max_age: int) -> Cookie:
-    secure = is_secure(request)
-    return Cookie(key=name, value=value, max_age=max_age, httponly=True, secure=secure, samesite="lax")
+def read_cookie(request: Asked, name: str) -> str:
+    """Return a cookie of ours, empty when there is none."""
+    return request.cookies.get(_cookie_name(request, name), "")
+
+
+def with_cookie(request: Asked, response: Response[Any], name: str, value: str, *, seconds: int) -> Response[Any]:
+    """Have the browser keep a cookie that scripts cannot read; for 0 seconds: have it forget the cookie."""
+    response.set_cookie(
+        Cookie(
+            key=_cookie_name(request, name),
+            value=value,
+            max_age=seconds,
+            httponly=True,
+            secure=is_secure(request),
+            # Lax, since a browser comes back from a sign-in provider, which is another site.
+            samesite="lax",
+        )
+    )
+    return response
+
+
+def _cookie_name(request: Asked, name: str) -> str:
+    """Return the name under https, which no other host of the domain can set, or the one for trying without it."""
+    return f"__Host-{name}" if is_secure(request) else name

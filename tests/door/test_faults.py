@@ -1,0 +1,219 @@
+"""What happens when a request fails: no input makes a fault of ours, and a fault is told, counted and answered."""
+
+import itertools
+import re
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from doorway import METRICS_TOKEN, Door, opened
+from kustomer_klaviyo.store.accounts import Accounts, Role
+from raw import Answer, told, wired
+from stage import own_database, own_directory
+
+FORM = "application/x-www-form-urlencoded"
+PATHS = (
+    "/", "/health", "/ready", "/metrics", "/sign-in", "/sign-out", "/account", "/account/password", "/connect",
+    "/connect/{}/kustomer", "/connections/{}", "/connections/{}/key", "/connections/{}/metrics", "/invitation/{}",
+    "/assets/{}", "/card/{}", "/card/assets/{}", "/card/{}/customers/{}", "/webhooks/kustomer/{}", "/{}", "*",
+)  # fmt: skip
+METHODS = ("GET", "POST", "HEAD", "OPTIONS", "DELETE", "TRACE")
+SEGMENTS = (
+    "x", "%00", "%ff%fe", "%ED%A0%BD", "%", "%zz", "..%2f..%2fetc", "%0d%0aX:%20y", "a%20b", "%F0%9F%98%80",
+    "%E2%80%AE", "x" * 5000, "9" * 5000, "%25", "a;b", "-1",
+)  # fmt: skip
+QUERIES = (
+    "state=%00&code=%00", "code=x&state=%ED%A0%BD", "code=%ff", "error=%00%ff", "page=" + "9" * 6000, "%", "&&==&=",
+    "a[]=1&a[b]=2", "x=" + "%00" * 1000, "&".join(f"f{n}={n}" for n in range(3000)),
+)  # fmt: skip
+HEADERS = (
+    "Host: a:b", "Host: a:99999999999", "Host: \xe4", "Host: a b", "Host: here\r\nHost: there", "Host:",
+    "Host: [::1", "Host: [::1]:x", "Host: here\r\nX-Forwarded-For: " + "9" * 6000,
+    "Host: here\r\nX-Forwarded-For: 1.2.3.4:" + "9" * 6000, "Host: here\r\nX-Forwarded-For: fe80::1%" + "z" * 6000,
+    "Host: here\r\nX-Forwarded-For: \xff", "Host: here\r\nX-Forwarded-Proto: \xff",
+    "Host: here\r\nCookie: kk_session=\xff; kk_form=%00", "Host: here\r\nCookie: kk_session=" + "x" * 9000,
+    "Host: here\r\nCookie: kk_form=%0d%0aSet-Cookie:%20a=b", "Host: here\r\nCookie: kk_form=\xe9%E2%82%AC",
+    'Host: here\r\nCookie: ;;;=;"=\\', "Host: here\r\nAuthorization: \xff", "Host: here\r\nAuthorization: Bearer \xff",
+    "Host: here\r\nAccept: text/html;q=\xff", "Host: here\r\nSec-Fetch-Site: \xff",
+    "Host: here\r\nContent-Type: \xff; charset=\xff", "Host: here\r\nUpgrade: websocket\r\nConnection: upgrade",
+    "Host: here\r\nExpect: something", "Host: here\r\nX-Kustomer-Webhook-Signature: \xff",
+    "Host: here\r\nRange: bytes=\xff", "Host: here\r\nIf-Modified-Since: \xff",
+)  # fmt: skip
+BODIES = (
+    (FORM, b"email=%00&password=%00"), (FORM, b"email=\xff&password=%ff"), (FORM, b"csrf=%ED%A0%BD"),
+    (FORM, b"email=%F0%9F%98%80&" + b"a=b&" * 3000), (FORM, b"%"), (FORM, b"=&=&;"), (FORM, b"email" * 2000),
+    (f"{FORM}; charset=latin-99", b"email=x"), (f"{FORM}; charset=utf-7", b"email=+AAA-"),
+    ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="email"\r\n\r\n\xff\r\n--x--'),
+    ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\na\r\n--x--'),
+    ("multipart/form-data; boundary=x", b"--x\r\n\r\na"), ("multipart/form-data", b"--x"),
+    ("multipart/form-data; boundary=\xff", b"--x"), ("application/json", b"\xff"), ("application/json", b"[" * 9000),
+    ("application/msgpack", b"\xc1"), ("", b"\x00"),
+)  # fmt: skip
+
+
+FIELDS = ("email", "password", "former", "new", "site_id", "key", "url", "created_metric", "everywhere")
+VALUES = (
+    "%00", "%ED%A0%BD", "%C2%80", "%F0%9F%98%80", "%E2%80%AE%EF%BB%BF", "%C4%B0@acme.example", "@", "9" * 5000,
+    "http://[::1", "http://a:b", "x%00@acme.example",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def door(postgres_url: str) -> AsyncIterator[Door]:
+    with own_directory() as directory, own_database(postgres_url) as url:
+        async with opened(url, directory) as ready:
+            yield ready
+
+
+def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def inputs() -> Iterator[bytes]:
+    """Every route with each thing that somebody might send."""
+    for method, path in itertools.product(METHODS, PATHS):
+        yield request(method, path.replace("{}", "x"), "Host: here")
+    for path, segment in itertools.product(PATHS, SEGMENTS):
+        if "{}" in path:
+            for method in ("GET", "POST"):
+                yield request(method, path.replace("{}", segment), "Host: here")
+    for path in PATHS:
+        filled = path.replace("{}", "x")
+        for query in (*QUERIES, "\xff\xfe"):
+            yield request("GET", f"{filled}?{query}", "Host: here")
+        for method, headers in itertools.product(("GET", "POST"), HEADERS):
+            yield request(method, filled, headers)
+        for kind, body in BODIES:
+            yield request("POST", filled, "Host: here", f"Content-Type: {kind}", body=body)
+
+
+async def metric(door: Door, name: str) -> float:
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    async with door.session.get(f"{door.url}/metrics", headers=headers) as response:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", await response.text(), re.MULTILINE)
+        return float(found.group(1)) if found else 0.0
+
+
+async def test_nothing_that_a_stranger_sends_is_a_fault_of_ours(door: Door) -> None:
+    with capture_logs() as logged:
+        for sent in inputs():
+            answer = await told(door.url, sent)
+            assert answer, sent[:200]
+            assert answer.status < 500, (answer, sent[:200])
+            assert_has_what_every_answer_has(answer)
+    assert [line for line in logged if line["log_level"] == "error"] == []
+
+
+async def test_the_same_holds_for_forms_that_carry_their_token(door: Door) -> None:
+    accounts = Accounts(door.home.database)
+    account = await accounts.add("ada@acme.example", Role.ADMIN, None)
+    assert account
+    token = await accounts.sign_in(account, hours=1)
+    visitor = await accounts.visitor(token)
+    assert visitor
+    cookies = f"Cookie: kk_session={token}; kk_form={'a' * 32}"
+    forms = [(kind, body) for kind, body in BODIES if kind.startswith(FORM)]
+    fields = [f"{name}={value}".encode() for name, value in itertools.product(FIELDS, VALUES)]
+    for path in PATHS:
+        if path == "/sign-out":
+            continue
+        wanted = "a" * 32 if path in ("/sign-in", "/invitation/{}") else visitor.csrf
+        for kind, body in [*forms, *((FORM, field) for field in fields)]:
+            form = body + b"&csrf=" + wanted.encode()
+            sent = request("POST", path.replace("{}", "x"), "Host: here", cookies, f"Content-Type: {kind}", body=form)
+            answer = await told(door.url, sent)
+            assert answer
+            assert answer.status < 500, (answer, sent)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Content-Length: 1\r\nContent-Length: 2",
+        "Content-Length: -1",
+        "Content-Length: x",
+        "Content-Length: 1\r\nTransfer-Encoding: chunked",
+        "A b: c",
+        ": x",
+        "X: \x00",
+    ],
+)
+async def test_what_is_no_http_is_400(door: Door, line: str) -> None:
+    answer = await told(door.url, f"POST /sign-in HTTP/1.1\r\nHost: here\r\n{line}\r\n\r\nx".encode())
+    assert answer
+    assert answer.status == 400
+    assert_has_what_every_answer_has(answer)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    ["Host: a:b", "Host: here\r\nHost: there", f"Host: here\r\nX-Forwarded-For: {'9' * 6000}"],
+)
+async def test_a_header_that_cannot_be_is_400_and_says_which(door: Door, headers: str) -> None:
+    answer = await told(door.url, request("GET", "/sign-in", headers))
+    assert answer
+    assert answer.status == 400
+    assert headers.rsplit("\r\n", 1)[-1].partition(":")[0].encode() in answer.body
+
+
+async def test_a_webhook_does_not_depend_on_who_is_said_to_send_it(door: Door) -> None:
+    body = b'{"id": "1", "name": "kustomer-klaviyo.test", "data": null}'
+    for headers in ({"X-Forwarded-For": "_hidden"}, {"X-Forwarded-For": "9" * 6000}):
+        async with door.session.post(f"{door.url}/webhooks/kustomer/acme", data=body, headers=headers) as response:
+            assert response.status == 401, "its signature is looked at"
+
+
+@pytest.mark.parametrize("path", ["/broken", "/webhooks/broken"])
+async def test_a_fault_is_told_with_its_traceback_and_counted_and_named_to_the_client(door: Door, path: str) -> None:
+    name = f'kustomer_klaviyo_request_failures_total{{route="{path}"}}'
+    before = await metric(door, name)
+    with capture_logs() as logged:
+        async with door.session.get(door.url + path) as response:
+            assert (response.status, response.content_type) == (500, "application/problem+json")
+            problem = await response.json()
+            assert problem["request_id"] == response.headers["X-Request-Id"]
+    [line] = [one for one in logged if one["event"] == "request.failed"]
+    assert (line["request_id"], line["route"]) == (problem["request_id"], path)
+    assert isinstance(line["exc_info"], ZeroDivisionError)
+    assert await metric(door, name) == before + 1
+
+
+async def test_an_error_is_a_page_for_a_browser_and_holds_the_id_of_its_request(door: Door) -> None:
+    for path, status in (("/broken", 500), ("/nowhere", 404)):
+        async with door.session.get(door.url + path, headers={"Accept": "text/html,*/*"}) as response:
+            assert (response.status, response.content_type) == (status, "text/html")
+            assert response.headers["X-Request-Id"] in await response.text()
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(door: Door) -> None:
+    with capture_logs() as logged:
+        async with wired(door.url) as wire:
+            await wire.send(b"POST /sign-in HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nabc")
+        for _ in range(3):
+            async with door.session.get(f"{door.url}/health") as response:
+                assert response.status == 200
+    assert logged == []
+
+
+async def test_a_database_that_is_away_is_503_and_no_fault_of_ours(door: Door) -> None:
+    async with door.home.database.transaction() as connection:
+        await connection.execute("LOCK sessions")
+        await door.home.database.close()
+        async with door.session.get(f"{door.url}/", headers={"Cookie": "kk_session=x"}) as response:
+            assert response.status == 503
+
+
+def assert_has_what_every_answer_has(answer: Answer) -> None:
+    for name, value in (
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+    ):
+        assert answer.header(name) == value
+    assert answer.header("permissions-policy").startswith("camera=()")
+    assert re.fullmatch("[0-9a-f]{16}", answer.header("x-request-id"))
+    kind = next((value for name, value in answer.headers if name == "content-type"), None)
+    if kind is not None and not kind.startswith("image/"):
+        assert kind.count("charset=utf-8") == kind.lower().count("charset") == 1, kind
