@@ -99,8 +99,10 @@ async def test_a_campaign_is_told_from_a_flow_by_the_events_properties(call: Any
     of_variations = next(one for one in sent_once if one["$message"] not in known)
     path = f"/api/campaign-messages/{of_variations['$message']}"
     assert (await call("GET", f"{path}/campaign")).body["data"]["id"] in known
-    message = (await call("GET", path)).body["data"]["attributes"]["definition"]
-    assert message["content"]["subject"] == of_variations["Subject"]
+    before = (await call("GET", path, headers=OLDER)).body["data"]["attributes"]["definition"]
+    assert before["content"]["subject"] == of_variations["Subject"]
+    [variation] = (await call("GET", f"{path}/campaign-variations")).body["data"]
+    assert variation["attributes"]["definition"]["details"]["subject"] == of_variations["Subject"]
 
 
 @pytest.mark.usefixtures("people")

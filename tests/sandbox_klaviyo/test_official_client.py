@@ -189,6 +189,53 @@ async def test_it_reads_what_a_card_needs(base: str) -> None:
     )
     assert shown["data"]["attributes"]["subscriptions"]["email"]["marketing"]["consent"]
     campaigns = (await asyncio.to_thread(api.Campaigns.get_campaigns))["data"]
-    messages = await asyncio.to_thread(api.Campaigns.get_messages_for_campaign, campaigns[0]["id"])
-    assert messages["data"][0]["attributes"]["definition"]["content"]["subject"]
+    assert campaigns[0]["attributes"]["definition"]["name"]
     assert len((await asyncio.to_thread(api.Flows.get_flows))["data"]) == 2
+
+
+async def test_every_resource_fits_its_models_which_are_strict(base: str) -> None:
+    """Klaviyo's own models of 2026-10-15 refuse an attribute of another type, a missing one, a value out of a set."""
+    sent = client(base)
+    for number in range(10):
+        attributes = {"email": f"p{number}@lanternpost.example", "phone_number": f"+120255501{40 + number}"}
+        await asyncio.to_thread(sent.Profiles.create_profile, {"data": {"type": "profile", "attributes": attributes}})
+    async with aiohttp.ClientSession() as session:
+        await (await session.post(f"{base}/sandbox/furnish")).release()
+    api = KlaviyoAPI(DEFAULT_KEY, max_delay=1, max_retries=3, test_host=base)
+
+    async def read(call: Any, *given: Any, **more: Any) -> list[Any]:
+        answer = await asyncio.to_thread(lambda: call(*given, **more))
+        return answer.data if isinstance(answer.data, list) else [answer.data]
+
+    more = {"additional_fields_profile": ["subscriptions", "predictive_analytics"]}
+    person, *_ = await read(api.Profiles.get_profiles, **more)
+    await read(api.Profiles.get_profile, person.id, include=["lists", "segments"], **more)
+    for group_reads, count in (
+        ((api.Lists.get_lists, api.Lists.get_list, api.Lists.get_profiles_for_list), "additional_fields_list"),
+        (
+            (api.Segments.get_segments, api.Segments.get_segment, api.Segments.get_profiles_for_segment),
+            "additional_fields_segment",
+        ),
+    ):
+        group, *_ = await read(group_reads[0])
+        await read(group_reads[1], group.id, **{count: ["profile_count"]})
+        await read(group_reads[2], group.id, **more)
+    event, *_ = await read(api.Events.get_events, include=["metric", "profile"])
+    await read(api.Events.get_profile_for_event, event.id)
+    await read(api.Metrics.get_metrics)
+    campaign, *_ = await read(api.Campaigns.get_campaigns, include=["campaign-audiences", "campaign-messages"])
+    audience, *_ = await read(api.Campaigns.get_campaign_audiences_for_campaign, campaign.id)
+    assert audience.attributes.definition.included
+    assert (await read(api.Campaigns.get_campaign_audience, audience.id)) == [audience]
+    messages = await read(api.Campaigns.get_campaign_messages, filter=f'equals(campaign_id,"{campaign.id}")')
+    assert messages == await read(api.Campaigns.get_messages_for_campaign, campaign.id)
+    assert messages[0].attributes.created <= messages[0].attributes.updated
+    variation, *_ = await read(api.Campaigns.get_variations_for_campaign_message, messages[0].id)
+    assert (await read(api.Campaigns.get_campaign_variation, variation.id)) == [variation]
+    flow, *_ = await read(api.Flows.get_flows, filter="greater-than(updated,2020-01-01T00:00:00Z)", sort="-updated")
+    await read(api.Flows.get_flow, flow.id)
+
+
+async def test_it_filters_profiles_by_why_nothing_is_sent(base: str) -> None:
+    wanted = "equals(subscriptions.email.marketing.suppression.reason,'HARD_BOUNCE')"
+    assert (await asyncio.to_thread(client(base).Profiles.get_profiles, filter=wanted))["data"] == []

@@ -27,6 +27,8 @@ def sandbox(
     job_seconds: float = 1.0,
     marketing: Annotated[bool, Parameter(negative="")] = False,
     text_metrics: Literal["old", "new", "both"] = "both",
+    oldest_revision: str = klaviyo.OLDEST_REVISION,
+    fall_forward: bool = True,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Run one simulated vendor until Ctrl-C; what it holds is kept in memory only.
@@ -59,6 +61,10 @@ def sandbox(
         Klaviyo: each new profile has a past: consent, lists, messages received, predictions.
     text_metrics
         Klaviyo: metrics of text messages are called SMS (old), Text Message (new, since July 2026), or some each.
+    oldest_revision
+        Klaviyo: API revisions before this one are retired.
+    fall_forward
+        Klaviyo: a retired revision is answered by the oldest, unless the request opts out; without, always with 410.
     json
         Print where it listens as JSON.
     """
@@ -80,6 +86,8 @@ def sandbox(
             job_seconds=job_seconds,
             marketing=marketing,
             text_metrics=text_metrics,
+            oldest_revision=oldest_revision,
+            falls_forward=fall_forward,
         )
         app, key = klaviyo.create_app(options), klaviyo.DEFAULT_KEY
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

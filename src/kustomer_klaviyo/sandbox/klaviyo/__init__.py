@@ -27,9 +27,10 @@ from kustomer_klaviyo.sandbox.klaviyo.exchange import (
 from kustomer_klaviyo.sandbox.klaviyo.jobs import Jobs
 from kustomer_klaviyo.sandbox.klaviyo.operations import OPERATIONS
 from kustomer_klaviyo.sandbox.klaviyo.pages import install_pages
+from kustomer_klaviyo.sandbox.klaviyo.revisions import OLDEST as OLDEST_REVISION
 from kustomer_klaviyo.sandbox.klaviyo.season import furnish
 
-__all__ = ["DEFAULT_KEY", "FAULTS", "SCOPES", "KlaviyoOptions", "create_app"]
+__all__ = ["DEFAULT_KEY", "FAULTS", "OLDEST_REVISION", "SCOPES", "KlaviyoOptions", "create_app"]
 
 
 def create_app(options: KlaviyoOptions | None = None) -> web.Application:

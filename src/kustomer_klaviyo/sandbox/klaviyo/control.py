@@ -10,6 +10,7 @@ from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCESS, ACCOUNT, FAULTS, J
 from kustomer_klaviyo.sandbox.klaviyo.records import Event
 from kustomer_klaviyo.sandbox.klaviyo.refusals import RefusedAttribute
 from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
+from kustomer_klaviyo.sandbox.klaviyo.revisions import OLDEST
 from kustomer_klaviyo.sandbox.klaviyo.season import furnish
 
 
@@ -53,7 +54,7 @@ async def _events(request: web.Request) -> web.Response:
 
 async def _profiles(request: web.Request) -> web.Response:
     """Return every profile, whole and at once, to be held against what was to be there."""
-    found = [profile_resource(one, "") for one in request.app[ACCOUNT].people.profiles.values()]
+    found = [profile_resource(one, "", OLDEST) for one in request.app[ACCOUNT].people.profiles.values()]
     shown = [one["attributes"] | {"id": one["id"]} for one in found]
     return web.Response(body=msgspec.json.encode(shown), content_type="application/json")
 

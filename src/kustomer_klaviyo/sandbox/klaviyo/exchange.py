@@ -1,7 +1,6 @@
 """One request and its answer: what surrounds every operation of the simulated API."""
 
 import asyncio
-import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,7 +15,9 @@ from kustomer_klaviyo.sandbox.klaviyo.access import Access, Operation
 from kustomer_klaviyo.sandbox.klaviyo.account import Account, TextMetrics
 from kustomer_klaviyo.sandbox.klaviyo.envelope import MEDIA_TYPE, Refusal, invalid, new_request_id, refuse
 from kustomer_klaviyo.sandbox.klaviyo.jobs import Jobs
-from kustomer_klaviyo.sandbox.klaviyo.query import check_fields, extras
+from kustomer_klaviyo.sandbox.klaviyo.queries import check_query
+from kustomer_klaviyo.sandbox.klaviyo.query import extras
+from kustomer_klaviyo.sandbox.klaviyo.revisions import OLDEST, life_headers, served_revision
 
 LARGEST_BODY = 5_000_000
 SCOPES = frozenset(
@@ -29,7 +30,6 @@ SCOPES = frozenset(
     )
     for level in ("read", "write")
 )  # fmt: skip
-_REVISION = re.compile(r"\d{4}-\d\d-\d\d(\.pre)?\Z")
 DEFAULT_KEY = "pk_sandbox_0123456789abcdef0123456789abcdef"
 
 
@@ -56,6 +56,10 @@ class KlaviyoOptions:
     marketing: bool = False
     """Whether each new profile has a past: consent, lists, messages received, predictions."""
     text_metrics: TextMetrics = "both"
+    oldest_revision: str = OLDEST
+    """Older revisions are retired."""
+    falls_forward: bool = True
+    """Whether a request of a retired revision that does not opt out is answered by the oldest; else with 410."""
     clock: Callable[[], float] = time.time
 
 
@@ -107,8 +111,9 @@ def operated(operation: Operation, handler: Handler) -> Handler:
             shown["Cid"] = options.site_id
             access.take(operation, now)
             shown |= access.meter(operation).headers(now)
-            shown["X-Klaviyo-Api-Revision"] = _revision(request)
-            check_fields(request.query)
+            revision = revision_of(request)
+            shown |= life_headers(revision)
+            check_query(request.query, operation.name, revision)
             for extra in extras(request):
                 access.take_extra(request.headers.get("Authorization", ""), extra, now)
             response = await handler(request)
@@ -121,11 +126,10 @@ def operated(operation: Operation, handler: Handler) -> Handler:
     return exchange
 
 
-def _revision(request: web.Request) -> str:
-    revision = request.headers.get("revision", "")
-    if not _REVISION.match(revision):
-        raise invalid("A valid revision header (YYYY-MM-DD) is required.", "/data/")
-    return revision
+def revision_of(request: web.Request) -> str:
+    """Return the revision by which a request is answered. Raises Refusal."""
+    options = request.app[OPTIONS]
+    return served_revision(request.headers, oldest=options.oldest_revision, falls_forward=options.falls_forward)
 
 
 @web.middleware

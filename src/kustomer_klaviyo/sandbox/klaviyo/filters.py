@@ -20,9 +20,16 @@ ORDERS: Mapping[str, Callable[[datetime, datetime], bool]] = {
     "greater-or-equal": operator.ge,
     "less-than": operator.lt,
     "less-or-equal": operator.le,
+    "equals": operator.eq,
 }
-TIMES = frozenset(ORDERS)
-"""The operators of a moment."""
+TIMES = frozenset(ORDERS) - {"equals"}
+"""The usual operators of a moment."""
+
+PARTS: Mapping[str, Callable[[str, str], bool]] = {
+    "contains": operator.contains,
+    "starts-with": str.startswith,
+    "ends-with": str.endswith,
+}
 
 Allowed = Mapping[str, frozenset[str]]
 """The operators of each field; ``equals[]`` is ``equals`` with a list."""
@@ -130,15 +137,27 @@ def text_test(condition: Condition) -> Callable[[str | None], bool]:
         return lambda found: found is not None
     if not condition.is_text:
         raise _bad(f"the value for '{condition.field}' must be a string in quotes")
+    holds = PARTS.get(condition.operator)
+    if holds is not None:
+        part = condition.values[0]
+        return lambda found: found is not None and holds(found, part)
     wanted = frozenset(condition.values)
     return lambda found: found in wanted
 
 
-def time_test(condition: Condition) -> Callable[[datetime], bool]:
+def flag_test(condition: Condition) -> Callable[[bool], bool]:
+    """Return the test of something true or false. Raises Refusal when the filter's value is neither."""
+    if condition.is_text or not set(condition.values) <= {"true", "false"}:
+        raise _bad(f"the value for '{condition.field}' must be true or false, without quotes")
+    wanted = {value == "true" for value in condition.values}
+    return lambda found: found in wanted
+
+
+def time_test(condition: Condition) -> Callable[[datetime | None], bool]:
     """Return the test of a moment. Raises Refusal when the filter names none, or one in quotes or without a zone."""
     [value] = condition.values
     is_order, wanted = ORDERS[condition.operator], _moment(condition, value)
-    return lambda found: is_order(found, wanted)
+    return lambda found: found is not None and is_order(found, wanted)
 
 
 def _moment(condition: Condition, value: str) -> datetime:

@@ -29,7 +29,7 @@ class Marketing:
     """The lists, segments, campaigns and flows of an account, by their ids."""
 
     def __init__(self, now: datetime) -> None:
-        founded = now - timedelta(days=400)
+        founded = (now - timedelta(days=400)).replace(microsecond=0)
         self.lists = {one.id: one for one in (Audience(short_id(f"list {name}"), name, founded) for name in LISTS)}
         self.segments = {one.id: one for one in _segments(founded)}
         self.campaigns = {one.id: one for one in (_campaign(now, *given) for given in CAMPAIGNS)}
@@ -42,14 +42,6 @@ class Marketing:
     def lists_of(self, profile: Profile) -> list[Audience]:
         """Return the lists a person is on."""
         return [one for one in self.lists.values() if one.id in profile.lists]
-
-    def message(self, message_id: str) -> tuple[Campaign, Message] | None:
-        """Return a campaign's message and the campaign."""
-        for campaign in self.campaigns.values():
-            for message in campaign.messages:
-                if message.id == message_id:
-                    return campaign, message
-        return None
 
 
 def _has_open_conversation(person: Profile) -> bool:
@@ -93,12 +85,15 @@ def _campaign(
     now: datetime, name: str, subjects: tuple[str | None, ...], days_ago: int, channel: str, audience: str
 ) -> Campaign:
     sent_at = (now - timedelta(days=days_ago)).replace(hour=9, minute=30, second=0, microsecond=0)
+    at = sent_at.timestamp()
     messages = tuple(
-        Message(named_ulid(sent_at.timestamp(), f"message {name} {number}"), name, channel, subject)
+        Message(
+            named_ulid(at, f"message {name} {number}"), name, channel, subject, named_ulid(at, f"said {name} {number}")
+        )
         for number, subject in enumerate(subjects)
     )
-    made = named_ulid(sent_at.timestamp(), f"campaign {name}")
-    return Campaign(made, name, short_id(f"list {audience}"), sent_at, messages)
+    made, whom = named_ulid(at, f"campaign {name}"), named_ulid(at, f"audience {name}")
+    return Campaign(made, name, short_id(f"list {audience}"), sent_at, messages, whom)
 
 
 def _flow(created: datetime, name: str, trigger_type: str, messages: tuple[tuple[str, str], ...]) -> Flow:

@@ -1,13 +1,14 @@
 """Every operation of the simulated API: its path, tier, scopes, and who answers."""
 
 from kustomer_klaviyo.sandbox.klaviyo import routes_audiences as audiences
+from kustomer_klaviyo.sandbox.klaviyo import routes_campaigns as campaigns
 from kustomer_klaviyo.sandbox.klaviyo import routes_events as events
+from kustomer_klaviyo.sandbox.klaviyo import routes_flows as flows
 from kustomer_klaviyo.sandbox.klaviyo import routes_imports as imports
 from kustomer_klaviyo.sandbox.klaviyo import routes_joining as joining
 from kustomer_klaviyo.sandbox.klaviyo import routes_members as members
 from kustomer_klaviyo.sandbox.klaviyo import routes_metrics as metrics
 from kustomer_klaviyo.sandbox.klaviyo import routes_profiles as profiles
-from kustomer_klaviyo.sandbox.klaviyo import routes_sending as sending
 from kustomer_klaviyo.sandbox.klaviyo.access import operation
 
 OPERATIONS = (
@@ -134,32 +135,62 @@ OPERATIONS = (
         operation("get_segment_ids_for_profile", "S", "profiles:read", "segments:read"),
         audiences.segment_ids_of_profile,
     ),
-    ("GET", "/api/campaigns", operation("get_campaigns", "M", "campaigns:read"), sending.list_campaigns),
-    ("GET", "/api/campaigns/{id}", operation("get_campaign", "M", "campaigns:read"), sending.get_campaign),
+    ("GET", "/api/campaigns", operation("get_campaigns", "M", "campaigns:read"), campaigns.list_campaigns),
+    ("GET", "/api/campaigns/{id}", operation("get_campaign", "M", "campaigns:read"), campaigns.get_campaign),
+    (
+        "GET",
+        "/api/campaigns/{id}/campaign-audiences",
+        operation("get_campaign_audiences_for_campaign", "M", "campaigns:read"),
+        campaigns.audiences_of_campaign,
+    ),
     (
         "GET",
         "/api/campaigns/{id}/campaign-messages",
         operation("get_messages_for_campaign", "M", "campaigns:read"),
-        sending.messages_of_campaign,
+        campaigns.messages_of_campaign,
+    ),
+    (
+        "GET",
+        "/api/campaign-audiences/{id}",
+        operation("get_campaign_audience", "M", "campaigns:read"),
+        campaigns.get_audience,
+    ),
+    (
+        "GET",
+        "/api/campaign-audiences/{id}/campaign",
+        operation("get_campaign_for_campaign_audience", "M", "campaigns:read"),
+        campaigns.campaign_of_audience,
     ),
     (
         "GET",
         "/api/campaign-messages",
         operation("get_campaign_messages", "M", "campaigns:read"),
-        sending.list_messages,
+        campaigns.list_messages,
     ),
     (
         "GET",
         "/api/campaign-messages/{id}",
         operation("get_campaign_message", "M", "campaigns:read"),
-        sending.get_message,
+        campaigns.get_message,
     ),
     (
         "GET",
         "/api/campaign-messages/{id}/campaign",
         operation("get_campaign_for_campaign_message", "M", "campaigns:read"),
-        sending.campaign_of_message,
+        campaigns.campaign_of_message,
     ),
-    ("GET", "/api/flows", operation("get_flows", "S", "flows:read"), sending.list_flows),
-    ("GET", "/api/flows/{id}", operation("get_flow", "S", "flows:read"), sending.get_flow),
+    (
+        "GET",
+        "/api/campaign-messages/{id}/campaign-variations",
+        operation("get_variations_for_campaign_message", "M", "campaigns:read"),
+        campaigns.variations_of_message,
+    ),
+    (
+        "GET",
+        "/api/campaign-variations/{id}",
+        operation("get_campaign_variation", "M", "campaigns:read"),
+        campaigns.get_variation,
+    ),
+    ("GET", "/api/flows", operation("get_flows", "S", "flows:read"), flows.list_flows),
+    ("GET", "/api/flows/{id}", operation("get_flow", "S", "flows:read"), flows.get_flow),
 )

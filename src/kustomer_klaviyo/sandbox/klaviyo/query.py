@@ -1,15 +1,13 @@
-"""Query parameters: filters, sparse fields, includes, sorting, cursors."""
+"""Query parameters that every list and resource has: sparse fields, includes, cursors."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import invalid_parameter
-from kustomer_klaviyo.sandbox.klaviyo.filters import Allowed, Condition, parse
-from kustomer_klaviyo.sandbox.klaviyo.resources import ADDITIONAL_FIELDS, FIELDS
 
 Item = TypeVar("Item")
 ADDITIONAL = "additional-fields[profile]"
@@ -44,43 +42,28 @@ def _offset(cursor: str | None) -> int:
     return offset
 
 
-def conditions(request: web.Request, allowed: Allowed) -> list[Condition]:
-    """Read ``filter``. Raises Refusal."""
-    text = request.query.get("filter")
-    return parse(text, allowed) if text else []
-
-
-def included(request: web.Request, known: Sequence[str]) -> list[str]:
-    """Read ``include``. Raises Refusal for what cannot be included."""
-    names = [name for name in request.query.get("include", "").split(",") if name]
-    for name in names:
-        if name not in known:
-            raise invalid_parameter(f"'{name}' is not a valid include.", "include")
-    return names
+def included(request: web.Request) -> list[str]:
+    """Return the names in ``include``."""
+    return _names(request, "include")
 
 
 def additional(request: web.Request) -> list[str]:
-    """Read ``additional-fields[profile]``. Raises Refusal for a field that is none of them."""
-    names = [name for name in request.query.get(ADDITIONAL, "").split(",") if name]
-    for name in names:
-        if name not in ADDITIONAL_FIELDS:
-            raise invalid_parameter(f"'{name}' is not a valid additional field.", ADDITIONAL)
-    return names
+    """Return the names in ``additional-fields[profile]``."""
+    return _names(request, ADDITIONAL)
 
 
 def extras(request: web.Request) -> list[str]:
     """Return what was asked for besides the resource itself; some of it is limited on its own."""
-    return [name for given in ("include", ADDITIONAL) for name in request.query.get(given, "").split(",") if name]
+    return included(request) + additional(request)
 
 
-def check_fields(query: Mapping[str, str]) -> None:
-    """Raise Refusal when ``fields[TYPE]`` asks for an attribute that the resource does not have."""
-    for parameter, text in query.items():
-        kind = parameter.removeprefix("fields[").removesuffix("]")
-        known = FIELDS.get(kind) if parameter == f"fields[{kind}]" else None
-        for name in text.split(",") if known is not None else ():
-            if known is not None and name.partition(".")[0] not in known:
-                raise invalid_parameter(f"'{name}' is not a valid field for the resource '{kind}'.", parameter)
+def _names(request: web.Request, parameter: str) -> list[str]:
+    return [name for name in request.query.get(parameter, "").split(",") if name]
+
+
+def with_included(request: web.Request, answer: dict[str, Any], found: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Add the neighbours that were asked for. What the account has none of, such as tags, adds nothing."""
+    return answer | {"included": [sparse(request, one) for one in found]} if included(request) else answer
 
 
 def sparse(request: web.Request, resource: dict[str, Any]) -> dict[str, Any]:
@@ -105,15 +88,6 @@ def _picked(attributes: Mapping[str, Any], names: Sequence[str]) -> dict[str, An
         if top not in picked and isinstance(held, dict):
             picked[top] = _picked(held, rests)
     return picked
-
-
-def sort_order(request: web.Request, known: Sequence[str], default: str) -> tuple[str, bool]:
-    """Read ``sort``: the field, and whether the highest comes first. Raises Refusal."""
-    text = request.query.get("sort", default)
-    name = text.removeprefix("-")
-    if name not in known:
-        raise invalid_parameter(f"'{text}' is not a valid sort.", "sort")
-    return name, text.startswith("-")
 
 
 def listed(request: web.Request, items: Sequence[Item], at: Page) -> tuple[Sequence[Item], dict[str, str | None]]:

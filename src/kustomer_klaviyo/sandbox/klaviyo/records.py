@@ -106,6 +106,12 @@ class Audience:
     created: datetime
     meets: Callable[[Profile], bool] | None = None
     """The condition of a segment; None for a list."""
+    is_active: bool = True
+    is_starred: bool = False
+
+    def has(self, profile: Profile) -> bool:
+        """Say whether a person is on the list, or in the segment now."""
+        return self.id in profile.lists if self.meets is None else self.meets(profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,8 @@ class Message:
     channel: str
     """``email`` or ``sms``."""
     subject: str | None = None
+    variation_id: str = ""
+    """Since 2026-10-15 a campaign's message says what its variations say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,9 @@ class Campaign:
     sent_at: datetime
     messages: tuple[Message, ...]
     """Several are variations that were tried on parts of the list."""
+    audience_id: str
+    """Of the ``campaign-audience``, since 2026-10-15."""
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,8 @@ class Flow:
     trigger_type: str
     created: datetime
     messages: tuple[Message, ...]
+    status: str = "live"
+    is_archived: bool = False
 
 
 @dataclass(slots=True)

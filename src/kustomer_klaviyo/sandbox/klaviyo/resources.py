@@ -5,49 +5,22 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from kustomer_klaviyo.sandbox.klaviyo.profile_rules import WITHOUT_ANONYMOUS_ID
 from kustomer_klaviyo.sandbox.klaviyo.records import Event, ImportJob, Metric, Profile
 
 SHOWN = (
-    "email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale",
-    "title", "image",
+    "email", "phone_number", "external_id", "first_name", "last_name", "organization", "locale", "title", "image",
 )  # fmt: skip
 LOCATION = (
     "address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip",
 )  # fmt: skip
-FIELDS = {
-    "account": frozenset(
-        {"id", "test_account", "contact_information", "industry", "timezone", "preferred_currency", "public_api_key",
-         "locale"}
-    ),
-    "event": frozenset({"id", "timestamp", "event_properties", "datetime", "uuid"}),
-    "metric": frozenset({"id", "name", "created", "updated", "integration"}),
-    "import-error": frozenset({"id", "code", "title", "detail", "source", "original_payload"}),
-    "profile-bulk-import-job": frozenset(
-        {"id", "status", "created_at", "total_count", "completed_count", "failed_count", "completed_at", "expires_at",
-         "started_at"}
-    ),
-    "list": frozenset({"id", "name", "created", "updated", "opt_in_process", "profile_count"}),
-    "segment": frozenset(
-        {"id", "name", "definition", "created", "updated", "is_active", "is_processing", "is_starred", "profile_count"}
-    ),
-    "flow": frozenset({"id", "name", "status", "archived", "created", "updated", "trigger_type"}),
-    "profile": frozenset({
-        "id", *SHOWN, "created", "updated", "last_event_date", "location", "properties", "subscriptions",
-        "predictive_analytics", "joined_group_at",
-    }),
-}  # fmt: skip
-"""What ``fields[TYPE]`` may name."""
-
-ADDITIONAL_FIELDS = ("subscriptions", "predictive_analytics")
-"""What a profile shows only when asked (developers.klaviyo.com/en/reference/get_profile)."""
-
 INTEGRATIONS = {"API": ("7FtS4J", "api", "API"), "Klaviyo": ("0rG4eQ", "klaviyo", "Internal")}
 """Who makes metrics: id, key and category."""
 
 IMPORT_KEPT = timedelta(days=7)
 """So long a bulk import can be asked about."""
 
-NEIGHBOURS = ("lists", "segments", "push-tokens", "conversation")
+NEIGHBOURS = ("lists", "segments", "push-tokens", "conversations")
 
 
 def moment(at: datetime | None) -> str | None:
@@ -55,10 +28,11 @@ def moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def profile_resource(profile: Profile, base: str, more: Sequence[str] = ()) -> dict[str, Any]:
-    """Show a profile, with the additional fields asked for."""
+def profile_resource(profile: Profile, base: str, revision: str, more: Sequence[str] = ()) -> dict[str, Any]:
+    """Show a profile as the revision has it, with the additional fields asked for."""
     url = f"{base}/api/profiles/{profile.id}/"
-    attributes = {name: profile.attributes.get(name) for name in SHOWN}
+    shown = SHOWN if revision >= WITHOUT_ANONYMOUS_ID else (*SHOWN, "anonymous_id")
+    attributes = {name: profile.attributes.get(name) for name in shown}
     attributes |= {
         "created": moment(profile.created),
         "updated": moment(profile.updated),

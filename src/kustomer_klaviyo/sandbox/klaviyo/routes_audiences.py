@@ -1,34 +1,56 @@
 """Lists and segments: all of them, and those one person belongs to."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import document, not_found
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT
-from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test, time_test
+from kustomer_klaviyo.sandbox.klaviyo.filtering import (
+    BY_ANY_VALUE,
+    BY_VALUE,
+    Field,
+    Fields,
+    Keys,
+    flag_field,
+    matching,
+    ordered,
+    time_field,
+)
 from kustomer_klaviyo.sandbox.klaviyo.marketing_resources import audience_resource
-from kustomer_klaviyo.sandbox.klaviyo.query import conditions, listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.query import listed, page, sparse, with_included
 from kustomer_klaviyo.sandbox.klaviyo.records import Audience
 from kustomer_klaviyo.sandbox.klaviyo.routes_profiles import profile_of
 
-FILTERS = {
-    "name": frozenset({"any[]", "equals[]", "equals"}),
-    "id": frozenset({"any[]", "equals[]", "equals"}),
-    "created": frozenset({"greater-than"}),
-    "updated": frozenset({"greater-than"}),
+AFTER = frozenset({"greater-than"})
+LIST_FILTERS: Fields[Audience] = {
+    "name": Field(BY_VALUE, lambda one: one.name),
+    "id": Field(BY_ANY_VALUE, lambda one: one.id),
+    "created": time_field(lambda one: one.created, AFTER),
+    "updated": time_field(lambda one: one.created, AFTER),
+}
+SEGMENT_FILTERS: Fields[Audience] = {
+    **LIST_FILTERS,
+    "is_active": flag_field(lambda one: one.is_active, BY_ANY_VALUE),
+    "is_starred": flag_field(lambda one: one.is_starred),
+}
+SORTS: Keys[Audience] = {
+    "created": lambda one: one.created,
+    "updated": lambda one: one.created,
+    "id": lambda one: one.id,
+    "name": lambda one: one.name,
 }
 LARGEST_PAGE = 10
 
 
 async def list_lists(request: web.Request) -> web.Response:
     """``GET /api/lists``."""
-    return _all(request, request.app[ACCOUNT].marketing.lists.values())
+    return _all(request, request.app[ACCOUNT].marketing.lists.values(), LIST_FILTERS)
 
 
 async def list_segments(request: web.Request) -> web.Response:
     """``GET /api/segments``."""
-    return _all(request, request.app[ACCOUNT].marketing.segments.values())
+    return _all(request, request.app[ACCOUNT].marketing.segments.values(), SEGMENT_FILTERS)
 
 
 async def get_list(request: web.Request) -> web.Response:
@@ -61,29 +83,23 @@ async def segment_ids_of_profile(request: web.Request) -> web.Response:
     return _named(request, request.app[ACCOUNT].marketing.segments_of(profile_of(request)), "segment")
 
 
-def _all(request: web.Request, audiences: Iterable[Audience]) -> web.Response:
-    tests = [_test(one) for one in conditions(request, FILTERS)]
-    found = [one for one in audiences if all(test(one) for test in tests)]
-    name, is_descending = sort_order(request, ("created", "id", "name", "updated"), "created")
-    found.sort(key=lambda one: str(getattr(one, "created" if name == "updated" else name)), reverse=is_descending)
+def _all(request: web.Request, audiences: Iterable[Audience], fields: Fields[Audience]) -> web.Response:
+    found = ordered(request, matching(request, audiences, fields), SORTS, "created")
     part, links = listed(request, found, page(request, default=LARGEST_PAGE, most=LARGEST_PAGE))
     base = str(request.url.origin())
-    return document({"data": [sparse(request, audience_resource(one, base)) for one in part], "links": links})
-
-
-def _test(condition: Condition) -> Callable[[Audience], bool]:
-    if condition.field in ("created", "updated"):
-        is_then = time_test(condition)
-        return lambda one: is_then(one.created)
-    is_met = text_test(condition)
-    return lambda one: is_met(one.id if condition.field == "id" else one.name)
+    answer = {"data": [sparse(request, audience_resource(one, base)) for one in part], "links": links}
+    return document(with_included(request, answer))
 
 
 def _one(request: web.Request, found: Audience | None) -> web.Response:
     if found is None:
         raise not_found(f"No such list or segment: {request.match_info['id']}")
-    shown = sparse(request, audience_resource(found, str(request.url.origin())))
-    return document({"data": shown, "links": {"self": str(request.url)}})
+    shown = audience_resource(found, str(request.url.origin()))
+    if f"additional-fields[{shown['type']}]" in request.query:
+        everybody = request.app[ACCOUNT].people.profiles.values()
+        shown["attributes"]["profile_count"] = sum(found.has(one) for one in everybody)
+    answer = {"data": sparse(request, shown), "links": {"self": str(request.url)}}
+    return document(with_included(request, answer))
 
 
 def _shown(request: web.Request, found: Sequence[Audience]) -> web.Response:

@@ -1,15 +1,25 @@
 """Events: creating one, creating many, reading them back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import document, not_found
-from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body
-from kustomer_klaviyo.sandbox.klaviyo.filters import TIMES, Condition, text_test, time_test
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body, revision_of
+from kustomer_klaviyo.sandbox.klaviyo.filtering import (
+    EQUALS,
+    Field,
+    Fields,
+    Keys,
+    conditions,
+    matching,
+    ordered,
+    time_field,
+)
+from kustomer_klaviyo.sandbox.klaviyo.filters import Condition
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import FIELDS_IN_SINGLE_EVENT, ProfileIn, read_profile_of_event
-from kustomer_klaviyo.sandbox.klaviyo.query import conditions, included, listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.query import included, listed, page, sparse, with_included
 from kustomer_klaviyo.sandbox.klaviyo.read_bulk import read_bulk
 from kustomer_klaviyo.sandbox.klaviyo.records import Event
 from kustomer_klaviyo.sandbox.klaviyo.resources import event_resource, metric_resource, profile_resource
@@ -17,15 +27,17 @@ from kustomer_klaviyo.sandbox.klaviyo.routes_metrics import show_metric
 from kustomer_klaviyo.sandbox.klaviyo.routes_profiles import show_profile
 from kustomer_klaviyo.sandbox.klaviyo.validate import as_object, attributes_of, read_event, resource
 
-EVENT_FILTERS = {
-    "metric_id": frozenset({"equals", "equals[]"}),
-    "profile_id": frozenset({"equals"}),
-    "profile": frozenset({"has"}),
-    "metric": frozenset({"has"}),
-    "datetime": TIMES,
-    "timestamp": TIMES,
+HAS = frozenset({"has"})
+EVENT_FILTERS: Fields[Event] = {
+    "metric_id": Field(frozenset({"equals", "equals[]"}), lambda event: event.metric.id),
+    "profile_id": Field(EQUALS, lambda event: event.profile.id),
+    "profile": Field(HAS, lambda event: event.profile.id),
+    "metric": Field(HAS, lambda event: event.metric.id),
+    "datetime": time_field(lambda event: event.time),
+    "timestamp": time_field(lambda event: event.time),
 }
-INCLUDES = ("metric", "profile", "attributions")
+ONE_METRIC: Fields[Event] = {**EVENT_FILTERS, "metric_id": Field(EQUALS, lambda event: event.metric.id)}
+EVENT_SORTS: Keys[Event] = dict.fromkeys(("datetime", "timestamp"), lambda event: (event.time, event.n))
 PROFILE_AT = "/data/attributes/profile"
 
 
@@ -59,19 +71,13 @@ def _accepted(profiles: Sequence[ProfileIn]) -> web.Response:
 
 async def list_events(request: web.Request) -> web.Response:
     """``GET /api/events``."""
-    names = included(request, INCLUDES)
-    is_plain = not request.app[OPTIONS].metric_lists
-    wanted = conditions(request, EVENT_FILTERS | ({"metric_id": frozenset({"equals"})} if is_plain else {}))
-    tests = [_test(one) for one in wanted]
-    found = [event for event in _candidates(request, wanted) if all(test(event) for test in tests)]
-    _, is_descending = sort_order(request, ("datetime", "timestamp"), "-datetime")
-    found.sort(key=lambda event: (event.time, event.n), reverse=is_descending)
+    fields = EVENT_FILTERS if request.app[OPTIONS].metric_lists else ONE_METRIC
+    found = matching(request, _candidates(request, conditions(request, fields)), fields)
+    found = ordered(request, found, EVENT_SORTS, "-datetime")
     part, links = listed(request, found, page(request, default=200, most=1000))
     base = str(request.url.origin())
-    answer: dict[str, Any] = {"data": [sparse(request, event_resource(event, base)) for event in part]}
-    if names:
-        answer["included"] = [sparse(request, one) for one in _neighbours(part, names, base)]
-    return document(answer | {"links": links})
+    answer: dict[str, Any] = {"data": [sparse(request, event_resource(event, base)) for event in part], "links": links}
+    return document(with_included(request, answer, _neighbours(request, part)))
 
 
 def _candidates(request: web.Request, wanted: Sequence[Condition]) -> Sequence[Event]:
@@ -83,37 +89,24 @@ def _candidates(request: web.Request, wanted: Sequence[Condition]) -> Sequence[E
     return list(account.events_by_id.values())
 
 
-def _test(condition: Condition) -> Callable[[Event], bool]:
-    if condition.field in ("datetime", "timestamp"):
-        is_then = time_test(condition)
-        return lambda event: is_then(event.time)
-    is_met = text_test(condition)
-    if condition.field in ("metric_id", "metric"):
-        return lambda event: is_met(event.metric.id)
-    return lambda event: is_met(event.profile.id)
-
-
-def _neighbours(events: Sequence[Event], names: Sequence[str], base: str) -> list[dict[str, Any]]:
+def _neighbours(request: web.Request, events: Sequence[Event]) -> list[dict[str, Any]]:
     """Return the included resources, each once. No event here is attributed to a message."""
-    neighbours = []
+    names, base, neighbours = included(request), str(request.url.origin()), []
     if "metric" in names:
         metrics = {event.metric.id: event.metric for event in events}
         neighbours += [metric_resource(one, base) for one in metrics.values()]
     if "profile" in names:
         people = {event.profile.id: event.profile for event in events}
-        neighbours += [profile_resource(one, base) for one in people.values()]
+        neighbours += [profile_resource(one, base, revision_of(request)) for one in people.values()]
     return neighbours
 
 
 async def get_event(request: web.Request) -> web.Response:
     """``GET /api/events/{id}``."""
     event = _event(request)
-    base = str(request.url.origin())
-    names = included(request, INCLUDES)
-    answer: dict[str, Any] = {"data": sparse(request, event_resource(event, base))}
-    if names:
-        answer["included"] = [sparse(request, one) for one in _neighbours([event], names, base)]
-    return document(answer | {"links": {"self": str(request.url)}})
+    shown = sparse(request, event_resource(event, str(request.url.origin())))
+    answer = {"data": shown, "links": {"self": str(request.url)}}
+    return document(with_included(request, answer, _neighbours(request, [event])))
 
 
 async def get_event_profile(request: web.Request) -> web.Response:

@@ -1,20 +1,22 @@
 """Bulk imports of profiles: begun, asked about, and what they could not import."""
 
-from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import document, not_found
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, JOBS, json_body
-from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test
+from kustomer_klaviyo.sandbox.klaviyo.filtering import BY_ANY_VALUE, Field, Fields, Keys, matching, ordered
 from kustomer_klaviyo.sandbox.klaviyo.importing import begin_import, run_import
-from kustomer_klaviyo.sandbox.klaviyo.query import additional, conditions, included, listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.query import listed, page, sparse, with_included
 from kustomer_klaviyo.sandbox.klaviyo.records import ImportJob
-from kustomer_klaviyo.sandbox.klaviyo.resources import import_job_resource, profile_resource
+from kustomer_klaviyo.sandbox.klaviyo.resources import import_job_resource
+from kustomer_klaviyo.sandbox.klaviyo.routes_profiles import shown_profile
 from kustomer_klaviyo.sandbox.klaviyo.validate import resource
 
-JOB_FILTERS = {"status": frozenset({"equals", "any[]"})}
+JOB_STATUSES = frozenset({"queued", "processing", "complete"})
+JOB_FILTERS: Fields[ImportJob] = {"status": Field(BY_ANY_VALUE, lambda job: job.status, choices=JOB_STATUSES)}
+JOB_SORTS: Keys[ImportJob] = {"created_at": lambda job: job.created_at}
 
 
 async def create_import(request: web.Request) -> web.Response:
@@ -27,23 +29,15 @@ async def create_import(request: web.Request) -> web.Response:
 
 async def list_imports(request: web.Request) -> web.Response:
     """``GET /api/profile-bulk-import-jobs``."""
-    tests = [_test(one) for one in conditions(request, JOB_FILTERS)]
-    found = [job for job in request.app[ACCOUNT].import_jobs.values() if all(test(job) for test in tests)]
-    _, is_descending = sort_order(request, ("created_at",), "created_at")
-    found.sort(key=lambda job: job.created_at, reverse=is_descending)
+    found = matching(request, request.app[ACCOUNT].import_jobs.values(), JOB_FILTERS)
+    found = ordered(request, found, JOB_SORTS, "created_at")
     part, links = listed(request, found, page(request, default=20, most=100))
     base = str(request.url.origin())
     return document({"data": [sparse(request, import_job_resource(one, base)) for one in part], "links": links})
 
 
-def _test(condition: Condition) -> Callable[[ImportJob], bool]:
-    is_met = text_test(condition)
-    return lambda job: is_met(job.status)
-
-
 async def get_import(request: web.Request) -> web.Response:
     """``GET /api/profile-bulk-import-jobs/{id}``."""
-    included(request, ("lists",))
     return _show(request, _job(request))
 
 
@@ -58,8 +52,7 @@ async def list_imported_profiles(request: web.Request) -> web.Response:
     profiles = request.app[ACCOUNT].people.profiles
     held = [profiles[one] for one in dict.fromkeys(_job(request).profiles) if one in profiles]
     part, links = listed(request, held, page(request, default=20, most=100))
-    base, more = str(request.url.origin()), additional(request)
-    return document({"data": [sparse(request, profile_resource(one, base, more)) for one in part], "links": links})
+    return document({"data": [shown_profile(request, one) for one in part], "links": links})
 
 
 def _job(request: web.Request) -> ImportJob:
@@ -71,4 +64,5 @@ def _job(request: web.Request) -> ImportJob:
 
 def _show(request: web.Request, job: ImportJob, *, status: int = 200) -> web.Response:
     shown = sparse(request, import_job_resource(job, str(request.url.origin())))
-    return document({"data": shown, "links": {"self": str(request.url)}}, status=status)
+    answer = with_included(request, {"data": shown, "links": {"self": str(request.url)}})
+    return document(answer, status=status)

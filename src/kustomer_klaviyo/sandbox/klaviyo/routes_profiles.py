@@ -1,13 +1,23 @@
 """Profiles: reading, creating, changing, importing; and the account itself."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, document, invalid, not_found
-from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body
-from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, text_test, time_test
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, OPTIONS, json_body, revision_of
+from kustomer_klaviyo.sandbox.klaviyo.filtering import (
+    BY_ANY_VALUE,
+    EQUALS,
+    Field,
+    Fields,
+    Keys,
+    matching,
+    ordered,
+    time_field,
+)
 from kustomer_klaviyo.sandbox.klaviyo.marketing_resources import audience_resource
 from kustomer_klaviyo.sandbox.klaviyo.people import DuplicateProfile, UnknownProfile
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import (
@@ -16,21 +26,58 @@ from kustomer_klaviyo.sandbox.klaviyo.profile_rules import (
     read_profile,
     require_identifier,
 )
-from kustomer_klaviyo.sandbox.klaviyo.query import additional, conditions, included, listed, page, sort_order, sparse
+from kustomer_klaviyo.sandbox.klaviyo.query import additional, included, listed, page, sparse, with_included
 from kustomer_klaviyo.sandbox.klaviyo.records import Profile
 from kustomer_klaviyo.sandbox.klaviyo.resources import profile_resource
 
 LARGEST_PROFILE = 100_000
-INCLUDES = ("lists", "segments")
-BY_ID = frozenset({"equals", "equals[]", "any[]"})
-PROFILE_FILTERS = {
-    "id": BY_ID,
-    "email": BY_ID,
-    "phone_number": BY_ID,
-    "external_id": BY_ID,
-    "_kx": frozenset({"equals"}),
-    "created": frozenset({"greater-than", "less-than"}),
-    "updated": frozenset({"greater-than", "less-than"}),
+
+
+def _marketing(profile: Profile) -> dict[str, Any]:
+    found: dict[str, Any] = profile.subscriptions["email"]["marketing"]
+    return found
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _suppressed(kind: str, part: str, read: Callable[[Any], Any] = str) -> Callable[[Profile], tuple[Any, ...]]:
+    return lambda profile: tuple(read(one[part]) for one in _marketing(profile)[kind])
+
+
+def _first(of: Callable[[Profile], tuple[Any, ...]]) -> Callable[[Profile], Any]:
+    return lambda profile: min(of(profile), default=None)
+
+
+SUPPRESSIONS = "subscriptions.email.marketing.suppression"
+LIST_SUPPRESSIONS = "subscriptions.email.marketing.list_suppressions"
+SUPPRESSED_AT, OFF_LIST_AT = (
+    _suppressed("suppression", "timestamp", _moment),
+    _suppressed("list_suppressions", "timestamp", _moment),
+)
+CREATED_OR_UPDATED = frozenset({"greater-than", "less-than"})
+PROFILE_FILTERS: Fields[Profile] = {
+    "id": Field(BY_ANY_VALUE, lambda profile: profile.id),
+    "email": Field(BY_ANY_VALUE, lambda profile: profile.attributes.get("email")),
+    "phone_number": Field(BY_ANY_VALUE, lambda profile: profile.attributes.get("phone_number")),
+    "external_id": Field(BY_ANY_VALUE, lambda profile: profile.attributes.get("external_id")),
+    "_kx": Field(EQUALS, lambda profile: profile.attributes.get("_kx")),
+    "created": time_field(lambda profile: profile.created, CREATED_OR_UPDATED),
+    "updated": time_field(lambda profile: profile.updated, CREATED_OR_UPDATED),
+    f"{SUPPRESSIONS}.reason": Field(EQUALS, _suppressed("suppression", "reason")),
+    f"{SUPPRESSIONS}.timestamp": time_field(SUPPRESSED_AT),
+    f"{LIST_SUPPRESSIONS}.reason": Field(EQUALS, _suppressed("list_suppressions", "reason")),
+    f"{LIST_SUPPRESSIONS}.timestamp": time_field(OFF_LIST_AT),
+    f"{LIST_SUPPRESSIONS}.list_id": Field(EQUALS, _suppressed("list_suppressions", "list_id")),
+}
+PROFILE_SORTS: Keys[Profile] = {
+    "created": lambda profile: profile.created,
+    "updated": lambda profile: profile.updated,
+    "email": lambda profile: profile.attributes.get("email"),
+    "id": lambda profile: profile.id,
+    f"{SUPPRESSIONS}.timestamp": _first(SUPPRESSED_AT),
+    f"{LIST_SUPPRESSIONS}.timestamp": _first(OFF_LIST_AT),
 }
 
 
@@ -69,51 +116,25 @@ async def list_accounts(request: web.Request) -> web.Response:
 
 async def list_profiles(request: web.Request) -> web.Response:
     """``GET /api/profiles``."""
-    tests = [_test(one) for one in conditions(request, PROFILE_FILTERS)]
-    profiles = request.app[ACCOUNT].people.profiles.values()
-    found = [profile for profile in profiles if all(test(profile) for test in tests)]
-    name, is_descending = sort_order(request, ("created", "updated", "email", "id"), "created")
-    found.sort(key=lambda profile: _sort_key(profile, name), reverse=is_descending)
-    part, links = listed(request, found, page(request, default=20, most=100))
-    base, more = str(request.url.origin()), additional(request)
-    return document({"data": [sparse(request, profile_resource(one, base, more)) for one in part], "links": links})
-
-
-def _test(condition: Condition) -> Callable[[Profile], bool]:
-    name = condition.field
-    if name in ("created", "updated"):
-        is_then = time_test(condition)
-        return lambda profile: is_then(getattr(profile, name))
-    is_met = text_test(condition)
-    if name == "id":
-        return lambda profile: is_met(profile.id)
-    return lambda profile: is_met(profile.attributes.get(name))
-
-
-def _sort_key(profile: Profile, name: str) -> tuple[bool, Any]:
-    value = getattr(profile, name) if name in ("created", "updated", "id") else profile.attributes.get(name)
-    return value is None, value or ""
+    found = matching(request, request.app[ACCOUNT].people.profiles.values(), PROFILE_FILTERS)
+    part, links = listed(
+        request, ordered(request, found, PROFILE_SORTS, "created"), page(request, default=20, most=100)
+    )
+    answer = {"data": [shown_profile(request, one) for one in part], "links": links}
+    return document(with_included(request, answer))
 
 
 async def get_profile(request: web.Request) -> web.Response:
     """``GET /api/profiles/{id}``."""
     profile = profile_of(request)
-    names = included(request, INCLUDES)
-    if not names:
-        return show_profile(request, profile)
     marketing, base = request.app[ACCOUNT].marketing, str(request.url.origin())
-    found = {"lists": marketing.lists_of, "segments": marketing.segments_of}
-    resource = profile_resource(profile, base, additional(request))
-    neighbours = {name: [audience_resource(one, base) for one in found[name](profile)] for name in names}
-    for name, shown in neighbours.items():
-        resource["relationships"][name]["data"] = [{"type": one["type"], "id": one["id"]} for one in shown]
-    return document(
-        {
-            "data": sparse(request, resource),
-            "included": [sparse(request, one) for shown in neighbours.values() for one in shown],
-            "links": {"self": str(request.url)},
-        }
-    )
+    memberships = {"lists": marketing.lists_of, "segments": marketing.segments_of}
+    shown, neighbours = shown_profile(request, profile), []
+    for name in included(request):
+        members = [audience_resource(one, base) for one in memberships[name](profile)] if name in memberships else []
+        shown["relationships"][name]["data"] = [{"type": one["type"], "id": one["id"]} for one in members]
+        neighbours += members
+    return document(with_included(request, {"data": shown, "links": {"self": str(request.url)}}, neighbours))
 
 
 async def create_profile(request: web.Request) -> web.Response:
@@ -157,7 +178,7 @@ async def _read(request: web.Request, *, needs_identifier: bool = True) -> Profi
     body = await json_body(request)
     if len(await request.read()) > LARGEST_PROFILE:
         raise Refusal(413, "payload_too_large", "Payload too large.", "A profile may have at most 100 KB.")
-    known = fields_of_profiles(request.headers["revision"])
+    known = fields_of_profiles(revision_of(request))
     data = body.get("data") if isinstance(body, dict) else None
     profile = read_profile(data, "/data", known=known)
     request.app[ACCOUNT].refusals.check("profile", profile.given, "/data/attributes")
@@ -182,11 +203,15 @@ def show_profile(
 ) -> web.Response:
     """Answer with one profile; ``wanted`` is what the request asked to write."""
     partly = wanted is not None and wanted.without_phone
-    content = {
-        "data": sparse(request, profile_resource(profile, str(request.url.origin()), additional(request))),
-        "links": {"self": str(request.url)},
-    }
+    content = {"data": shown_profile(request, profile), "links": {"self": str(request.url)}}
     return document(content, status=status, headers={"X-Klaviyo-Partial-Failure": "phone_number"} if partly else None)
+
+
+def shown_profile(request: web.Request, profile: Profile, **more: Any) -> dict[str, Any]:
+    """Show a profile as the request asks for it."""
+    shown = profile_resource(profile, str(request.url.origin()), revision_of(request), additional(request))
+    shown["attributes"] |= more
+    return sparse(request, shown)
 
 
 def profile_of(request: web.Request) -> Profile:
