@@ -19,7 +19,7 @@ from kustomer_klaviyo.klaviyo.profile_wire import (
 )
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
 from kustomer_klaviyo.klaviyo.scopes import Probe
-from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event, limits
+from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, NO_FALL_FORWARD, REVISION, encode_event, limits
 from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable
 from kustomer_klaviyo.throttle import Limits, Windows
 from kustomer_klaviyo.transport import read_bounded
@@ -49,16 +49,18 @@ class KlaviyoClient:
         base_url: str = "https://a.klaviyo.com",
         key: str,
         timeout: aiohttp.ClientTimeout = TIMEOUT,
+        revision: str = REVISION,
     ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._headers = {
             "Authorization": f"Klaviyo-API-Key {key}",
-            "revision": REVISION,
+            "revision": revision,
             "Accept": MEDIA_TYPE,
             "Content-Type": MEDIA_TYPE,
             "User-Agent": f"kustomer-klaviyo/{__version__}",
+            **NO_FALL_FORWARD,
         }
         self.event_windows = Windows(TIER_XL)
         self.bulk_windows = Windows(TIER_M)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from kustomer_klaviyo.klaviyo.campaigns import campaign_name
 from kustomer_klaviyo.klaviyo.wire import read_document
 
 RECEIVED = {"Received Email": "email", "Received SMS": "sms", "Received Text Message": "sms", "Received Push": "push"}
@@ -169,10 +170,9 @@ def read_account(body: bytes) -> dict[str, str | None]:
 
 
 def read_campaign(body: bytes) -> Named | None:
-    """Read a campaign, in the shape before or after revision 2026-10-15."""
+    """Read a campaign, in whatever shape it comes."""
     for one in _resources(body):
-        attributes = _dict(one.get("attributes"))
-        name = _text(attributes.get("name")) or _text(_dict(attributes.get("definition")).get("name"))
+        name = _text(campaign_name(_dict(one.get("attributes"))))
         return Named(one["id"], name or one["id"])
     return None
 

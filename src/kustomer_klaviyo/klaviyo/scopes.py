@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kustomer_klaviyo.klaviyo.campaigns import campaigns_path
+from kustomer_klaviyo.klaviyo.wire import REVISION
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
 
 KEY_PAGE = "https://www.klaviyo.com/create-private-api-key?scopes="
@@ -66,7 +68,7 @@ PROBES = (
     ),
     Probe(
         "campaigns:read", "exact links to campaigns on the card", is_needed=False, method="GET",
-        path="/api/campaigns?filter=equals(messages.channel,'email')&fields[campaign]=name",
+        path=campaigns_path(REVISION),
     ),
     Probe(
         "flows:read", "names of flows on the card", is_needed=False, method="GET",

@@ -16,7 +16,16 @@ from kustomer_klaviyo.lenient_json import mended, read_leniently
 from kustomer_klaviyo.throttle import Limits
 
 REVISION = "2026-07-15"
-"""The API revision we speak. All that we use is the same in 2026-10-15, the newest."""
+"""The API revision we speak, pinned here alone.
+
+All that we use is the same in 2026-10-15, the newest, but for the shape of campaigns (``campaigns``).
+"""
+
+NO_FALL_FORWARD = {"X-Klaviyo-Revision-Fall-Forward-Opt-Out": "1"}
+"""A retired revision is answered with 410, which pauses the connection, not silently by another.
+
+Page: developers.klaviyo.com/en/docs/api_versioning_and_deprecation_policy
+"""
 
 MEDIA_TYPE = "application/vnd.api+json"
 

@@ -1,0 +1,113 @@
+"""What we ask Klaviyo for, asked of one that refuses any parameter an operation lacks, in each of its revisions."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from kustomer_klaviyo.klaviyo.campaigns import campaigns_path
+from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.insight import read_campaign, read_happenings, read_metrics, read_profiles
+from kustomer_klaviyo.klaviyo.reading import Identifier, KlaviyoReader
+from kustomer_klaviyo.klaviyo.scopes import PROBES, Probe, Standing, standing
+from kustomer_klaviyo.klaviyo.wire import REVISION
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome
+from kustomer_klaviyo.sandbox import klaviyo
+from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, TRAFFIC
+from kustomer_klaviyo.sandbox.klaviyo.profile_rules import ProfileIn
+from kustomer_klaviyo.sandbox.serving import serving
+
+OMNI = "2026-10-15"
+EMAIL, PHONE = "cleo@lanternpost.example", "+12025550143"
+
+
+class Shop:
+    """A Klaviyo with one person, whom marketing wrote to."""
+
+    def __init__(self, session: aiohttp.ClientSession, **options: Any) -> None:
+        self.app = klaviyo.create_app(klaviyo.KlaviyoOptions(rate_limits=False, marketing=True, **options))
+        self.session = session
+        self.person = self.app[ACCOUNT].people.create(ProfileIn(attributes={"email": EMAIL, "phone_number": PHONE}))
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How often it refused a request of ours."""
+        return {name: number for name, number in self.app[TRAFFIC].items() if name in ("status 400", "status 410")}
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as opened:
+        yield opened
+
+
+def body(outcome: Outcome) -> bytes:
+    assert isinstance(outcome, Accepted), outcome
+    return outcome.body
+
+
+@pytest.mark.parametrize("revision", [REVISION, OMNI])
+async def test_no_read_of_a_card_has_a_parameter_that_klaviyo_lacks(
+    session: aiohttp.ClientSession, revision: str
+) -> None:
+    shop = Shop(session)
+    async with serving(shop.app) as url:
+        reader = KlaviyoReader(KlaviyoClient(session, base_url=url, key=klaviyo.DEFAULT_KEY, revision=revision))
+        body(await reader.account())
+        asked: dict[Identifier, str] = {"email": EMAIL, "phone_number": PHONE, "id": shop.person.id}
+        for by, value in asked.items():
+            [who] = read_profiles(body(await reader.profiles(by, [value])))
+            assert {one.channel for one in who.consents} >= {"email", "sms", "whatsapp", "push"}
+        for kind in ("list", "segment"):
+            groups = await reader.groups(kind)
+            assert all(map(body, groups))
+            body(await reader.groups_of(kind, who.id))
+            group = next(iter(getattr(shop.app[ACCOUNT].marketing, f"{kind}s")))
+            body(await reader.members(kind, group, "email", [EMAIL]))
+        metrics = {key: name for page in await reader.metrics() for key, name in read_metrics(body(page)).items()}
+        since = datetime.now(UTC) - timedelta(days=90)
+        pages = await reader.events(who.id, list(metrics), since)
+        sent = [one for page in pages for one in read_happenings(body(page), metrics)]
+        campaign, *_ = shop.app[ACCOUNT].marketing.campaigns.values()
+        for outcome in (
+            await reader.campaign(campaign.id),
+            await reader.campaign_of_message(campaign.messages[0].id),
+        ):
+            named = read_campaign(body(outcome))
+            assert named is not None
+            assert (named.id, named.name) == (campaign.id, campaign.name)
+        body(await reader.flow(next(iter(shop.app[ACCOUNT].marketing.flows))))
+        assert sent
+        assert all(map(body, await reader.metrics(integration=None)))
+    assert shop.refused == {}
+
+
+@pytest.mark.parametrize("revision", [REVISION, OMNI])
+async def test_no_other_read_has_one_either(session: aiohttp.ClientSession, revision: str) -> None:
+    shop = Shop(session)
+    async with serving(shop.app) as url:
+        client = KlaviyoClient(session, base_url=url, key=klaviyo.DEFAULT_KEY, revision=revision)
+        body(await client.account())
+        body(await client.find_profile("email", EMAIL))
+        body(await client.recent_imports())
+        assert isinstance(await client.profile_import("none"), LockedOut)
+        assert isinstance(await client.import_errors("none", "x"), LockedOut)
+        for probe in PROBES:
+            if probe.body is None:
+                path = campaigns_path(revision) if probe.scope == "campaigns:read" else probe.path
+                asked = Probe(probe.scope, probe.why, probe.is_needed, probe.method, path)
+                assert standing(asked, await client.probe(asked)) == Standing.HAVE, probe.scope
+    assert shop.refused == {}
+
+
+async def test_a_retired_revision_locks_us_out_and_no_other_answers_in_its_place(
+    session: aiohttp.ClientSession,
+) -> None:
+    shop = Shop(session, oldest_revision="2027-01-15")
+    async with serving(shop.app) as url:
+        client = KlaviyoClient(session, base_url=url, key=klaviyo.DEFAULT_KEY)
+        outcome = await client.account()
+    assert isinstance(outcome, LockedOut)
+    assert outcome.status == 410
