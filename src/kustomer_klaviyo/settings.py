@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kustomer_klaviyo.flow.retry import Patience
 from kustomer_klaviyo.flow.sign_on import SignOn
@@ -78,10 +79,8 @@ def _patience(environment: Mapping[str, str]) -> Patience:
     """Read how long to wait between tries: the longest waits of a quick test are not those of a service."""
     defaults = Patience()
     names = ("first_wait", "longest_wait", "first_pause", "longest_pause")
-    return Patience(
-        **{name: _seconds(environment, name.upper(), getattr(defaults, name)) for name in names},
-        tries=int(_seconds(environment, "TRIES", defaults.tries)),
-    )
+    read: dict[str, Any] = {name: _seconds(environment, name.upper(), getattr(defaults, name)) for name in names}
+    return Patience(**read, tries=int(_seconds(environment, "TRIES", defaults.tries)))
 
 
 def _sign_on(environment: Mapping[str, str]) -> SignOn | None:

@@ -75,7 +75,7 @@ def test_unreachable_comes_again_by_itself() -> None:
 
 def test_a_delivery_that_fails_while_others_get_through_is_set_aside_in_the_end() -> None:
     before, after = NOW - timedelta(hours=9), NOW - timedelta(hours=1)
-    assert isinstance(decided(Unreachable("500"), History(11, before, after)), SetAside)
+    assert isinstance(decided(Unreachable("500"), History(10, before, after)), SetAside)
 
 
 def test_while_nothing_gets_through_no_delivery_is_given_up() -> None:

@@ -14,7 +14,7 @@ from kustomer_klaviyo.flow.acquaintance import Acquaintance
 from kustomer_klaviyo.flow.retry import Again
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.settling import Settler
-from kustomer_klaviyo.klaviyo.answers import blamed_entry
+from kustomer_klaviyo.klaviyo.answers import TOO_LARGE, blamed_entry
 from kustomer_klaviyo.klaviyo.batches import Batch, compose, halves, without
 from kustomer_klaviyo.klaviyo.express import EventCall, is_dropped
 from kustomer_klaviyo.outcomes import Refused
@@ -31,8 +31,10 @@ BULK_FROM = 20
 AT_ONCE = 16
 """Customers whose deliveries are sent side by side, one request each."""
 
-LONE_AFTER = 2
-"""After this many failures a delivery goes alone, so that it cannot fail its neighbours."""
+LONE_AFTER = 1
+"""After this many failures while others got through a delivery goes alone, so that it cannot fail its neighbours."""
+
+PROBE_AGAIN_SECONDS = 0.1
 
 DROPPED = "accepted, but Klaviyo is known to drop events for addresses at example.com and test.com without a word"
 
@@ -82,6 +84,8 @@ class Deliverer:
         busy, began = set(self.in_flight), datetime.now(UTC)
         due = await deliveries.due_events(self._database, self._connection_id, MOST_DUE)
         owed = [_read(delivery) for delivery in due if delivery.subject not in busy]
+        if owed and await self._settler.circuit.is_half_open():
+            return await self._probe(owed, on_progress)
         known = owed if self._acquaintance is None else await self._acquaintance.known(owed)
         many, lone = _share_out(known)
         if many:
@@ -97,6 +101,19 @@ class Deliverer:
     async def finish(self) -> None:
         """Wait for the requests in flight."""
         await asyncio.gather(*self.in_flight.values())
+
+    async def _probe(self, owed: Sequence[Owed], on_progress: Callable[[], None]) -> float | None:
+        """Find out with one event whether Klaviyo is back: with the one that was tried the longest ago, if ever."""
+        if not await self._settler.circuit.may_probe(self):
+            return PROBE_AGAIN_SECONDS
+        firsts = {one.delivery.subject: one for one in reversed(owed)}
+        one = min(firsts.values(), key=lambda first: first.delivery.turn)
+        known = [one] if self._acquaintance is None else await self._acquaintance.known([one])
+        if known:
+            self._start_lone(known, on_progress)
+            return None
+        self._settler.circuit.probed(self)
+        return PROBE_AGAIN_SECONDS
 
     def _start_lone(self, lone: Sequence[Owed], on_progress: Callable[[], None]) -> None:
         """Send each customer's deliveries in turn, the customers side by side."""
@@ -115,6 +132,7 @@ class Deliverer:
                     break
         finally:
             del self.in_flight[subject]
+            self._settler.circuit.probed(self)
             on_progress()
 
     async def _send_one(self, one: Owed) -> bool:
@@ -138,6 +156,10 @@ class Deliverer:
             return
         began = datetime.now(UTC)
         outcome = await self._sender.send_events(batch)
+        if outcome.status == TOO_LARGE:
+            # Whoever says so, Klaviyo or somebody on the way to it: less may pass.
+            await self._send_many(halves(batch), owed)
+            return
         if not isinstance(outcome, Refused):
             remarks = [one.remark for one in members]
             await self._settler.settle([one.delivery for one in members], outcome, began, remarks=remarks)
@@ -157,7 +179,7 @@ def _read(delivery: DueDelivery) -> Owed:
 
 def _share_out(owed: Sequence[Owed]) -> tuple[list[Owed], list[Owed]]:
     """Part what goes together from what goes alone; all of one customer goes the same way, to keep its order."""
-    wary = {one.delivery.subject for one in owed if one.delivery.attempts >= LONE_AFTER}
+    wary = {one.delivery.subject for one in owed if one.delivery.own_failures >= LONE_AFTER}
     many = [one for one in owed if one.delivery.subject not in wary]
     if len(many) < BULK_FROM:
         return [], list(owed)

@@ -5,7 +5,7 @@ How imports work: developers.klaviyo.com/en/docs/use_klaviyos_bulk_profile_impor
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -241,7 +241,8 @@ class Imports:
                 news.append(Settled(delivery.key, State.DELIVERED, IMPORTED, status=outcome.status))
             else:
                 said = reason or "Klaviyo's bulk import failed for some and does not say for whom"
-                news.append(Settled(delivery.key, State.WAITING, said, datetime.now(UTC), outcome.status, detail=said))
+                again = Settled(delivery.key, State.WAITING, said, datetime.now(UTC), outcome.status, detail=said)
+                news.append(replace(again, is_own_failure=True))
         async with self._database.transaction() as connection:
             await deliveries.settle(connection, self._connection_id, news)
             await imports.end(connection, self._connection_id, one.id)

@@ -43,6 +43,8 @@ BULK_FROM = 50
 BULK_FROM_AT_THE_LIMIT = 2
 """While the limit of single writes is used up, an import is the quicker way even for a few."""
 
+PROBE_AGAIN_SECONDS = 0.1
+
 AT_ONCE = 8
 """People whose profiles are written side by side, one request each."""
 
@@ -67,7 +69,7 @@ class OwedProfile:
     @property
     def is_untried(self) -> bool:
         """Whether it may go with others; what failed once gets an answer of its own."""
-        return all(one.attempts == 0 for one in self.deliveries)
+        return all(one.own_failures == 0 for one in self.deliveries)
 
 
 class ProfileDeliverer:
@@ -92,6 +94,8 @@ class ProfileDeliverer:
         if wait > 0:
             return wait
         busy, began = set(self.in_flight), datetime.now(UTC)
+        if await self._settler.circuit.is_half_open() and (few := await self._probes(busy)):
+            return await self._probe(few, on_progress)
         if await self._imports.ask():
             on_progress()
         is_bulk = self._may_import()
@@ -109,6 +113,18 @@ class ProfileDeliverer:
             return await self._imports.seconds_to_next()
         waits = [await self._imports.seconds_to_next(), await self._seconds_to_next(began)]
         return min((one for one in waits if one is not None), default=None)
+
+    async def _probes(self, busy: set[str]) -> list[OwedProfile]:
+        """Return the writes by which it may be found out whether Klaviyo is back."""
+        due = await deliveries.due_profiles(self._database, self._id, FEW_DUE)
+        return await self._free([one for one in read_owed(due) if one.subject not in busy])
+
+    async def _probe(self, owed: Sequence[OwedProfile], on_progress: Callable[[], None]) -> float | None:
+        """Find out with one write whether Klaviyo is back: with the one that was tried the longest ago, if ever."""
+        if not await self._settler.circuit.may_probe(self):
+            return PROBE_AGAIN_SECONDS
+        self._start_lone([min(owed, key=lambda one: one.deliveries[0].turn)], on_progress)
+        return None
 
     async def finish(self) -> None:
         """Wait for the requests in flight."""
@@ -155,6 +171,7 @@ class ProfileDeliverer:
         finally:
             self._identifiers -= one.call.identifiers
             del self.in_flight[one.subject]
+            self._settler.circuit.probed(self)
             on_progress()
 
     async def _write_one(self, one: OwedProfile) -> None:

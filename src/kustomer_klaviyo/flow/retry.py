@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
 
+KEY_OR_REVISION = (401, 402, 403, 410)
+"""Statuses that Klaviyo answers whatever is sent, until somebody puts in another key or another release."""
+
 Chance = Callable[[], float]
 """Gives a number from 0 to 1, each time another."""
 
@@ -20,20 +23,30 @@ class Patience:
 
     first_wait: float = 1.0
     longest_wait: float = 900.0
+    """Between two tries of one delivery that fails while others get through."""
+    longest_probe_wait: float = 5.0
+    """From one probe to the next while Klaviyo cannot be reached: delivery goes on so soon after an outage."""
+    longest_outage_wish: float = 15.0
+    """A wish beyond this of a vendor that is down is not waited for: one small request is no burden."""
+    longest_throttle_wait: float = 60.0
+    """Klaviyo's longest window; rate limits that go on and on are not waited out any longer, unless asked."""
     first_pause: float = 30.0
     longest_pause: float = 600.0
     longest_retry_after: float = 3600.0
     """A vendor's wish beyond this is taken for a mistake."""
     tries: int = 12
     """Failures of one delivery, while others get through, before it is set aside."""
+    failures_until_pause: int = 3
+    """Refusals in a row of the way we ask, until someone must act."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """What happened to a delivery before this attempt."""
 
-    attempts: int
-    first_attempt_at: datetime | None
+    own_failures: int
+    """How often it failed while others got through."""
+    attempted_at: datetime | None
     last_accepted_at: datetime | None
     """When Klaviyo last took anything of the same connection."""
 
@@ -51,6 +64,8 @@ class Again:
 
     at: datetime | None
     reason: str
+    is_own: bool = False
+    """Others got through since it was last tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +95,56 @@ def decide(outcome: Outcome, history: History, *, now: datetime, chance: Chance,
             return Delivered(note)
         case Refused(status=status, detail=detail):
             return SetAside(f"Klaviyo refused it ({status}): {detail}")
-        case Throttled() | LockedOut():
+        case Throttled():
             return Again(None, reason_of(outcome))
-        case Unreachable():
-            return _decide_unreachable(outcome, history, now=now, chance=chance, patience=patience)
+        case LockedOut() if must_act(outcome):
+            return Again(None, reason_of(outcome))
+        case Unreachable() | LockedOut():
+            return _decide_failed(outcome, history, now=now, chance=chance, patience=patience)
 
 
-def _decide_unreachable(
-    outcome: Unreachable, history: History, *, now: datetime, chance: Chance, patience: Patience
+def must_act(outcome: LockedOut) -> bool:
+    """Say whether it is surely the key or the revision, so that someone must act whatever is sent."""
+    return outcome.status in KEY_OR_REVISION
+
+
+def _decide_failed(
+    outcome: Unreachable | LockedOut, history: History, *, now: datetime, chance: Chance, patience: Patience
 ) -> Verdict:
-    others_got_through = (
-        history.first_attempt_at is not None
+    """Try again; what fails time and again is given up only while others get through: in an outage all fail."""
+    is_own = (
+        history.attempted_at is not None
         and history.last_accepted_at is not None
-        and history.last_accepted_at > history.first_attempt_at
+        and history.last_accepted_at > history.attempted_at
     )
-    if history.attempts + 1 >= patience.tries and others_got_through:
-        return SetAside(f"failed {history.attempts + 1} times while others got through: {outcome.detail}")
-    wait = jittered(patience.first_wait, patience.longest_wait, history.attempts, chance)
-    return Again(now + timedelta(seconds=wait), reason_of(outcome))
+    failures = history.own_failures + is_own
+    if is_own and failures + 1 >= patience.tries:
+        return SetAside(f"failed {failures + 1} times while others got through: {outcome.detail}")
+    wait = jittered(patience.first_wait, patience.longest_wait, failures, chance)
+    return Again(now + timedelta(seconds=wait), reason_of(outcome), is_own)
 
 
 def hold(outcome: Outcome, failures: int, *, now: datetime, chance: Chance, patience: Patience) -> Hold | None:
     """Say whether the connection's lane waits, given how many times in a row it failed before."""
+    paused = isinstance(outcome, LockedOut) and (must_act(outcome) or failures >= patience.failures_until_pause)
     match outcome:
         case Accepted() | Refused():
             return None
-        case LockedOut():
+        case LockedOut() if paused:
             wait = jittered(patience.first_pause, patience.longest_pause, failures, chance)
-            return Hold(now + timedelta(seconds=wait), reason_of(outcome), paused=True)
-        case Throttled(retry_after=asked) | Unreachable(retry_after=asked):
-            own = jittered(patience.first_wait, patience.longest_wait, failures, chance)
-            wait = own if asked is None else min(asked, patience.longest_retry_after) * (1 + 0.1 * chance())
-            return Hold(now + timedelta(seconds=wait), reason_of(outcome))
+        case LockedOut():
+            wait = _probe_wait(failures, chance, patience)
+        case Throttled(retry_after=asked):
+            longest = min(patience.longest_wait, patience.longest_throttle_wait)
+            own = jittered(patience.first_wait, longest, failures, chance)
+            wait = max(own, min(asked or 0.0, patience.longest_retry_after) * (1 + 0.1 * chance()))
+        case Unreachable(retry_after=asked):
+            wait = max(_probe_wait(failures, chance, patience), min(asked or 0.0, patience.longest_outage_wish))
+    return Hold(now + timedelta(seconds=wait), reason_of(outcome), paused)
+
+
+def _probe_wait(failures: int, chance: Chance, patience: Patience) -> float:
+    return jittered(patience.first_wait, min(patience.longest_wait, patience.longest_probe_wait), failures, chance)
 
 
 def jittered(first: float, longest: float, failures: int, chance: Chance) -> float:
@@ -127,6 +160,8 @@ def reason_of(outcome: Outcome) -> str:
             return f"Klaviyo's rate limit was met; sending goes on by itself ({outcome.detail})"
         case Unreachable():
             return f"Klaviyo could not be reached; sending goes on by itself ({outcome.detail})"
+        case LockedOut() if not must_act(outcome):
+            return f"{outcome.detail} ({outcome.status}). Delivery is tried now and then; nothing is lost meanwhile"
         case LockedOut():
             return (
                 f"Klaviyo does not let us in ({outcome.status}: {outcome.detail}). Put in a working key with "

@@ -74,7 +74,7 @@ RESTATE = """
 -- before keeps what happened to it.
 UPDATE deliveries SET state = news.state, reason = news.reason, identifier = news.identifier, held = news.held,
     call = news.call, fact = coalesce(news.fact, deliveries.fact), due_at = now(),
-    attempts = 0, first_attempt_at = NULL,
+    attempts = 0, first_attempt_at = NULL, own_failures = 0,
     settled_at = CASE WHEN news.state IN ('failed', 'skipped') THEN now() END
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[])
      AS news (key, state, reason, identifier, call, fact, held)
@@ -86,7 +86,8 @@ FAILED_PROFILES = """
 -- Profile writes that were set aside: a newer one takes their place; of those who are gone none will come.
 UPDATE deliveries SET state = CASE WHEN people.gone THEN 'waiting' ELSE 'skipped' END,
     reason = CASE WHEN NOT people.gone THEN 'superseded: the whole profile is written anew' END,
-    settled_at = CASE WHEN NOT people.gone THEN now() END, due_at = now(), attempts = 0, first_attempt_at = NULL
+    settled_at = CASE WHEN NOT people.gone THEN now() END, due_at = now(), attempts = 0, first_attempt_at = NULL,
+    own_failures = 0
 FROM people
 WHERE deliveries.connection_id = %s AND deliveries.state = 'failed' AND kind = 'profile'
   AND (%s::text IS NULL OR key = %s)
@@ -124,7 +125,7 @@ GROUP BY subject
 DUE_EVENTS = """
 -- Events that may be sent now: due, and no earlier event of the same customer still waits for its time; nor a profile
 -- write that leads, unless Klaviyo has been importing it for so long that events no longer wait for it.
-SELECT key, subject, attempts, first_attempt_at, call FROM deliveries AS due
+SELECT key, subject, attempts, first_attempt_at, own_failures, attempted_at, call FROM deliveries AS due
 WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind <> 'profile'
   AND NOT EXISTS (
     SELECT FROM deliveries AS earlier
@@ -137,7 +138,7 @@ ORDER BY seq LIMIT %(limit)s
 
 DUE_PROFILES = """
 -- Profile writes that may go now: due, and none of the same customer is waiting for its time or under way.
-SELECT key, subject, attempts, first_attempt_at, call,
+SELECT key, subject, attempts, first_attempt_at, own_failures, attempted_at, call,
     (SELECT klaviyo_id FROM people WHERE connection_id = %(connection)s AND customer_id = due.subject) AS klaviyo_id
 FROM deliveries AS due
 WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind = 'profile'
@@ -158,11 +159,12 @@ WITH locked AS MATERIALIZED (
 )
 UPDATE deliveries SET state = news.state, reason = news.reason, due_at = coalesce(news.due_at, deliveries.due_at),
     attempts = attempts + 1, first_attempt_at = coalesce(first_attempt_at, now()), import = NULL,
+    attempted_at = coalesce(news.attempted_at, now()), own_failures = deliveries.own_failures + news.own_failures,
     answer_status = news.status, answer_request_id = news.request_id, answer_detail = news.detail,
     settled_at = CASE WHEN news.state IN ('delivered', 'failed', 'skipped') THEN now() END
 FROM unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[], %(due)s::timestamptz[], %(statuses)s::int[],
-            %(requests)s::text[], %(details)s::text[])
-     AS news (key, state, reason, due_at, status, request_id, detail)
+            %(requests)s::text[], %(details)s::text[], %(attempted)s::timestamptz[], %(own)s::int[])
+     AS news (key, state, reason, due_at, status, request_id, detail, attempted_at, own_failures)
 WHERE deliveries.connection_id = %(connection)s AND deliveries.key = news.key
   AND deliveries.key IN (SELECT key FROM locked)
 """
@@ -251,6 +253,15 @@ class DueDelivery:
     call: dict[str, Any]
     klaviyo_id: str | None = None
     """For a profile write: under which id Klaviyo keeps the person, where we know it."""
+    own_failures: int = 0
+    """How often it failed while others got through; failures of an outage are nobody's."""
+    attempted_at: datetime | None = None
+
+    @property
+    def turn(self) -> tuple[bool, float]:
+        """By what those that might be tried are sorted: first those never tried, then the longest ago."""
+        at = self.attempted_at
+        return at is not None, 0.0 if at is None else at.timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +276,9 @@ class Settled:
     status: int | None = None
     request_id: str | None = None
     detail: str | None = None
+    attempted_at: datetime | None = None
+    is_own_failure: bool = False
+    """Others got through since it was last tried: it may be the delivery's own fault."""
 
 
 async def add(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[NewDelivery]) -> None:
@@ -399,6 +413,8 @@ async def settle(connection: AsyncConnection[DictRow], connection_id: str, news:
         "statuses": [new.status for new in news],
         "requests": [new.request_id for new in news],
         "details": [new.detail for new in news],
+        "attempted": [new.attempted_at for new in news],
+        "own": [int(new.is_own_failure) for new in news],
     }
     await connection.execute(SETTLE, params)
 

@@ -13,14 +13,14 @@ GET = "SELECT * FROM delivery_lanes WHERE connection_id = %s"
 
 WAIT = """
 -- Nothing of this connection is sent before the given time; unless it was saved meanwhile, perhaps with another key.
-UPDATE delivery_lanes SET paused = %(paused)s, wait_until = %(until)s, reason = %(reason)s, failures = failures + 1
+UPDATE delivery_lanes SET paused = %(paused)s, wait_until = %(until)s, reason = %(reason)s, failures = %(failures)s
 WHERE connection_id = %(connection)s
   AND %(revision)s = (SELECT revision FROM connections WHERE id = %(connection)s)
 """
 
 ACCEPTED = """
 -- Klaviyo took something: whatever was wrong is over.
-UPDATE delivery_lanes SET paused = false, wait_until = NULL, reason = NULL, failures = 0, last_accepted_at = now()
+UPDATE delivery_lanes SET paused = false, wait_until = NULL, reason = NULL, failures = 0, last_accepted_at = %s
 WHERE connection_id = %s
 """
 
@@ -58,16 +58,18 @@ class Lane:
     last_accepted_at: datetime | None
     held_at: datetime | None = None
     """When the lane was last told to wait; a request that began before says nothing new about it."""
+    noted_at: datetime | None = None
+    """When an acceptance was last written down."""
 
     def is_worth_noting(self, now: datetime) -> bool:
         """Say whether an acceptance now is news: something was wrong, or the last one is a while ago."""
-        recent = self.last_accepted_at is not None and now - self.last_accepted_at < NOTED_AGAIN_AFTER
+        recent = self.noted_at is not None and now - self.noted_at < NOTED_AGAIN_AFTER
         return self.failures > 0 or not recent
 
-    def after_acceptance(self, now: datetime) -> "Lane":
+    def after_acceptance(self, now: datetime, *, is_noted: bool) -> "Lane":
         """Return the lane as it is once Klaviyo took something."""
-        last = now if self.is_worth_noting(now) else self.last_accepted_at
-        return Lane(paused=False, wait_until=None, reason=None, failures=0, last_accepted_at=last)
+        noted_at = now if is_noted else self.noted_at
+        return Lane(paused=False, wait_until=None, reason=None, failures=0, last_accepted_at=now, noted_at=noted_at)
 
     def after_hold(self, *, until: datetime, reason: str, paused: bool, now: datetime) -> "Lane":
         """Return the lane as it is once it was told to wait."""
@@ -83,18 +85,17 @@ async def get(database: Database, connection_id: str) -> Lane:
     return Lane(row["paused"], row["wait_until"], row["reason"], row["failures"], row["last_accepted_at"])
 
 
-async def hold(
-    connection: AsyncConnection[DictRow],
-    connection_id: str,
-    *,
-    revision: int,
-    until: datetime,
-    reason: str,
-    paused: bool,
-) -> None:
-    """Send nothing of this connection, as it was saved at ``revision``, until then."""
-    named = {"connection": connection_id, "revision": revision, "until": until, "reason": reason, "paused": paused}
-    await connection.execute(WAIT, named)
+async def hold(db: AsyncConnection[DictRow], connection_id: str, lane: Lane, *, revision: int) -> None:
+    """Send nothing of this connection, as it was saved at ``revision``, for as long as its lane says."""
+    named = {
+        "connection": connection_id,
+        "revision": revision,
+        "until": lane.wait_until,
+        "reason": lane.reason,
+        "paused": lane.paused,
+        "failures": lane.failures,
+    }
+    await db.execute(WAIT, named)
 
 
 async def note(database: Database, connection_id: str, text: str | None) -> None:
@@ -102,9 +103,9 @@ async def note(database: Database, connection_id: str, text: str | None) -> None
     await database.execute(NOTE, (text, connection_id, text))
 
 
-async def accepted(connection: AsyncConnection[DictRow], connection_id: str) -> None:
+async def accepted(db: AsyncConnection[DictRow], connection_id: str, *, at: datetime) -> None:
     """Note that Klaviyo took something."""
-    await connection.execute(ACCEPTED, (connection_id,))
+    await db.execute(ACCEPTED, (at, connection_id))
 
 
 async def with_work(database: Database) -> list[str]:
