@@ -164,6 +164,12 @@ class Line:
         async with self.session.post(f"{self.klaviyo}/sandbox/faults", json=fault) as response:
             assert response.status == 201, await response.text()
 
+    async def dislike(self, *attributes: str, **of: Any) -> None:
+        """Let Klaviyo refuse these attributes from now on, and no others."""
+        wanted = [{"attribute": one} | of for one in attributes]
+        async with self.session.put(f"{self.klaviyo}/sandbox/refused", json=wanted) as response:
+            assert response.status == 204, await response.text()
+
     async def met(self, vendor: str | None = None) -> int:
         """Return how many requests met a fault of a vendor: Klaviyo, unless another is named."""
         async with self.session.get(f"{vendor or self.klaviyo}/sandbox/faults") as response:

@@ -49,6 +49,8 @@ class Accepted(_Foreign):
     body: bytes = b""
     note: str | None = None
     """What the vendor left out although it accepted, in words."""
+    without_phone: bool = False
+    """The vendor left the phone number out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Refused(_Foreign):
     """Where in the request body the fault lies, as a JSON pointer."""
     stands_in_the_way: str | None = None
     """The vendor's id of what makes the request impossible, such as another profile with the same number."""
+    pointers: tuple[str, ...] = ()
+    """All places that the answer blames, the first among them."""
 
 
 @dataclass(frozen=True, slots=True)

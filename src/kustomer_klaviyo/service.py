@@ -165,7 +165,7 @@ class Service:
         return Run(
             self.home.database,
             joined,
-            deliverer=Deliverer(database, connection.id, sender, settler, acquaintance=acquaintance),
+            deliverer=Deliverer(database, joined, sender, settler, acquaintance=acquaintance),
             profiles=ProfileDeliverer(
                 database,
                 joined,

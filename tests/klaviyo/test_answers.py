@@ -35,7 +35,7 @@ def test_a_partial_failure_is_accepted_with_a_note() -> None:
 def test_400_is_refused_with_the_vendors_words_pointer_and_request_id() -> None:
     error = {"id": "r2", "code": "invalid", "title": "Invalid input.", "detail": "Invalid email address"}
     outcome = answered(400, error | {"source": {"pointer": BULK_POINTER}})
-    assert outcome == Refused(400, "Invalid email address", "r2", BULK_POINTER)
+    assert outcome == Refused(400, "Invalid email address", "r2", BULK_POINTER, pointers=(BULK_POINTER,))
 
 
 def test_a_missing_scope_and_a_bad_key_lock_us_out() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.owing import owe_profiles
 from kustomer_klaviyo.flow.telling import LOOKING_UP, standing, unpack
-from kustomer_klaviyo.store import deliveries, inbox, lookups, people
+from kustomer_klaviyo.store import deliveries, inbox, lookups, people, refused
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.lookups import Kind, Question
 
@@ -37,6 +37,7 @@ async def _write_again(database: Database, joined: Joined, *, key: str | None) -
     connection_id = joined.connection.id
     async with database.transaction() as connection:
         concerned = await deliveries.failed_profiles(connection, connection_id, key)
+        await refused.forget(connection, connection_id, concerned)
         await people.doubt(connection, connection_id, {one: {} for one in concerned})
         return await owe_profiles(connection, joined, concerned)
 
@@ -46,7 +47,9 @@ async def _restate_some(database: Database, joined: Joined, *, key: str | None) 
     connection_id = joined.connection.id
     async with database.transaction() as connection:
         rows = await deliveries.failed(connection, connection_id, key, MOST_AT_ONCE)
-        known = await people.identified(connection, connection_id, sorted({row["subject"] for row in rows}))
+        subjects = sorted({row["subject"] for row in rows})
+        await refused.forget(connection, connection_id, subjects)
+        known = await people.identified(connection, connection_id, subjects)
         news, questions = [], {}
         for row in rows:
             person = known.get(row["subject"])

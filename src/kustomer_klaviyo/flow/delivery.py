@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 import msgspec
 
 from kustomer_klaviyo.flow.acquaintance import Acquaintance
+from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.refusing import refuse_contact
 from kustomer_klaviyo.flow.retry import Again
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.settling import Settler
 from kustomer_klaviyo.klaviyo.answers import TOO_LARGE, blamed_entry
 from kustomer_klaviyo.klaviyo.batches import Batch, compose, halves, without
+from kustomer_klaviyo.klaviyo.blame import NOT_TAKEN, refused_contact, refused_properties, without_properties
 from kustomer_klaviyo.klaviyo.express import EventCall, is_dropped
-from kustomer_klaviyo.outcomes import Refused
+from kustomer_klaviyo.outcomes import Outcome, Refused
 from kustomer_klaviyo.store import deliveries
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.deliveries import DueDelivery
@@ -58,7 +61,7 @@ class Deliverer:
     def __init__(
         self,
         database: Database,
-        connection_id: str,
+        joined: Joined,
         sender: Sender,
         settler: Settler,
         *,
@@ -66,7 +69,8 @@ class Deliverer:
     ) -> None:
         """``acquaintance`` keeps events of people whom Klaviyo does not know from being sent."""
         self._database = database
-        self._connection_id = connection_id
+        self._joined = joined
+        self._connection_id = joined.connection.id
         self._sender = sender
         self._settler = settler
         self._acquaintance = acquaintance
@@ -138,9 +142,31 @@ class Deliverer:
     async def _send_one(self, one: Owed) -> bool:
         """Send one delivery by itself; returns whether the customer's next one may follow."""
         began = datetime.now(UTC)
-        outcome = await self._sender.send_event(one.call)
-        verdicts = await self._settler.settle([one.delivery], outcome, began, remarks=[one.remark])
+        outcome, left_out = await self._send(one.call)
+        contact = refused_contact(one.call, outcome)
+        if contact is not None and await self._turn_to_next(one, contact):
+            return False
+        remark = "; ".join([*left_out, *([one.remark] if one.remark else [])]) or None
+        verdicts = await self._settler.settle([one.delivery], outcome, began, remarks=[remark])
         return not isinstance(verdicts[0], Again)
+
+    async def _send(self, call: EventCall) -> tuple[Outcome, list[str]]:
+        """Send an event without whatever Klaviyo blames of it; returns how that ended, and what was left out.
+
+        Each further try leaves out at least one property more.
+        """
+        left_out: list[str] = []
+        outcome = await self._sender.send_event(call)
+        while isinstance(outcome, Refused) and (names := refused_properties(call, outcome)):
+            left_out += [f"{name} left out: {NOT_TAKEN} ({outcome.detail})" for name in sorted(names)]
+            call = without_properties(call, names)
+            outcome = await self._sender.send_event(call)
+        return outcome, left_out
+
+    async def _turn_to_next(self, one: Owed, contact: str) -> bool:
+        """Have an event go to the next of the customer's contacts; returns False where there is none."""
+        async with self._database.transaction() as db:
+            return await refuse_contact(db, self._joined, one.delivery.subject, contact)
 
     async def _send_many(self, batches: Sequence[Batch], owed: dict[str, Owed]) -> None:
         for batch in batches:

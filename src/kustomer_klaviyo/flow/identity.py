@@ -44,6 +44,7 @@ def identify(seen: PersonSeen, rules: Rules) -> Person:
             "phones": [{"value": contact.value, "verified": contact.verified} for contact in seen.phones],
         },
         email=next(iter(usable), None),
+        usable_emails=tuple(usable),
         phone=_likeliest([number for _, number in numbers if number is not None]),
         gone=seen.gone,
         left_out=left_out(seen, rules),

@@ -19,11 +19,13 @@ from kustomer_klaviyo.flow.imports import Imports
 from kustomer_klaviyo.flow.keeping import restate
 from kustomer_klaviyo.flow.owing import owe_profiles
 from kustomer_klaviyo.flow.profile_writer import NOBODY, UNKNOWN, ProfileWriter, Written
+from kustomer_klaviyo.flow.refusing import refuse_contact
 from kustomer_klaviyo.flow.retry import SetAside, Verdict
 from kustomer_klaviyo.flow.settling import Settler
+from kustomer_klaviyo.klaviyo.blame import NOT_TAKEN, refused_contact
 from kustomer_klaviyo.klaviyo.profiles import PHONE_PROPERTY, ProfileCall, joined
 from kustomer_klaviyo.outcomes import Accepted
-from kustomer_klaviyo.store import deliveries, insights, people
+from kustomer_klaviyo.store import deliveries, insights, people, refused
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
 
@@ -177,17 +179,38 @@ class ProfileDeliverer:
     async def _write_one(self, one: OwedProfile) -> None:
         began, known = datetime.now(UTC), one.deliveries[0].klaviyo_id
         written = await self._writer.write(one.call, known)
+        contact = refused_contact(one.call, written.outcome)
+        renews = not (one.call.erase or one.call.must_exist)
+        if renews and contact is not None and await self._turn_to_next(one, contact):
+            return
 
         async def beside(connection: AsyncConnection[DictRow], verdicts: Sequence[Verdict]) -> None:
             if isinstance(written.outcome, Accepted):
                 await self._note_written(connection, one, written)
             elif any(isinstance(verdict, SetAside) for verdict in verdicts):
                 await people.doubt(connection, self._id, {one.subject: _former(one.call)})
+                await refused.refuse_fields(connection, self._id, one.subject, written.refused)
 
         if written.is_unknown:
             await self._skip(one)
         else:
             await self._settler.settle(one.deliveries, written.noted(), began, beside=beside)
+
+    async def _turn_to_next(self, one: OwedProfile, contact: str) -> bool:
+        """Write a person's profile under the next of their contacts; returns False where there is none."""
+        call, is_known = one.call, one.deliveries[0].klaviyo_id is not None
+        former = {
+            **_former(call),
+            "email": call.former_email or (call.email if is_known else None),
+            "phone": call.former_phone or (call.phone if is_known and not call.email else None),
+        }
+        async with self._database.transaction() as db:
+            await people.doubt(db, self._id, {one.subject: former})
+            has_next = await refuse_contact(db, self._joined, one.subject, contact)
+            if has_next:
+                said = f"superseded: {contact} left out, {NOT_TAKEN}; the profile is written under the next contact"
+                await deliveries.settle(db, self._id, [Settled(key, State.SKIPPED, said) for key in one.keys])
+        return has_next
 
     async def _note_written(self, connection: AsyncConnection[DictRow], one: OwedProfile, written: Written) -> None:
         """Remember where Klaviyo keeps the person, and owe the rest where that is not where it was."""
@@ -196,14 +219,26 @@ class ProfileDeliverer:
         known = one.deliveries[0].klaviyo_id
         await people.name_profiles(connection, self._id, {one.subject: written.profile_id})
         await insights.known_by_now(connection, self._id, [one.subject])
-        if written.number_taken is not None:
-            taken = one.call.phone if written.number_taken else None
-            if await people.note_taken_phone(connection, self._id, one.subject, taken, told_as=PHONE_PROPERTY):
-                await restate(connection, self._joined, [one.subject])
+        if written.refused:
+            await refused.refuse_fields(connection, self._id, one.subject, written.refused)
+        is_untold = await self._note_number(connection, one, written)
         has_moved = written.is_new or (known is not None and written.profile_id != known)
         if has_moved and not one.call.is_whole:
             await people.doubt(connection, self._id, {one.subject: {}})
+            is_untold = True
+        if is_untold:
             await owe_profiles(connection, self._joined, [one.subject])
+
+    async def _note_number(self, db: AsyncConnection[DictRow], one: OwedProfile, written: Written) -> bool:
+        """Remember whether a number is nothing to know the person by; returns whether a property is owed for it."""
+        if written.number_taken is None:
+            return False
+        taken = one.call.phone if written.number_taken else None
+        told_as = PHONE_PROPERTY if written.is_number_told else None
+        if not await people.note_taken_phone(db, self._id, one.subject, taken, told_as=told_as):
+            return False
+        await restate(db, self._joined, [one.subject])
+        return not written.is_number_told
 
     async def _skip(self, one: OwedProfile) -> None:
         """Set a write aside for a person whom Klaviyo does not know; should it know them later, all is written."""

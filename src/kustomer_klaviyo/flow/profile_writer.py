@@ -3,18 +3,24 @@
 Duplicates and phone rules: developers.klaviyo.com/en/reference/profiles_api_overview
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from kustomer_klaviyo.flow.options import ConnectionOptions
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.support import STATE
+from kustomer_klaviyo.klaviyo.blame import NOT_TAKEN, PHONE_NUMBER, refused_fields, without
 from kustomer_klaviyo.klaviyo.profile_wire import read_id
-from kustomer_klaviyo.klaviyo.profiles import ProfileCall
+from kustomer_klaviyo.klaviyo.profiles import ProfileCall, Value
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
+
+Send = Callable[[ProfileCall], Awaitable[Outcome]]
 
 LONG_SECONDS = 3.0
 
-PHONE_AT = "/data/attributes/phone_number"
+MOST_TRIES = 10
+"""So many times what Klaviyo blames is left out of one write; what was found out by then is remembered."""
 
 NUMBER_TAKEN = "the phone number belongs to another Klaviyo profile: kept as a property"
 NUMBER_REFUSED = "Klaviyo does not take the phone number: kept as a property"
@@ -39,7 +45,21 @@ class Written:
     is_new: bool = False
     """The profile was made by this write."""
     number_taken: bool | None = None
-    """Whether the number belongs to another profile; None where it was not tried."""
+    """Whether the number belongs to another profile, or is not taken; None where it was not tried."""
+    is_number_told: bool = True
+    """A number that is not the person's identifier was written as a property."""
+    refused: dict[str, Value | None] = field(default_factory=dict)
+    """Values that Klaviyo does not take, by their fields, which were left out."""
+
+    def leave_out(self, refused: Mapping[str, Value | None], detail: str) -> None:
+        """Note what is left out because Klaviyo does not take it."""
+        for name, value in refused.items():
+            if name == PHONE_NUMBER:
+                self.number_taken = True
+                self.notes.append(NUMBER_REFUSED)
+            else:
+                self.refused[name] = value
+                self.notes.append(f"{name} left out: {NOT_TAKEN} ({detail})")
 
     def noted(self) -> Outcome:
         """Return the outcome with what there is to say about it."""
@@ -101,29 +121,51 @@ class ProfileWriter:
         for name, value in candidates:
             if value is None:
                 continue
-            written.outcome = await self._sender.find_profile(name, value)
-            if not isinstance(written.outcome, Accepted):
+            outcome = await self._sender.find_profile(name, value)
+            if isinstance(outcome, Refused):
+                # What Klaviyo does not take for an address, it knows nobody by.
+                continue
+            written.outcome = outcome
+            if not isinstance(outcome, Accepted):
                 return written
-            written.profile_id = read_id(written.outcome.body)
+            written.profile_id = read_id(outcome.body)
             if written.profile_id is not None:
                 break
         return written
 
+    async def _send(self, call: ProfileCall, known: Written, send: Send) -> tuple[Outcome, ProfileCall]:
+        """Send a change without whatever Klaviyo blames of it; returns how that ended, and what was sent.
+
+        Each further try leaves out at least one thing more.
+        """
+        outcome = await send(call)
+        for _ in range(MOST_TRIES):
+            refused = refused_fields(call, outcome)
+            if not refused:
+                break
+            detail = outcome.detail if isinstance(outcome, Refused) else ""
+            known.leave_out(refused, detail)
+            call = without(call, refused)
+            outcome = await send(call)
+        if call.phone and isinstance(outcome, Accepted):
+            known.number_taken = outcome.without_phone
+            known.is_number_told = not outcome.without_phone
+        return outcome, call
+
     async def _patch(self, call: ProfileCall, known: Written) -> None:
         """Change the profile that is known by its id, its address and number included."""
         former = known.profile_id or ""
-        outcome = await self._sender.patch_profile(former, call)
+        patch = partial(self._sender.patch_profile, former)
+        outcome, call = await self._send(call, known, patch)
         duplicate = None
-        if call.phone and (_is_taken(outcome) or _blames_phone(outcome)):
+        if call.phone and _is_taken(outcome):
             # Which of the two is taken is not said; without the number it shows.
-            without = await self._sender.patch_profile(former, call.without_phone())
-            if not _is_taken(without):
-                known.notes.append(NUMBER_TAKEN if _is_taken(outcome) else NUMBER_REFUSED)
+            smaller, _ = await self._send(call.without_phone(), known, patch)
+            if not _is_taken(smaller):
+                known.notes.append(NUMBER_TAKEN)
                 known.number_taken = True
                 duplicate = outcome.stands_in_the_way if isinstance(outcome, Refused) else None
-            outcome = without
-        elif call.phone and isinstance(outcome, Accepted):
-            known.number_taken = False
+            outcome = smaller
         if _is_taken(outcome) and call.email:
             await self._move(call, known)
         elif _is_gone(outcome):
@@ -151,20 +193,19 @@ class ProfileWriter:
         if former is None or not is_elsewhere or MERGED in written.notes:
             return
         own = [*STATE, *(("external_id",) if self._options.external_id else ())]
-        left = await self._sender.patch_profile(former, ProfileCall(dict.fromkeys(own)))
+        patch = partial(self._sender.patch_profile, former)
+        left, _ = await self._send(ProfileCall(dict.fromkeys(own)), Written(Accepted(200)), patch)
         if not (isinstance(left, Accepted) or _is_gone(left)):
             written.outcome = left
 
     async def _import(self, call: ProfileCall, known: Written, *, merge: str | None = None) -> None:
-        outcome = await self._sender.import_profile(call)
+        outcome, call = await self._send(call, known, self._sender.import_profile)
         duplicate = None
-        if call.phone:
-            known.number_taken = False
-            if call.email and (_is_taken(outcome) or _blames_phone(outcome)):
-                known.number_taken = True
-                known.notes.append(NUMBER_TAKEN if _is_taken(outcome) else NUMBER_REFUSED)
-                duplicate = outcome.stands_in_the_way if isinstance(outcome, Refused) else None
-                outcome = await self._sender.import_profile(call.without_phone())
+        if call.phone and call.email and _is_taken(outcome):
+            known.number_taken = True
+            known.notes.append(NUMBER_TAKEN)
+            duplicate = outcome.stands_in_the_way if isinstance(outcome, Refused) else None
+            outcome, call = await self._send(call.without_phone(), known, self._sender.import_profile)
         known.outcome = outcome
         if not isinstance(outcome, Accepted):
             return
@@ -193,7 +234,3 @@ def _is_gone(outcome: Outcome) -> bool:
 def _is_taken(outcome: Outcome) -> bool:
     """Say whether an address or number belongs to another profile."""
     return isinstance(outcome, Refused) and outcome.status == 409
-
-
-def _blames_phone(outcome: Outcome) -> bool:
-    return isinstance(outcome, Refused) and outcome.status == 400 and outcome.pointer == PHONE_AT

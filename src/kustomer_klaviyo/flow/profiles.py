@@ -1,6 +1,6 @@
 """Which profile writes are owed: what a person's profile is to hold against what was last stated to Klaviyo. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 
 from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.flow.support import STATE
+from kustomer_klaviyo.klaviyo.blame import EXTERNAL_ID, NOT_TAKEN
 from kustomer_klaviyo.klaviyo.profiles import LARGEST_PROFILE, PHONE_PROPERTY, Fields, ProfileCall, Value
 from kustomer_klaviyo.store.people import Profiled
 
@@ -22,6 +23,8 @@ class Stated(msgspec.Struct, frozen=True):
     phone: str | None = None
     external_id: str | None = None
     fields: dict[str, Any] = {}
+    refused: dict[str, Any] = {}
+    """Values that Klaviyo does not take, by their fields: not told again until they change."""
     doubt: bool = False
     """It may not have got there, or not to the profile that is the person's now: all is to be said again."""
 
@@ -47,9 +50,14 @@ def owed_profile(person: Profiled, support: Fields, rules: Rules) -> Owed | None
     stated = read_stated(person.stated)
     wanted, too_large = _fitted(person.profile | support | _kept_phone(person))
     unknown = {*person.masked, *(name for name in STATE if rules.options.support_state and name not in support)}
-    changed = changes(stated.fields, wanted, unknown=unknown, doubt=stated.doubt)
     external_id = f"kustomer:{rules.express.org}:{person.customer_id}" if rules.options.external_id else None
-    news = Stated(person.email, phone, external_id, _after(stated.fields, changed))
+    refused = _still_refused(stated, wanted, external_id, unknown)
+    wanted = {name: value for name, value in wanted.items() if name not in refused}
+    # What Klaviyo holds of a field whose last value it refused is not known: it is told, or cleared, in any case.
+    held = dict.fromkeys(stated.refused.keys() - {EXTERNAL_ID}) | stated.fields
+    changed = changes(held, wanted, unknown={*unknown, *refused}, doubt=stated.doubt)
+    external_id = None if EXTERNAL_ID in refused else external_id
+    news = Stated(person.email, phone, external_id, _after(stated.fields, changed), refused)
     if news == stated:
         return None
     email_changed = stated.email is not None and stated.email != person.email
@@ -63,7 +71,19 @@ def owed_profile(person: Profiled, support: Fields, rules: Rules) -> Owed | None
         former_phone=stated.phone if phone_decides and stated.phone != phone else None,
         is_whole=stated.doubt or not stated.fields,
     )
-    return Owed(call, news, (*person.notes, *too_large))
+    return Owed(call, news, (*person.notes, *too_large, *_refusals(person, refused)))
+
+
+def _still_refused(stated: Stated, wanted: Fields, external_id: str | None, unknown: Collection[str]) -> dict[str, Any]:
+    """Return what Klaviyo refused and would be told again, or is not known any more."""
+    now: dict[str, Any] = {**wanted, EXTERNAL_ID: external_id}
+    return {name: value for name, value in stated.refused.items() if name in unknown or _is_same(value, now.get(name))}
+
+
+def _refusals(person: Profiled, refused: Collection[str]) -> list[str]:
+    """Say what is left out because Klaviyo did not take it."""
+    contacts = [f"{one} left out: {NOT_TAKEN}" for one in person.refused_contacts]
+    return [*contacts, *(f"{name} left out: {NOT_TAKEN}" for name in refused)]
 
 
 def _kept_phone(person: Profiled) -> Fields:
@@ -81,13 +101,15 @@ def _withdrawn(person: Profiled) -> Owed | None:
     if call is None:
         return None
     kept = {name: value for name, value in stated.fields.items() if name not in STATE}
-    return Owed(call, msgspec.structs.replace(stated, fields=kept))
+    refused = {name: value for name, value in stated.refused.items() if name not in STATE}
+    return Owed(call, msgspec.structs.replace(stated, fields=kept, refused=refused))
 
 
 def cleared(person: Profiled, *, only: Collection[str] | None = None) -> ProfileCall | None:
     """Return the write that takes back the fields we wrote, all or some; None when there are none."""
     stated = read_stated(person.stated)
-    names = [name for name in stated.fields if only is None or name in only]
+    written = {**stated.fields, **stated.refused}.keys() - {EXTERNAL_ID}
+    names = sorted(name for name in written if only is None or name in only)
     if not names or not (stated.email or stated.phone):
         return None
     phone = None if stated.email else stated.phone
@@ -103,7 +125,7 @@ def erased(person: Profiled) -> ProfileCall | None:
 
 
 def changes(
-    stated: Fields, wanted: Fields, *, unknown: Collection[str] = (), doubt: bool = False
+    stated: Mapping[str, Value | None], wanted: Fields, *, unknown: Collection[str] = (), doubt: bool = False
 ) -> dict[str, Value | None]:
     """Return what differs: new values, and None for what is no longer there; what is not known is left as it is.
 
@@ -122,7 +144,7 @@ def read_stated(document: dict[str, Any]) -> Stated:
     return msgspec.convert(document, Stated)
 
 
-def _is_same(one: Value, other: Value) -> bool:
+def _is_same(one: Value | None, other: Value | None) -> bool:
     # True equals 1 in Python, but not in a segment.
     return type(one) is type(other) and one == other
 

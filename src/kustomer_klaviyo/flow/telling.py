@@ -31,6 +31,7 @@ LOOKING_UP = "the customer is being looked up in Kustomer"
 NO_IDENTIFIER = "no identifier: the customer has neither a usable email nor a phone yet"
 GONE = "the customer no longer exists in Kustomer (deleted, or merged into another)"
 TAKEN = "no identifier: the customer has only a number, and Klaviyo keeps that under another profile"
+REFUSED = "no identifier: Klaviyo takes none of the customer's addresses and numbers; correct them in Kustomer"
 NO_CUSTOMER = "the conversation names no customer"
 SPAM = "spam: the conversation is marked as spam (option spam=skip)"
 IMPORTED = "imported: the conversation was imported into Kustomer (option imported=skip)"
@@ -78,11 +79,17 @@ def standing(fact: Fact, person: Identifiers | None, rules: Rules) -> Standing:
     if person.left_out is not None:
         return Standing(State.SKIPPED, person.left_out)
     if person.email is None and person.phone is None:
-        return Standing(State.UNIDENTIFIED, TAKEN if person.is_taken else NO_IDENTIFIER)
+        return Standing(State.UNIDENTIFIED, _without_identifier(person))
     call = express(
         fact, email=person.email, phone=person.phone, options=rules.express, backfill=fact.conversation.imported
     )
     return Standing(State.WAITING, None, call.email or call.phone, msgspec.to_builtins(call))
+
+
+def _without_identifier(person: Identifiers) -> str:
+    if person.is_refused:
+        return REFUSED
+    return TAKEN if person.is_taken else NO_IDENTIFIER
 
 
 def pack(fact: Fact) -> dict[str, Any]:

@@ -7,8 +7,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kustomer_klaviyo.cleaning import clean
 from kustomer_klaviyo.klaviyo.wire import Problem, decode_problems, read_success, retry_after
-from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
+from kustomer_klaviyo.outcomes import (
+    LONGEST_POINTER,
+    Accepted,
+    LockedOut,
+    Outcome,
+    Refused,
+    Throttled,
+    Unreachable,
+    Unreadable,
+)
 
 PASSING = (408, 425)
 RETIRED, TOO_LARGE = 410, 413
@@ -83,11 +93,11 @@ def _success(
     if not body.strip():
         if documented.has_document:
             return Unreadable(f"an empty answer where a document was expected ({status})", status, request_id)
-        return Accepted(status, request_id, b"", _note(headers))
+        return Accepted(status, request_id, b"", _note(headers), _lacks_phone(headers))
     document = read_success(body) if _may_be_json(headers) else None
     if document is None:
         return Unreadable(_unexpected(status, body), status, request_id)
-    return Accepted(status, request_id, document, _note(headers))
+    return Accepted(status, request_id, document, _note(headers), _lacks_phone(headers))
 
 
 def _unexpected(status: int, body: bytes) -> str:
@@ -114,7 +124,7 @@ def _blaming(
     if asks_wrongly:
         return LockedOut(status, f"{_WAY}: {detail}", request_id)
     if is_own:
-        return Refused(status, detail, request_id, pointer, _duplicate(problems))
+        return Refused(status, detail, request_id, pointer, _duplicate(problems), _pointers(problems))
     return Unreadable(
         f"Klaviyo refused it ({status}) without saying what is wrong with it: {detail}", status, request_id
     )
@@ -154,6 +164,15 @@ def _source(problems: list[Problem], kind: str) -> str | None:
         if isinstance(found, str) and found:
             return found
     return None
+
+
+def _pointers(problems: list[Problem]) -> tuple[str, ...]:
+    found = [one.source.get("pointer") for one in problems if isinstance(one.source, dict)]
+    return tuple(dict.fromkeys(clean(one, LONGEST_POINTER) for one in found if isinstance(one, str)))
+
+
+def _lacks_phone(headers: Mapping[str, str]) -> bool:
+    return "phone_number" in headers.get("X-Klaviyo-Partial-Failure", "")
 
 
 def _duplicate(problems: list[Problem]) -> str | None:

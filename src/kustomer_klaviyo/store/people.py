@@ -15,17 +15,21 @@ SAVE = """
 -- An older revision never overrides a newer one; an equal one says the same again. Who is gone stays gone, unless a
 -- document was written after that was found out. A contact that the key may not read stays as it was.
 INSERT INTO people (connection_id, customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile,
-                    counted_open, counted_at, seen_at, masked, notes)
+                    counted_open, counted_at, seen_at, masked, notes, usable_emails)
 SELECT %s, customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile, counted_open, counted_at,
        seen_at,
-       ARRAY(SELECT jsonb_array_elements_text(masked)), ARRAY(SELECT jsonb_array_elements_text(notes))
+       ARRAY(SELECT jsonb_array_elements_text(masked)), ARRAY(SELECT jsonb_array_elements_text(notes)),
+       ARRAY(SELECT jsonb_array_elements_text(usable_emails))
 FROM unnest(%s::text[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s::text[], %s::boolean[], %s::text[],
-            %s::jsonb[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::jsonb[], %s::jsonb[])
+            %s::jsonb[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::jsonb[], %s::jsonb[], %s::jsonb[])
      AS news (customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile, counted_open, counted_at,
-              seen_at, masked, notes)
+              seen_at, masked, notes, usable_emails)
 ON CONFLICT (connection_id, customer_id) DO UPDATE SET
     rev = greatest(people.rev, excluded.rev), fingerprint = excluded.fingerprint, contacts = excluded.contacts,
-    email = CASE WHEN 'email' = ANY(excluded.masked) THEN people.email ELSE excluded.email END,
+    email = CASE WHEN 'email' = ANY(excluded.masked) THEN people.email ELSE (
+        SELECT usable.email FROM unnest(excluded.usable_emails) WITH ORDINALITY AS usable (email, place)
+        WHERE lower(usable.email) <> ALL(people.refused_contacts) ORDER BY place LIMIT 1) END,
+    usable_emails = CASE WHEN 'email' = ANY(excluded.masked) THEN people.usable_emails ELSE excluded.usable_emails END,
     phone = CASE WHEN 'phone' = ANY(excluded.masked) THEN people.phone ELSE excluded.phone END,
     gone = excluded.gone, seen_at = excluded.seen_at, left_out = excluded.left_out, profile = excluded.profile,
     counted_open = excluded.counted_open, counted_at = excluded.counted_at, masked = excluded.masked,
@@ -52,7 +56,7 @@ WHERE (connection_id, customer_id) IN (SELECT * FROM unnest(%s::text[], %s::text
 IDENTIFIED = """
 -- The identifiers of some customers; who became part of another is known by the other's.
 SELECT asked.customer_id, person.email, nullif(person.phone, person.taken_phone) AS phone, person.gone, person.left_out,
-       person.phone = person.taken_phone AS is_taken
+       person.phone = person.taken_phone AS is_taken, person.refused_contacts <> '{}' AS is_refused
 FROM people AS asked JOIN people AS person ON person.connection_id = asked.connection_id
      AND person.customer_id = coalesce(asked.merged_into, asked.customer_id)
 WHERE asked.connection_id = %s AND asked.customer_id = ANY(%s::text[])
@@ -70,7 +74,7 @@ WHERE asked.connection_id = %s AND asked.customer_id = ANY(%s::text[])
 PROFILED = """
 -- All that decides what is to be written of some customers, kept from being changed meanwhile.
 SELECT customer_id, email, phone, gone, left_out, profile, masked, notes, counted_open, counted_at, stated, statements,
-       klaviyo_id, merged_into, taken_phone,
+       klaviyo_id, merged_into, taken_phone, refused_contacts,
        ARRAY(SELECT DISTINCT seen #>> '{conversation,brand_id}' FROM conversations AS c
              WHERE c.connection_id = people.connection_id AND c.customer_id = ANY (people.customer_id || ARRAY(
                    SELECT part.customer_id FROM people AS part
@@ -111,8 +115,9 @@ WHERE people.connection_id = %s AND people.customer_id = news.customer_id
 """
 
 TAKEN_PHONE = """
--- Remember that somebody's number belongs to another profile, and was told as a property; null forgets it.
-UPDATE people SET taken_phone = %(phone)s, stated = CASE WHEN %(phone)s::text IS NULL THEN stated ELSE
+-- Remember that somebody's number belongs to another profile, and perhaps was told as a property; null forgets it.
+UPDATE people SET taken_phone = %(phone)s, stated = CASE WHEN %(phone)s::text IS NULL THEN stated
+    WHEN %(property)s::text IS NULL THEN stated || '{"phone": null}' ELSE
         jsonb_set(stated || '{"phone": null}', ARRAY['fields', %(property)s], to_jsonb(%(phone)s::text)) END
 WHERE connection_id = %(connection)s AND customer_id = %(customer)s AND taken_phone IS DISTINCT FROM %(phone)s
 """
@@ -179,6 +184,8 @@ class Person:
     counted_at: datetime | None = None
     seen_at: datetime | None = None
     """When Kustomer wrote the document, or was found to have none."""
+    usable_emails: tuple[str, ...] = ()
+    """The addresses that Klaviyo may take, the one chosen first."""
 
 
 def vanished(customer_id: str) -> Person:
@@ -196,6 +203,8 @@ class Identifiers:
     left_out: str | None = None
     is_taken: bool = False
     """There is a number, but Klaviyo keeps it under another profile."""
+    is_refused: bool = False
+    """Klaviyo did not take an address or number of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +244,8 @@ class Profiled:
     """A number that Klaviyo keeps under another profile, so that it is nothing to know this person by."""
     brands: tuple[str | None, ...]
     """Those of the person's conversations; None for a conversation without one."""
+    refused_contacts: tuple[str, ...] = ()
+    """Addresses and numbers that Klaviyo did not take."""
 
 
 async def reachable(database: Database, connection_id: str, customer_ids: Sequence[str]) -> dict[str, Reachable]:
@@ -267,6 +278,7 @@ async def save(connection: AsyncConnection[DictRow], connection_id: str, people:
         [person.seen_at for person in rows],
         [Jsonb(person.masked) for person in rows],
         [Jsonb(person.notes) for person in rows],
+        [Jsonb(person.usable_emails) for person in rows],
     )
     saved = await (await connection.execute(SAVE, (connection_id, *columns))).fetchall()
     return {row["customer_id"] for row in saved}
@@ -299,7 +311,7 @@ async def profiled(
 ) -> list[Profiled]:
     """Return what is kept of those customers that are known, locked until the transaction ends."""
     rows = await (await connection.execute(PROFILED, (connection_id, sorted(customer_ids)))).fetchall()
-    lists = ("masked", "notes", "brands")
+    lists = ("masked", "notes", "refused_contacts", "brands")
     return [Profiled(**(row | {name: tuple(row[name]) for name in lists})) for row in rows]
 
 
@@ -328,9 +340,14 @@ async def named(database: Database, connection_id: str, customer_ids: Sequence[s
 
 
 async def note_taken_phone(
-    connection: AsyncConnection[DictRow], connection_id: str, customer_id: str, phone: str | None, *, told_as: str
+    connection: AsyncConnection[DictRow],
+    connection_id: str,
+    customer_id: str,
+    phone: str | None,
+    *,
+    told_as: str | None,
 ) -> bool:
-    """Remember a number that belongs to another profile, told as a property; None forgets it.
+    """Remember a number that belongs to another profile, told as a property if that names one; None forgets it.
 
     Returns whether that was news.
     """

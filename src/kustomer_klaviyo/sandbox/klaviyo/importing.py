@@ -65,7 +65,7 @@ def _read(account: Account, entry: dict[str, Any], pointer: str) -> ProfileIn:
     if len(msgspec.json.encode(entry)) > LARGEST_PROFILE:
         raise invalid("A profile may have at most 100 KB.", pointer)
     profile = read_profile(entry, pointer)
-    account.refusals.check("profile", profile.given, f"{pointer}/attributes")
+    account.refusals.judge(profile, f"{pointer}/attributes")
     require_identifier(profile, f"{pointer}/attributes")
     if profile.without_phone:
         raise invalid("Invalid phone number format", f"{pointer}/attributes/phone_number")

@@ -58,7 +58,7 @@ def _entry(entry: Any, pointer: str, now: datetime, refusals: Refusals) -> list[
     # The vendor blames what is wrong with an entry's profile directly on the entry.
     person = as_object(attributes.get("profile"), f"{at}/profile", "profile").get("data")
     profile = read_profile_of_event(person, pointer)
-    refusals.check("profile", profile.given, at)
+    refusals.judge(profile, at)
     events = _list(as_object(attributes.get("events"), f"{at}/events", "events").get("data"), f"{at}/events/data")
     read = []
     for index, one in enumerate(events):

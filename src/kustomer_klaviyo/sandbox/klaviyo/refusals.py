@@ -10,6 +10,9 @@ import msgspec
 
 from kustomer_klaviyo.sandbox.klaviyo.contact_rules import is_email
 from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, invalid
+from kustomer_klaviyo.sandbox.klaviyo.profile_rules import IDENTIFIERS, ProfileIn
+
+PHONE = "phone_number"
 
 
 class RefusedAttribute(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +24,8 @@ class RefusedAttribute(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     attribute: str
     of: Literal["profile", "event"] = "profile"
     value: Any = msgspec.UNSET
+    quietly: bool = False
+    """A phone number beside another identifier is left out, and the answer's header says so."""
     detail: str = "Invalid value."
 
 
@@ -42,14 +47,26 @@ class Refusals:
             errors[0].more = [one.error for one in errors[1:]]
             raise errors[0]
 
+    def judge(self, profile: ProfileIn, pointer: str) -> None:
+        """Raise Refusal for a profile as for any attributes; a number that is refused quietly is only left out."""
+        self.check("profile", profile.given, pointer)
+        others = any(profile.attributes.get(name) for name in IDENTIFIERS if name != PHONE) or profile.id is not None
+        quiet = any(one.quietly and _is_met(one, "profile", profile.given) for one in self.ordered)
+        if quiet and others and profile.attributes.pop(PHONE, None) is not None:
+            profile.without_phone = True
+
     def _errors(self, kind: str, attributes: Mapping[str, Any], pointer: str) -> Iterator[Refusal]:
         email = attributes.get("email")
         if self._strict_emails and kind == "profile" and isinstance(email, str) and not is_email(email, strict=True):
             yield invalid("Invalid email address", f"{pointer}/email")
         for one in self.ordered:
-            found = _at(attributes, one.attribute.split("/"))
-            if one.of == kind and found is not None and one.value in (msgspec.UNSET, found):
+            if not one.quietly and _is_met(one, kind, attributes):
                 yield invalid(one.detail, f"{pointer}/{one.attribute}")
+
+
+def _is_met(one: RefusedAttribute, kind: str, attributes: Mapping[str, Any]) -> bool:
+    found = _at(attributes, one.attribute.split("/"))
+    return one.of == kind and found is not None and one.value in (msgspec.UNSET, found)
 
 
 def _at(found: Any, path: Sequence[str]) -> Any:

@@ -49,7 +49,7 @@ async def create_event(request: web.Request) -> web.Response:
     event = read_event(attributes, "/data/attributes", account.now())
     person = as_object(attributes.get("profile"), PROFILE_AT, "profile").get("data")
     profile = read_profile_of_event(person, f"{PROFILE_AT}/data", known=FIELDS_IN_SINGLE_EVENT)
-    account.refusals.check("profile", profile.given, f"{PROFILE_AT}/data/attributes")
+    account.refusals.judge(profile, f"{PROFILE_AT}/data/attributes")
     account.refusals.check("event", attributes, "/data/attributes")
     account.record(event, profile, request="single")
     return _accepted([profile])

@@ -181,7 +181,7 @@ async def _read(request: web.Request, *, needs_identifier: bool = True) -> Profi
     known = fields_of_profiles(revision_of(request))
     data = body.get("data") if isinstance(body, dict) else None
     profile = read_profile(data, "/data", known=known)
-    request.app[ACCOUNT].refusals.check("profile", profile.given, "/data/attributes")
+    request.app[ACCOUNT].refusals.judge(profile, "/data/attributes")
     if needs_identifier:
         require_identifier(profile, "/data/attributes")
     return profile

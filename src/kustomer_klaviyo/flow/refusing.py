@@ -1,0 +1,23 @@
+"""Turns to a customer's next contact where Klaviyo does not take one."""
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.keeping import restate
+from kustomer_klaviyo.flow.owing import owe_profiles
+from kustomer_klaviyo.store import refused
+
+
+async def refuse_contact(db: AsyncConnection[DictRow], joined: Joined, customer_id: str, contact: str) -> bool:
+    """Pass over an address or number from now on; returns whether the customer has another.
+
+    What waits of the customer goes to the other, and the profile is owed under it. Each call leaves one contact less,
+    so that trying one after another ends.
+    """
+    left = await refused.refuse_contact(db, joined.connection.id, customer_id, contact)
+    if left is None or (left.email is None and left.phone is None):
+        return False
+    await restate(db, joined, [left.customer_id])
+    await owe_profiles(db, joined, [left.customer_id])
+    return True
