@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -15,6 +15,7 @@ from kustomer_klaviyo.flow.cards import Cards
 from kustomer_klaviyo.flow.clients import Clients
 from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Directory, Joined
+from kustomer_klaviyo.flow.health import Health, HealthBook, Loop
 from kustomer_klaviyo.flow.housekeeping import keep_house
 from kustomer_klaviyo.flow.imports import Imports
 from kustomer_klaviyo.flow.insight_fetch import InsightFetch
@@ -40,6 +41,7 @@ from kustomer_klaviyo.store.server import EmbeddedServer
 from kustomer_klaviyo.together import end
 
 LOOP_AGAIN_SECONDS = 0.5
+STEADY_SECONDS = 5.0
 SEE_TO_SWEEPS_SECONDS = 3.0
 MIGRATE_AGAIN_SECONDS = 1.0
 
@@ -108,18 +110,23 @@ class Service:
         self.directory = Directory(home.connections)
         self.intake = Intake(home.database, self.directory)
         self.cards = CardDesk(home.database, self.directory)
+        self.health = HealthBook(home.database)
         self._work = Work(home.database, self.directory, self.start_run)
         self._stopped = asyncio.Event()
 
     async def run(self, *, door: bool, work: bool) -> None:
         """Run the chosen loops until ``stop``."""
         _spare_the_collector()
-        loops: list[Callable[[], Awaitable[None]]] = [self.directory.keep_fresh]
+        loops: dict[Loop, Callable[[], Awaitable[None]]] = {Loop.REFRESH: self.directory.keep_fresh}
         if door:
-            loops += [self.intake.run, self.intake.keep_notes]
+            loops |= {Loop.INTAKE: self.intake.run, Loop.COUNTERS: self.intake.keep_notes}
         if work:
-            loops += [self._work.run, self._keep_house, self._keep_sweeping]
-        tasks = [asyncio.create_task(keep(loop)) for loop in loops]
+            loops |= {
+                Loop.SCHEDULER: self._work.run,
+                Loop.RETENTION: self._keep_house,
+                Loop.SWEEPS: self._keep_sweeping,
+            }
+        tasks = [asyncio.create_task(keep(name, loop, self.health.of())) for name, loop in loops.items()]
         await self._stopped.wait()
         if work:
             await self._work.stop()
@@ -143,13 +150,17 @@ class Service:
         """See to it that every connection has its question after customers who are gone."""
         while True:
             for joined in self.directory.all():
-                if joined.options.sweep_minutes:
-                    async with self.home.database.transaction() as connection:
-                        await lookups.ask(connection, joined.connection.id, [SWEEP])
+                async with self.health.of(joined.connection.id).watching(Loop.SWEEPS):
+                    await self._see_to_sweep(joined)
             await asyncio.sleep(SEE_TO_SWEEPS_SECONDS)
 
+    async def _see_to_sweep(self, joined: Joined) -> None:
+        if joined.options.sweep_minutes:
+            async with self.home.database.transaction() as connection:
+                await lookups.ask(connection, joined.connection.id, [SWEEP])
+
     async def _keep_house(self) -> None:
-        await keep_house(self.home.database, self.directory)
+        await keep_house(self.home.database, self.directory, self.health)
 
     def start_run(self, joined: Joined) -> Run:
         """Make a run for a connection, as it is saved now."""
@@ -158,8 +169,8 @@ class Service:
         clients = [self._clients.klaviyo(url, key, account) for key in connection.secrets.klaviyo_keys]
         budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share))
         kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
-        database, sender = self.home.database, Sender(clients)
-        settler = Settler(database, connection, patience=patience)
+        database, sender, health = self.home.database, Sender(clients), self.health.of(connection.id)
+        settler = Settler(database, connection, patience=patience, health=health)
         writer = ProfileWriter(sender, joined.options)
         acquaintance = Acquaintance(database, connection.id, writer, settler) if joined.options.update_only else None
         return Run(
@@ -170,13 +181,13 @@ class Service:
                 database,
                 joined,
                 writer=writer,
-                imports=Imports(database, connection.id, sender, settler),
+                imports=Imports(database, connection.id, sender, settler, health),
                 settler=settler,
             ),
-            look_up=LookUp(self.home.database, joined, kustomer),
-            cards=Cards(database, joined, self._insight_fetch(joined)),
-            patience=patience,
+            look_up=LookUp(database, joined, kustomer, patience=patience),
+            cards=Cards(database, joined, self._insight_fetch(joined), health),
             note=lambda: sender.note,
+            health=health,
         )
 
     def _insight_fetch(self, joined: Joined) -> InsightFetch:
@@ -198,13 +209,23 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def keep(loop: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop again whenever it fails: a database that is away, or a fault of ours, costs a moment, not more."""
+async def keep(name: Loop, loop: Callable[[], Awaitable[None]], health: Health) -> None:
+    """Run a loop again whenever it fails: a database that is away, or a fault of ours, costs a while, not more."""
     while True:
+        steady = asyncio.create_task(_call_it_steady(name, health))
         try:
             await loop()
-        except UNREACHABLE as error:
-            log.warning("loop.database_away", loop=loop.__qualname__, error=type(error).__name__)
-        except Exception:
-            log.exception("loop.failed", loop=loop.__qualname__)
-        await asyncio.sleep(LOOP_AGAIN_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is counted, shown and tried again
+            wait = await health.failed(name, error)
+        else:
+            wait = 0.0
+        finally:
+            await end([steady])
+        await asyncio.sleep(max(wait, LOOP_AGAIN_SECONDS))
+
+
+async def _call_it_steady(name: Loop, health: Health) -> None:
+    """Take a loop that ran for a while for one that works."""
+    await asyncio.sleep(STEADY_SECONDS)
+    with suppress(*UNREACHABLE):
+        await health.succeeded(name)

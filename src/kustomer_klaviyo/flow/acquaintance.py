@@ -58,9 +58,14 @@ class Acquaintance:
         ids = {subject: one for subject, one in zip(unclear, found, strict=True) if one}
         strangers = {subject for subject, one in zip(unclear, found, strict=True) if one == ""}
         news = [Settled(one.delivery.key, State.SKIPPED, UNKNOWN) for one in owed if one.delivery.subject in strangers]
-        async with self._database.transaction() as connection:
-            await people.name_profiles(connection, self._connection_id, ids)
-            await deliveries.settle(connection, self._connection_id, news)
+        try:
+            async with self._database.transaction() as connection:
+                await people.name_profiles(connection, self._connection_id, ids)
+                await deliveries.settle(connection, self._connection_id, news)
+        except Exception:
+            # They must not be asked about again at once.
+            self._settler.hold_back(unclear)
+            raise
         return [one for one in owed if one.delivery.subject in known or one.delivery.subject in ids]
 
     async def _ask(self, call: EventCall, gate: asyncio.Semaphore) -> str | None:

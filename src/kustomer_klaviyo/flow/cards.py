@@ -9,6 +9,8 @@ import msgspec
 import structlog
 
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.faults import frames
+from kustomer_klaviyo.flow.health import Health, Loop
 from kustomer_klaviyo.flow.insight import AWAY_SECONDS, Draft, read_insight
 from kustomer_klaviyo.flow.insight_fetch import InsightFetch
 from kustomer_klaviyo.store import insights, lookups, people
@@ -29,7 +31,6 @@ GIVE_UP = timedelta(minutes=2)
 """So long Klaviyo is asked again for what it did not give; then only when an agent looks again."""
 
 SHORT_AGE = timedelta(minutes=1)
-DATABASE_AGAIN_SECONDS = 0.5
 
 AHEAD_MINUTES = 15
 """A wish ahead older than this is dropped."""
@@ -42,8 +43,10 @@ log = structlog.get_logger()
 class Cards:
     """Fetches one connection's cards."""
 
-    def __init__(self, database: Database, joined: Joined, fetch: InsightFetch) -> None:
+    def __init__(self, database: Database, joined: Joined, fetch: InsightFetch, health: Health) -> None:
         self._database = database
+        self._health = health
+        self._backoff = health.items(Loop.CARDS)
         self._joined = joined
         self._fetch = fetch
         self._ahead: asyncio.Task[None] | None = None
@@ -55,7 +58,8 @@ class Cards:
 
         Cards that agents look at go at once, however few; those wished for ahead gather while others are fetched.
         """
-        due = await insights.due(self._database, self._id, MOST_AT_ONCE, but=self.in_flight)
+        waiting = {str(one) for one in self._backoff.waiting()}
+        due = await insights.due(self._database, self._id, MOST_AT_ONCE, but=self.in_flight.keys() | waiting)
         looked_at = [card for card in due if card.wish is Wish.OPENED]
         ahead = [card for card in due if card.wish is Wish.AHEAD]
         if looked_at and len({*self.in_flight.values()}) < BATCHES_AT_ONCE:
@@ -77,8 +81,9 @@ class Cards:
             self._ahead = self._begin(ahead[:room], on_progress)
         if self.in_flight:
             return None
-        next_due = await insights.next_due(self._database, self._id)
-        return None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
+        next_due = await insights.next_due(self._database, self._id, but=waiting)
+        wait = None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
+        return min((one for one in (wait, self._backoff.seconds_to_next()) if one is not None), default=None)
 
     async def finish(self) -> None:
         """Wait for the cards being fetched."""
@@ -94,11 +99,12 @@ class Cards:
         return task
 
     async def _serve(self, cards: Sequence[DueCard], on_progress: Callable[[], None]) -> None:
+        wanted = [card.customer_id for card in cards]
         try:
             await self._fetch_one_way_or_another(cards)
-        except UNREACHABLE as error:
-            log.warning("cards.database_away", connection=self._id, error=type(error).__name__)
-            await asyncio.sleep(DATABASE_AGAIN_SECONDS)
+            self._backoff.succeeded(wanted)
+        except Exception as error:  # noqa: BLE001 - what came cannot be kept: it must not be fetched again at once
+            await self._health.item_failed(Loop.CARDS, wanted, error)
         finally:
             for card in cards:
                 del self.in_flight[card.customer_id]
@@ -113,13 +119,25 @@ class Cards:
         except UNREACHABLE:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must not wait for it
-            # Only the kind of error: its text may repeat what was read.
-            log.warning("cards.failed", connection=self._id, cards=len(cards), error=type(error).__name__)
-            if len(cards) > 1:
-                for card in cards:
-                    await self._fetch_one_way_or_another([card])
-            else:
+            log.warning(
+                "cards.failed",
+                connection=self._id,
+                customers=[card.customer_id for card in cards],
+                error=type(error).__name__,
+                at=frames(error),
+            )
+            if len(cards) == 1:
                 await insights.save(self._database, self._id, [self._put_off(cards[0])])
+                return
+            middle = len(cards) // 2
+            for half in (cards[:middle], cards[middle:]):
+                await self._fetch_safely(half)
+
+    async def _fetch_safely(self, cards: Sequence[DueCard]) -> None:
+        try:
+            await self._fetch_one_way_or_another(cards)
+        except Exception as error:  # noqa: BLE001 - the other half goes on
+            await self._health.item_failed(Loop.CARDS, [card.customer_id for card in cards], error)
 
     def _put_off(self, card: DueCard) -> Fetched:
         now = datetime.now(UTC)

@@ -22,7 +22,7 @@ from kustomer_klaviyo.klaviyo.blame import NOT_TAKEN, refused_contact, refused_p
 from kustomer_klaviyo.klaviyo.express import EventCall, is_dropped
 from kustomer_klaviyo.outcomes import Outcome, Refused
 from kustomer_klaviyo.store import deliveries
-from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.deliveries import DueDelivery
 
 MOST_DUE = 2000
@@ -85,22 +85,48 @@ class Deliverer:
         if wait > 0:
             return wait
         # As of before the query: what is settled while it runs would still look due in its answer.
-        busy, began = set(self.in_flight), datetime.now(UTC)
+        busy, began = self.in_flight.keys() | self._settler.waiting, datetime.now(UTC)
         due = await deliveries.due_events(self._database, self._connection_id, MOST_DUE)
-        owed = [_read(delivery) for delivery in due if delivery.subject not in busy]
+        owed = await self._read([delivery for delivery in due if delivery.subject not in busy])
         if owed and await self._settler.circuit.is_half_open():
             return await self._probe(owed, on_progress)
         known = owed if self._acquaintance is None else await self._acquaintance.known(owed)
         many, lone = _share_out(known)
         if many:
-            await self._send_many(compose([one.call for one in many]), {one.call.unique_id: one for one in many})
+            await self._send_many(await self._compose(many), {one.call.unique_id: one for one in many})
         self._start_lone(lone, on_progress)
         if many or len(known) < len(owed):
             return 0
         if self.in_flight:
             return None
         next_due = await deliveries.next_due(self._database, self._connection_id, after=began)
-        return None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
+        due_in = None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
+        return min((one for one in (due_in, self._settler.seconds_to_next) if one is not None), default=None)
+
+    async def _read(self, due: Sequence[DueDelivery]) -> list[Owed]:
+        """Read the calls; a delivery whose call cannot be read is failed."""
+        read = []
+        for delivery in due:
+            try:
+                read.append(Owed(delivery, msgspec.convert(delivery.call, EventCall)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this delivery's
+                await self._settler.set_aside([delivery], error)
+        return read
+
+    async def _compose(self, many: Sequence[Owed]) -> list[Batch]:
+        """Put events into requests; one that cannot be encoded is failed."""
+        try:
+            return compose([one.call for one in many])
+        except Exception:  # noqa: BLE001 - found out below, one by one
+            good = []
+        for one in many:
+            try:
+                compose([one.call])
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this delivery's
+                await self._settler.set_aside([one.delivery], error)
+            else:
+                good.append(one)
+        return compose([one.call for one in good])
 
     async def finish(self) -> None:
         """Wait for the requests in flight."""
@@ -132,12 +158,20 @@ class Deliverer:
     async def _send_in_turn(self, subject: str, queue: Sequence[Owed], on_progress: Callable[[], None]) -> None:
         try:
             for one in queue:
-                if await self._settler.seconds_held() > 0 or not await self._send_one(one):
+                if not await self._send_safely(one):
                     break
         finally:
             del self.in_flight[subject]
             self._settler.circuit.probed(self)
             on_progress()
+
+    async def _send_safely(self, one: Owed) -> bool:
+        """Send one delivery unless sending is held; an error of ours fails this one and no other."""
+        try:
+            return await self._settler.seconds_held() <= 0 and await self._send_one(one)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            await self._settler.set_aside([one.delivery], error)
+            return not isinstance(error, UNREACHABLE)
 
     async def _send_one(self, one: Owed) -> bool:
         """Send one delivery by itself; returns whether the customer's next one may follow."""
@@ -178,7 +212,7 @@ class Deliverer:
         """Send a batch; what the vendor refuses in it is narrowed down, and the rest still sent."""
         members = [owed[call.unique_id] for call in batch.calls]
         if len(members) == 1:
-            await self._send_one(members[0])
+            await self._send_safely(members[0])
             return
         began = datetime.now(UTC)
         outcome = await self._sender.send_events(batch)
@@ -193,14 +227,10 @@ class Deliverer:
         blamed = blamed_entry(outcome.pointer)
         if blamed is not None and blamed < len(members):
             # Alone it gets its own answer from the vendor, whatever the pointer was worth.
-            await self._send_one(members[blamed])
+            await self._send_safely(members[blamed])
             await self._send_many([without(batch, blamed)], owed)
         else:
             await self._send_many(halves(batch), owed)
-
-
-def _read(delivery: DueDelivery) -> Owed:
-    return Owed(delivery, msgspec.convert(delivery.call, EventCall))
 
 
 def _share_out(owed: Sequence[Owed]) -> tuple[list[Owed], list[Owed]]:

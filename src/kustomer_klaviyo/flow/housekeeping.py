@@ -6,7 +6,8 @@ import random
 import structlog
 
 from kustomer_klaviyo.flow.cards import AHEAD_MINUTES
-from kustomer_klaviyo.flow.directory import Directory
+from kustomer_klaviyo.flow.directory import Directory, Joined
+from kustomer_klaviyo.flow.health import HealthBook, Loop
 from kustomer_klaviyo.store import deliveries, inbox, insights
 from kustomer_klaviyo.store.accounts import Accounts
 from kustomer_klaviyo.store.database import Database
@@ -18,23 +19,29 @@ KEEP_CARDS_DAYS = 7
 log = structlog.get_logger()
 
 
-async def keep_house(database: Database, directory: Directory) -> None:
+async def keep_house(database: Database, directory: Directory, health: HealthBook) -> None:
     """Go round every hour or so; runs until cancelled."""
     while True:
-        await Accounts(database).tidy()
+        async with health.of().watching(Loop.ACCOUNTS):
+            await Accounts(database).tidy()
         for joined in directory.all():
-            options, connection_id = joined.options, joined.connection.id
-            expired = await deliveries.expire_unidentified(database, connection_id, days=options.keep_unidentified_days)
-            forgotten = await deliveries.purge(database, connection_id, days=options.keep_deliveries_days)
-            profiles = await deliveries.purge_profiles(database, connection_id, days=options.keep_events_days)
-            await insights.give_up_ahead(database, connection_id, minutes=AHEAD_MINUTES)
-            await insights.purge(database, connection_id, days=KEEP_CARDS_DAYS)
-            events = await inbox.purge(database, connection_id, days=options.keep_events_days)
-            log.info(
-                "house.kept",
-                connection=connection_id,
-                expired=expired,
-                forgotten=forgotten + profiles,
-                events_forgotten=events,
-            )
+            async with health.of(joined.connection.id).watching(Loop.RETENTION):
+                await _keep_house_of(database, joined)
         await asyncio.sleep(ROUND_SECONDS * (0.9 + 0.2 * random.random()))
+
+
+async def _keep_house_of(database: Database, joined: Joined) -> None:
+    options, connection_id = joined.options, joined.connection.id
+    expired = await deliveries.expire_unidentified(database, connection_id, days=options.keep_unidentified_days)
+    forgotten = await deliveries.purge(database, connection_id, days=options.keep_deliveries_days)
+    profiles = await deliveries.purge_profiles(database, connection_id, days=options.keep_events_days)
+    await insights.give_up_ahead(database, connection_id, minutes=AHEAD_MINUTES)
+    await insights.purge(database, connection_id, days=KEEP_CARDS_DAYS)
+    events = await inbox.purge(database, connection_id, days=options.keep_events_days)
+    log.info(
+        "house.kept",
+        connection=connection_id,
+        expired=expired,
+        forgotten=forgotten + profiles,
+        events_forgotten=events,
+    )

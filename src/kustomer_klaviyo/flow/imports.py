@@ -5,6 +5,7 @@ How imports work: developers.klaviyo.com/en/docs/use_klaviyos_bulk_profile_impor
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -12,6 +13,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from kustomer_klaviyo.flow.health import Health, Loop
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.settling import Settler
 from kustomer_klaviyo.klaviyo.profile_wire import (
@@ -20,6 +22,7 @@ from kustomer_klaviyo.klaviyo.profile_wire import (
     MOST_BYTES,
     MOST_PROFILES,
     ImportFault,
+    ImportStanding,
     encode_entry,
     read_faults,
     read_id,
@@ -28,8 +31,8 @@ from kustomer_klaviyo.klaviyo.profile_wire import (
 )
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
-from kustomer_klaviyo.store import deliveries, imports
-from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store import imports
+from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
 from kustomer_klaviyo.store.imports import DueImport
 
@@ -46,6 +49,9 @@ UNSURE_SECONDS, UNSURE_GIVE_UP = 1.0, timedelta(minutes=10)
 CLOCKS_APART = timedelta(minutes=1)
 GIVE_UP = timedelta(hours=1)
 """An import that takes so long is taken for stuck, and what it carries goes one by one."""
+
+BEGIN, POLL = "begin", "poll"
+"""What waits, with the import's id, when it could not be written down how a request ended."""
 
 IMPORTED = "imported in bulk"
 CANCELLED = "Klaviyo gave the bulk import up; sent again by itself"
@@ -76,14 +82,19 @@ class _Unsure:
 class Imports:
     """One connection's bulk imports while its run lasts."""
 
-    def __init__(self, database: Database, connection_id: str, sender: Sender, settler: Settler) -> None:
+    def __init__(
+        self, database: Database, connection_id: str, sender: Sender, settler: Settler, health: Health
+    ) -> None:
         self._database = database
+        self._health = health
+        self._backoff = health.items(Loop.PROFILES)
         self._connection_id = connection_id
         self._sender = sender
         self._settler = settler
         self._without_until = float("-inf")
         self._failures = 0
         self._unsure: _Unsure | None = None
+        self._unsure_tries, self._unsure_at = 0, 0.0
         self._under_way: dict[str, set[str]] | None = None
 
     async def identifiers(self) -> set[str]:
@@ -91,14 +102,16 @@ class Imports:
         if self._under_way is None:
             self._under_way = {}
             for row in await imports.calls(self._database, self._connection_id):
-                call = msgspec.convert(row["call"], ProfileCall)
-                self._under_way.setdefault(row["import"], set()).update(call.identifiers)
+                known = self._under_way.setdefault(row["import"], set())
+                # What cannot be read any more keeps nobody waiting; it is failed when the import ends.
+                with suppress(Exception):
+                    known.update(msgspec.convert(row["call"], ProfileCall).identifiers)
         unsure = set[str]() if self._unsure is None else _identifiers(self._unsure.members)
         return unsure.union(*self._under_way.values())
 
     def are_possible(self, now: float) -> bool:
         """Say whether an import may be tried, at a monotonic time."""
-        return now >= self._without_until and self._unsure is None
+        return now >= self._without_until and self._unsure is None and BEGIN not in self._backoff.waiting()
 
     async def begin(self, owed: Sequence[Writable]) -> bool:
         """Begin imports of these; returns False when Klaviyo takes none, so that they go one by one.
@@ -111,7 +124,7 @@ class Imports:
             import_id = read_id(outcome.body) if isinstance(outcome, Accepted) else None
             if import_id is not None:
                 self._failures = 0
-                await self._note_begun(import_id, members)
+                await self._note_begun_once(import_id, began, members)
                 continue
             if isinstance(outcome, Unreachable):
                 self._unsure = _Unsure(began, tuple(members))
@@ -125,6 +138,16 @@ class Imports:
             return False
         return True
 
+    async def _note_begun_once(self, import_id: str, began: datetime, members: Sequence[Writable]) -> None:
+        """Note that an import began; where that cannot be written, no other begins for a while."""
+        try:
+            await self._note_begun(import_id, members)
+        except Exception:
+            self._backoff.failed([BEGIN])
+            self._unsure = _Unsure(began, tuple(members))
+            raise
+        self._backoff.succeeded([BEGIN])
+
     def _hold_off(self, outcome: Unreachable | Throttled) -> None:
         """Wait a while before the next try; after several, do without imports for longer."""
         self._failures += 1
@@ -134,8 +157,10 @@ class Imports:
     async def _find_unsure(self) -> None:
         """Find out whether an import began whose beginning was not answered, and count it as begun if it did."""
         unsure = self._unsure
-        if unsure is None:
+        if unsure is None or time.monotonic() < self._unsure_at:
             return
+        self._unsure_tries += 1
+        self._unsure_at = time.monotonic() + min(LONGEST_POLL_SECONDS, UNSURE_SECONDS * 1.5**self._unsure_tries)
         outcome = await self._sender.recent_imports()
         if not isinstance(outcome, Accepted):
             if datetime.now(UTC) - unsure.began > UNSURE_GIVE_UP:
@@ -147,7 +172,7 @@ class Imports:
             if is_it and one.id not in known:
                 await self._note_begun(one.id, unsure.members)
                 break
-        self._unsure = None
+        self._unsure, self._unsure_tries, self._unsure_at = None, 0, 0.0
 
     async def _note_begun(self, import_id: str, members: Sequence[Writable]) -> None:
         now = datetime.now(UTC)
@@ -167,45 +192,67 @@ class Imports:
     async def seconds_to_next(self) -> float | None:
         """Return when an import is to be asked about next; None when none is under way."""
         if self._unsure is not None:
-            return UNSURE_SECONDS
+            return max(0.01, self._unsure_at - time.monotonic())
         poll_at = await imports.next_due(self._database, self._connection_id)
-        return None if poll_at is None else max(0.01, (poll_at - datetime.now(UTC)).total_seconds())
+        soonest = 0.01 if self._backoff.seconds_to_next() is None else UNSURE_SECONDS
+        return None if poll_at is None else max(soonest, (poll_at - datetime.now(UTC)).total_seconds())
 
     async def ask(self) -> bool:
         """Ask about the imports whose time has come; returns whether any has ended."""
         await self._find_unsure()
         ended = False
         for one in await imports.due(self._database, self._connection_id):
-            began = datetime.now(UTC)
-            outcome = await self._sender.profile_import(one.id)
-            match outcome:
-                case Accepted(body=body):
-                    standing = read_standing(body)
-                    if began - one.submitted_at > GIVE_UP and not standing.is_over:
-                        log.warning("imports.stuck", connection=self._connection_id)
-                        await self._end(one, outcome, [], failed=0, lost=True)
-                        ended = True
-                        continue
-                    if not standing.is_over:
-                        await self._ask_later(one)
-                        continue
-                    faults = await self._faults(one) if standing.failed else []
-                    if faults is None and began - one.submitted_at <= GIVE_UP:
-                        await self._ask_later(one)
-                        continue
-                    await self._end(one, outcome, faults or [], failed=standing.failed, lost=standing.was_cancelled)
-                    ended = True
-                case Refused() | LockedOut(status=403 | 404 | 405 | 410):
-                    # A key that may begin imports but not ask about them does without.
-                    self._without_until = time.monotonic() + WITHOUT_SECONDS
-                    await self._end(one, outcome, [], failed=0, lost=True)
-                    ended = True
-                case LockedOut():
-                    await self._ask_later(one)
-                    await self._settler.note(outcome, began)
-                case _:
-                    await self._ask_later(one)
+            if (POLL, one.id) not in self._backoff.waiting():
+                ended |= await self._ask_safely(one)
         return ended
+
+    async def _ask_safely(self, one: DueImport) -> bool:
+        """Ask about one import; whatever goes wrong is its own matter, and it is not asked about again at once."""
+        try:
+            ended = await self._ask_about(one)
+        except UNREACHABLE:
+            self._backoff.failed([(POLL, one.id)])
+            raise
+        except Exception as error:  # noqa: BLE001 - the others go on
+            await self._health.item_failed(Loop.PROFILES, [(POLL, one.id)], error)
+            return False
+        self._backoff.succeeded([(POLL, one.id)])
+        return ended
+
+    async def _ask_about(self, one: DueImport) -> bool:
+        began = datetime.now(UTC)
+        outcome = await self._sender.profile_import(one.id)
+        match outcome:
+            case Accepted(body=body):
+                return await self._take_standing(
+                    one, outcome, read_standing(body), is_late=began - one.submitted_at > GIVE_UP
+                )
+            case Refused() | LockedOut(status=403 | 404 | 405 | 410):
+                # A key that may begin imports but not ask about them does without.
+                self._without_until = time.monotonic() + WITHOUT_SECONDS
+                await self._end(one, outcome, [], failed=0, lost=True)
+                return True
+            case LockedOut():
+                await self._ask_later(one)
+                await self._settler.note(outcome, began)
+            case _:
+                await self._ask_later(one)
+        return False
+
+    async def _take_standing(
+        self, one: DueImport, outcome: Outcome, standing: ImportStanding, *, is_late: bool
+    ) -> bool:
+        """Act on how an import stands; returns whether it has ended."""
+        if not standing.is_over and is_late:
+            log.warning("imports.stuck", connection=self._connection_id)
+            await self._end(one, outcome, [], failed=0, lost=True)
+            return True
+        faults = await self._faults(one) if standing.is_over and standing.failed else []
+        if not standing.is_over or (faults is None and not is_late):
+            await self._ask_later(one)
+            return False
+        await self._end(one, outcome, faults or [], failed=standing.failed, lost=standing.was_cancelled)
+        return True
 
     async def _ask_later(self, one: DueImport) -> None:
         wait = min(LONGEST_POLL_SECONDS, FIRST_POLL_SECONDS * 1.5**one.polls)
@@ -243,8 +290,8 @@ class Imports:
                 said = reason or "Klaviyo's bulk import failed for some and does not say for whom"
                 again = Settled(delivery.key, State.WAITING, said, datetime.now(UTC), outcome.status, detail=said)
                 news.append(replace(again, is_own_failure=True))
+        await self._settler.write_down(carried, news)
         async with self._database.transaction() as connection:
-            await deliveries.settle(connection, self._connection_id, news)
             await imports.end(connection, self._connection_id, one.id)
         if self._under_way is not None:
             self._under_way.pop(one.id, None)
@@ -273,9 +320,10 @@ def _reasons(carried: Sequence[DueDelivery], faults: Sequence[ImportFault]) -> d
     subjects = list(dict.fromkeys(delivery.subject for delivery in carried))
     holders: dict[str, set[str]] = {}
     for delivery in carried:
-        call = msgspec.convert(delivery.call, ProfileCall)
-        for identifier in filter(None, (call.email, call.phone)):
-            holders.setdefault(identifier.lower(), set()).add(delivery.subject)
+        with suppress(Exception):
+            call = msgspec.convert(delivery.call, ProfileCall)
+            for identifier in filter(None, (call.email, call.phone)):
+                holders.setdefault(identifier.lower(), set()).add(delivery.subject)
     blamed: dict[str, str] = {}
     for fault in faults:
         those = set().union(*(holders.get(one.lower(), set()) for one in fault.identifiers))

@@ -3,6 +3,7 @@
 An answer goes into the inbox as an event like any other, so that there is one way through the house.
 """
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -10,8 +11,9 @@ import structlog
 
 from kustomer_klaviyo.flow import departures
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.faults import describe, frames
 from kustomer_klaviyo.flow.keeping import keep_people
-from kustomer_klaviyo.flow.retry import Chance, Patience, jittered
+from kustomer_klaviyo.flow.retry import Patience, jittered
 from kustomer_klaviyo.flow.sweep import Sweep
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.listings import read_merge_target
@@ -39,18 +41,19 @@ class _Event(msgspec.Struct, rename="camel"):
 class LookUp:
     """Puts one connection's questions to Kustomer."""
 
-    def __init__(self, database: Database, joined: Joined, client: KustomerClient) -> None:
+    def __init__(self, database: Database, joined: Joined, client: KustomerClient, *, patience: Patience) -> None:
         self._database = database
+        self._patience = patience
         self._joined = joined
         self._client = client
         self._sweep = Sweep(database, joined, client)
 
-    async def answer(self, question: DueQuestion, *, chance: Chance, patience: Patience) -> None:
+    async def answer(self, question: DueQuestion) -> None:
         """Ask one question and act on the answer; without one it is asked again later."""
         if question.kind is Kind.SWEEP:
             outcome = await self._sweep.go(question)
             if outcome is not None:
-                await self._ask_later(question, outcome, chance=chance, patience=patience)
+                await self._ask_later(question, outcome)
             return
         outcome = Accepted(200) if question.answered else await self._ask(question)
         match outcome:
@@ -63,7 +66,20 @@ class LookUp:
             case Refused(status=404):
                 await self._settle_missing(question)
             case _:
-                await self._ask_later(question, outcome, chance=chance, patience=patience)
+                await self._ask_later(question, outcome)
+
+    async def failed(self, question: DueQuestion, error: Exception) -> None:
+        """Set a question aside that led to an error of ours; a search that is made for ever is made again later."""
+        fault = describe(error)
+        log.error(
+            "lookup.failed", connection=self._id, kind=question.kind, id=question.id, error=fault.kind, at=frames(error)
+        )
+        if question.kind is not Kind.SWEEP:
+            await lookups.failed(self._database, self._id, question, reason=fault.sentence, error=fault.traceback)
+            return
+        wait = jittered(self._patience.first_wait, self._patience.longest_wait, question.tries, random.random)
+        due_at = datetime.now(UTC) + timedelta(seconds=wait)
+        await lookups.later(self._database, self._id, question, due_at=due_at, note=fault.sentence)
 
     async def _ask(self, question: DueQuestion) -> Outcome:
         read = {
@@ -107,8 +123,8 @@ class LookUp:
                 await departures.merged(connection, self._joined, source=question.id, target=target)
             await lookups.answered(connection, self._id, question)
 
-    async def _ask_later(self, question: DueQuestion, outcome: Outcome, *, chance: Chance, patience: Patience) -> None:
-        wait = jittered(patience.first_wait, patience.longest_wait, question.tries, chance)
+    async def _ask_later(self, question: DueQuestion, outcome: Outcome) -> None:
+        wait = jittered(self._patience.first_wait, self._patience.longest_wait, question.tries, random.random)
         if isinstance(outcome, Throttled | Unreachable) and outcome.retry_after is not None:
             wait = max(wait, outcome.retry_after)
         due_at = datetime.now(UTC) + timedelta(seconds=wait)

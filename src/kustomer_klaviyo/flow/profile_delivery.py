@@ -23,10 +23,11 @@ from kustomer_klaviyo.flow.refusing import refuse_contact
 from kustomer_klaviyo.flow.retry import SetAside, Verdict
 from kustomer_klaviyo.flow.settling import Settler
 from kustomer_klaviyo.klaviyo.blame import NOT_TAKEN, refused_contact
+from kustomer_klaviyo.klaviyo.profile_wire import encode_entry
 from kustomer_klaviyo.klaviyo.profiles import PHONE_PROPERTY, ProfileCall, joined
 from kustomer_klaviyo.outcomes import Accepted
 from kustomer_klaviyo.store import deliveries, insights, people, refused
-from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
 
 MOST_DUE = 10_000
@@ -95,31 +96,35 @@ class ProfileDeliverer:
         wait = await self._settler.seconds_held()
         if wait > 0:
             return wait
-        busy, began = set(self.in_flight), datetime.now(UTC)
+        busy, began = self.in_flight.keys() | self._settler.waiting, datetime.now(UTC)
         if await self._settler.circuit.is_half_open() and (few := await self._probes(busy)):
             return await self._probe(few, on_progress)
         if await self._imports.ask():
             on_progress()
         is_bulk = self._may_import()
         due = await deliveries.due_profiles(self._database, self._id, MOST_DUE if is_bulk else FEW_DUE)
-        owed = await self._free([one for one in read_owed(due) if one.subject not in busy])
+        owed = await self._free(await self._read([one for one in due if one.subject not in busy]))
         many, lone = self._share_out(owed) if is_bulk else ([], owed)
         if is_bulk and not many and len(due) > FEW_DUE:
             self._few_until = time.monotonic() + LOOK_FAR_AGAIN_SECONDS
-        has_begun = bool(many) and await self._imports.begin(many)
+        has_begun = bool(many) and await self._begin(many)
         self._start_lone(lone, on_progress)
         if many:
             # What Klaviyo took no import of goes one by one in the next turn.
             return 0 if has_begun else 0.01
         if self.in_flight:
             return await self._imports.seconds_to_next()
-        waits = [await self._imports.seconds_to_next(), await self._seconds_to_next(began)]
+        waits = [
+            await self._imports.seconds_to_next(),
+            await self._seconds_to_next(began),
+            self._settler.seconds_to_next,
+        ]
         return min((one for one in waits if one is not None), default=None)
 
     async def _probes(self, busy: set[str]) -> list[OwedProfile]:
         """Return the writes by which it may be found out whether Klaviyo is back."""
         due = await deliveries.due_profiles(self._database, self._id, FEW_DUE)
-        return await self._free([one for one in read_owed(due) if one.subject not in busy])
+        return await self._free(await self._read([one for one in due if one.subject not in busy]))
 
     async def _probe(self, owed: Sequence[OwedProfile], on_progress: Callable[[], None]) -> float | None:
         """Find out with one write whether Klaviyo is back: with the one that was tried the longest ago, if ever."""
@@ -127,6 +132,35 @@ class ProfileDeliverer:
             return PROBE_AGAIN_SECONDS
         self._start_lone([min(owed, key=lambda one: one.deliveries[0].turn)], on_progress)
         return None
+
+    async def _read(self, due: Sequence[DueDelivery]) -> list[OwedProfile]:
+        """Read the writes; those of a person that cannot be read are failed."""
+        read = []
+        for those in by_person(due):
+            try:
+                read.append(read_owed(those))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this person's
+                await self._settler.set_aside(those, error)
+        return read
+
+    async def _begin(self, many: Sequence[OwedProfile]) -> bool:
+        """Begin imports; a write that cannot be encoded is failed, and the others go in the next turn."""
+        try:
+            return await self._imports.begin(many)
+        except UNREACHABLE:
+            raise
+        except Exception:
+            if not [one for one in many if await self._is_unencodable(one)]:
+                raise
+            return True
+
+    async def _is_unencodable(self, one: OwedProfile) -> bool:
+        try:
+            encode_entry(one.call)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this person's
+            await self._settler.set_aside(one.deliveries, error)
+            return True
+        return False
 
     async def finish(self) -> None:
         """Wait for the requests in flight."""
@@ -170,6 +204,8 @@ class ProfileDeliverer:
         try:
             if await self._settler.seconds_held() <= 0:
                 await self._write_one(one)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            await self._settler.set_aside(one.deliveries, error)
         finally:
             self._identifiers -= one.call.identifiers
             del self.in_flight[one.subject]
@@ -257,17 +293,18 @@ def _former(call: ProfileCall) -> dict[str, Any]:
     return {name: value for name, value in former.items() if value is not None} | {"fields": dict.fromkeys(uncleared)}
 
 
-def read_owed(due: Sequence[DueDelivery]) -> list[OwedProfile]:
-    """Put the due writes of each person together, the people in the order of their first.
-
-    What follows an erasure waits for it.
-    """
-    by_subject: dict[str, list[tuple[DueDelivery, ProfileCall]]] = {}
+def by_person(due: Sequence[DueDelivery]) -> list[list[DueDelivery]]:
+    """Put the due writes of each person together, the people in the order of their first."""
+    found: dict[str, list[DueDelivery]] = {}
     for delivery in due:
-        those = by_subject.setdefault(delivery.subject, [])
+        found.setdefault(delivery.subject, []).append(delivery)
+    return list(found.values())
+
+
+def read_owed(due: Sequence[DueDelivery]) -> OwedProfile:
+    """Make one write of all that are due of a person. What follows an erasure waits for it."""
+    those: list[tuple[DueDelivery, ProfileCall]] = []
+    for delivery in due:
         if not (those and those[-1][1].erase):
             those.append((delivery, msgspec.convert(delivery.call, ProfileCall)))
-    return [
-        OwedProfile(tuple(one for one, _ in those), joined([call for _, call in those]))
-        for those in by_subject.values()
-    ]
+    return OwedProfile(tuple(one for one, _ in those), joined([call for _, call in those]))

@@ -1,7 +1,6 @@
 """One connection's turn at work in one process: understand, look up, deliver, until nothing is left to do."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -9,12 +8,12 @@ from datetime import UTC, datetime
 from kustomer_klaviyo.flow.cards import Cards
 from kustomer_klaviyo.flow.delivery import Deliverer
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.health import Health, Loop
 from kustomer_klaviyo.flow.lookups import LookUp
 from kustomer_klaviyo.flow.profile_delivery import ProfileDeliverer
-from kustomer_klaviyo.flow.retry import Patience
 from kustomer_klaviyo.flow.understanding import understand_some
 from kustomer_klaviyo.store import lanes, lookups
-from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.database import UNREACHABLE, Database, is_out_of_reach
 from kustomer_klaviyo.store.lookups import DueQuestion, Kind
 from kustomer_klaviyo.together import end, together
 
@@ -39,8 +38,8 @@ class Run:
         profiles: ProfileDeliverer,
         look_up: LookUp,
         cards: Cards,
-        patience: Patience,
         note: Callable[[], str | None],
+        health: Health,
     ) -> None:
         self._database = database
         self._joined = joined
@@ -48,8 +47,8 @@ class Run:
         self._profiles = profiles
         self._look_up = look_up
         self._cards = cards
-        self._patience = patience
         self._note = note
+        self._health = health
         self._noted: str | None = None
         self._asking: dict[tuple[Kind, str], asyncio.Task[None]] = {}
         self._woken: list[asyncio.Event] = []
@@ -73,20 +72,36 @@ class Run:
 
     async def work(self) -> None:
         """Do what there is to do."""
-        turns = (self.understand, self.ask, self.deliver, self.write_profiles, self.fetch_cards)
-        await together(*map(self._repeat, turns), self._end_when_idle())
+        turns = {
+            Loop.INBOX: self.understand,
+            Loop.LOOKUPS: self.ask,
+            Loop.EVENTS: self.deliver,
+            Loop.PROFILES: self.write_profiles,
+            Loop.CARDS: self.fetch_cards,
+        }
+        await together(*(self._repeat(loop, turn) for loop, turn in turns.items()), self._end_when_idle())
         await self._deliverer.finish()
         await self._profiles.finish()
         await self._cards.finish()
         # These only read, and may wait long for their turn.
         await end(self._asking.values())
 
-    async def _repeat(self, turn: Turn) -> None:
+    async def _repeat(self, loop: Loop, turn: Turn) -> None:
         woken = asyncio.Event()
         self._woken.append(woken)
+        await self._pause(self._health.seconds_to_wait(loop))
         while not self._ended.is_set():
             woken.clear()
-            wait = await turn()
+            try:
+                wait = await turn()
+                await self._health.succeeded(loop)
+            except Exception as error:
+                pause = await self._health.failed(loop, error)
+                if is_out_of_reach(error):
+                    # Another process may have taken over meanwhile: this run is over.
+                    raise
+                await self._pause(pause)
+                continue
             if wait == 0:
                 self._active_at = time.monotonic()
                 continue
@@ -95,6 +110,14 @@ class Run:
                     await woken.wait()
             except TimeoutError:
                 pass
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, whoever wakes; not when the run is to end."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            pass
 
     async def _end_when_idle(self) -> None:
         while not self._ended.is_set():
@@ -148,23 +171,42 @@ class Run:
         """Put questions to Kustomer that may be asked now."""
         self._reap()
         connection_id, room = self._joined.connection.id, QUESTIONS_AT_ONCE - len(self._asking)
-        due = await lookups.due(self._database, connection_id, QUESTIONS_AT_ONCE, but=self._asking) if room > 0 else []
+        backoff = self._health.items(Loop.LOOKUPS)
+        but = self._asking.keys() | backoff.waiting()
+        due = await lookups.due(self._database, connection_id, QUESTIONS_AT_ONCE, but=but) if room > 0 else []
         for question in due[:room]:
             self._asking[question.kind, question.id] = asyncio.create_task(self._answer(question))
         if self._asking:
             return None
-        next_due = await lookups.next_due(self._database, connection_id)
-        return None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
+        next_due = await lookups.next_due(self._database, connection_id, but=but)
+        wait = None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
+        return min((one for one in (wait, backoff.seconds_to_next()) if one is not None), default=None)
 
     def _reap(self) -> None:
-        """Let go of the questions that were answered; a fault of ours, or a database that is away, ends the run."""
+        """Let go of the questions that were answered."""
         for key, task in list(self._asking.items()):
             if task.done():
                 del self._asking[key]
-                task.result()
 
     async def _answer(self, question: DueQuestion) -> None:
+        key = (question.kind, question.id)
         try:
-            await self._look_up.answer(question, chance=random.random, patience=self._patience)
+            await self._look_up.answer(question)
+            self._health.items(Loop.LOOKUPS).succeeded([key])
+        except Exception as error:  # noqa: BLE001 - a question that fails is that question's matter
+            await self._set_aside(question, error)
         finally:
             self.wake()
+
+    async def _set_aside(self, question: DueQuestion, error: Exception) -> None:
+        """Let a question fail by itself; where not even that can be written down, it waits longer each time."""
+        key = (question.kind, question.id)
+        if isinstance(error, UNREACHABLE):
+            await self._health.item_failed(Loop.LOOKUPS, [key], error)
+            return
+        try:
+            await self._look_up.failed(question, error)
+        except Exception as second:  # noqa: BLE001 - it is counted and shown
+            await self._health.item_failed(Loop.LOOKUPS, [key], second)
+        else:
+            self._health.items(Loop.LOOKUPS).succeeded([key])

@@ -10,6 +10,7 @@ from psycopg.rows import DictRow
 
 from kustomer_klaviyo.facts import milliseconds
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.faults import frames
 from kustomer_klaviyo.flow.identity import identify
 from kustomer_klaviyo.flow.keeping import keep_people
 from kustomer_klaviyo.flow.owing import owe_profiles
@@ -47,24 +48,46 @@ async def understand_some(database: Database, joined: Joined) -> Understood:
         return await _understand(database, joined, events)
     except UNREACHABLE:
         raise
-    except Exception:
-        log.warning("inbox.batch_failed", connection=joined.connection.id, exc_info=True)
-        return await _one_by_one(database, joined, events)
+    except Exception as error:  # noqa: BLE001 - narrowed down to the events that are the matter
+        log.warning("inbox.batch_failed", connection=joined.connection.id, error=type(error).__name__, at=frames(error))
+        return await _narrow_down(database, joined, events, error)
 
 
-async def _one_by_one(database: Database, joined: Joined, events: Sequence[WaitingEvent]) -> Understood:
-    told = 0
-    for event in events:
+async def _narrow_down(
+    database: Database, joined: Joined, events: Sequence[WaitingEvent], error: Exception
+) -> Understood:
+    """Understand events half by half; one that fails alone is failed, with the traceback."""
+    if len(events) == 1:
+        await _fail(database, joined, events[0], error)
+        return Understood(1, 0)
+    moved, stuck, middle = Understood(0, 0), None, len(events) // 2
+    for half in (events[:middle], events[middle:]):
         try:
-            told += (await _understand(database, joined, [event])).told
+            done = await _understand(database, joined, half)
         except UNREACHABLE:
             raise
-        except Exception as error:
-            log.exception("inbox.event_failed", connection=joined.connection.id, event=event.event_id)
-            unread = _Unread(event.event_id, Problem.FAULT, type(error).__name__, None, clean_trace(error))
-            async with database.transaction() as connection:
-                await inbox.mark_understood(connection, joined.connection.id, [unread.reading()])
-    return Understood(len(events), told)
+        except Exception as narrower:  # noqa: BLE001 - see above
+            try:
+                done = await _narrow_down(database, joined, half, narrower)
+            except Exception as unwritten:  # noqa: BLE001 - told when the other half is done
+                stuck, done = unwritten, Understood(0, 0)
+        moved = Understood(moved.events + done.events, moved.told + done.told)
+    if stuck is not None:
+        raise stuck
+    return moved
+
+
+async def _fail(database: Database, joined: Joined, event: WaitingEvent, error: Exception) -> None:
+    log.error(
+        "inbox.event_failed",
+        connection=joined.connection.id,
+        event_id=event.event_id,
+        error=type(error).__name__,
+        at=frames(error),
+    )
+    unread = _Unread(event.event_id, Problem.FAULT, type(error).__name__, None, clean_trace(error))
+    async with database.transaction() as connection:
+        await inbox.mark_understood(connection, joined.connection.id, [unread.reading()])
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ constraints, sizes, triggers. All others, such as missing rights or a full disk,
 
 CONNECT_SECONDS = 3
 POOL_WAIT_SECONDS = 5.0
-DISK_FULL_SECONDS = 60.0
-"""So long after a statement that found no space the disk is taken for full, unless one that writes gets through."""
+DISK_FULL_SECONDS = 30.0
+"""So long after a statement that found no space the disk is taken for full: small writes may get through meanwhile."""
 
 Params = Mapping[str, Any] | Sequence[Any] | None
 
@@ -63,7 +63,7 @@ class Database:
         return time.monotonic() - self._disk_full_at < DISK_FULL_SECONDS
 
     @contextmanager
-    def errors_told_apart(self, *, writes: bool = True) -> Iterator[None]:
+    def errors_told_apart(self) -> Iterator[None]:
         """Let errors of one item be told from a database that takes nothing; for whoever has a lane of their own."""
         try:
             yield
@@ -75,8 +75,6 @@ class Database:
             if told is error:
                 raise
             raise told from error
-        if writes:
-            self._disk_full_at = float("-inf")
 
     async def open(self) -> None:
         """Start connecting; does not wait for the database to be there."""
@@ -88,7 +86,7 @@ class Database:
 
     async def fetch(self, query: LiteralString, params: Params = None) -> list[DictRow]:
         """Run one statement and return its rows."""
-        with self.errors_told_apart(writes=False):
+        with self.errors_told_apart():
             async with self._pool.connection() as connection:
                 return await (await connection.execute(query, params)).fetchall()
 
@@ -108,7 +106,7 @@ class Database:
     @asynccontextmanager
     async def rehearsal(self) -> AsyncIterator[AsyncConnection[DictRow]]:
         """Lend a connection inside one transaction of which nothing stays."""
-        with self.errors_told_apart(writes=False):
+        with self.errors_told_apart():
             async with self._pool.connection() as connection, connection.transaction(force_rollback=True):
                 yield connection
 
@@ -132,5 +130,17 @@ def told_apart(error: psycopg.Error) -> psycopg.Error:
         return error
     is_operational = isinstance(error, OperationalError)
     if state[:2] in ITEM_CLASSES:
-        return ItemRefused(*error.args) if is_operational else error
-    return error if is_operational else Unavailable(*error.args)
+        return _as(ItemRefused, error) if is_operational else error
+    return error if is_operational else _as(Unavailable, error)
+
+
+def _as(kind: type[psycopg.Error], error: psycopg.Error) -> psycopg.Error:
+    told = kind(*error.args)
+    told.sqlstate = error.sqlstate
+    return told
+
+
+def is_out_of_reach(error: BaseException) -> bool:
+    """Say whether the database did not answer at all; others may have taken over from a process that lost it."""
+    state = getattr(error.__cause__ or error, "sqlstate", None)
+    return isinstance(error, UNREACHABLE) and (state is None or state.startswith(("08", "57P")))

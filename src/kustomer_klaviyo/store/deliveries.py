@@ -138,7 +138,7 @@ ORDER BY seq LIMIT %(limit)s
 
 DUE_PROFILES = """
 -- Profile writes that may go now: due, and none of the same customer is waiting for its time or under way.
-SELECT key, subject, attempts, first_attempt_at, own_failures, attempted_at, call,
+SELECT key, subject, attempts, first_attempt_at, own_failures, attempted_at, call, true AS is_profile,
     (SELECT klaviyo_id FROM people WHERE connection_id = %(connection)s AND customer_id = due.subject) AS klaviyo_id
 FROM deliveries AS due
 WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind = 'profile'
@@ -161,10 +161,12 @@ UPDATE deliveries SET state = news.state, reason = news.reason, due_at = coalesc
     attempts = attempts + 1, first_attempt_at = coalesce(first_attempt_at, now()), import = NULL,
     attempted_at = coalesce(news.attempted_at, now()), own_failures = deliveries.own_failures + news.own_failures,
     answer_status = news.status, answer_request_id = news.request_id, answer_detail = news.detail,
+    code = news.code, error = news.error,
     settled_at = CASE WHEN news.state IN ('delivered', 'failed', 'skipped') THEN now() END
 FROM unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[], %(due)s::timestamptz[], %(statuses)s::int[],
-            %(requests)s::text[], %(details)s::text[], %(attempted)s::timestamptz[], %(own)s::int[])
-     AS news (key, state, reason, due_at, status, request_id, detail, attempted_at, own_failures)
+            %(requests)s::text[], %(details)s::text[], %(attempted)s::timestamptz[], %(own)s::int[],
+            %(codes)s::text[], %(errors)s::text[])
+     AS news (key, state, reason, due_at, status, request_id, detail, attempted_at, own_failures, code, error)
 WHERE deliveries.connection_id = %(connection)s AND deliveries.key = news.key
   AND deliveries.key IN (SELECT key FROM locked)
 """
@@ -253,6 +255,7 @@ class DueDelivery:
     call: dict[str, Any]
     klaviyo_id: str | None = None
     """For a profile write: under which id Klaviyo keeps the person, where we know it."""
+    is_profile: bool = False
     own_failures: int = 0
     """How often it failed while others got through; failures of an outage are nobody's."""
     attempted_at: datetime | None = None
@@ -279,6 +282,10 @@ class Settled:
     attempted_at: datetime | None = None
     is_own_failure: bool = False
     """Others got through since it was last tried: it may be the delivery's own fault."""
+    code: str | None = None
+    """What kind of error of ours it was."""
+    error: str | None = None
+    """Its traceback."""
 
 
 async def add(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[NewDelivery]) -> None:
@@ -415,6 +422,8 @@ async def settle(connection: AsyncConnection[DictRow], connection_id: str, news:
         "details": [new.detail for new in news],
         "attempted": [new.attempted_at for new in news],
         "own": [int(new.is_own_failure) for new in news],
+        "codes": [new.code for new in news],
+        "errors": [new.error for new in news],
     }
     await connection.execute(SETTLE, params)
 

@@ -25,7 +25,7 @@ END = "DELETE FROM imports WHERE connection_id = %s AND id = %s"
 
 CARRIED = """
 -- What an import carries, in order.
-SELECT key, subject, attempts, first_attempt_at, call FROM deliveries
+SELECT key, subject, attempts, first_attempt_at, call, true AS is_profile FROM deliveries
 WHERE connection_id = %s AND import = %s AND state = 'waiting' ORDER BY seq
 """
 

@@ -60,7 +60,11 @@ ORDER BY wish = 'ahead', CASE WHEN wish = 'ahead' THEN -extract(epoch FROM wishe
 LIMIT %s
 """
 
-NEXT_DUE = "SELECT min(due_at) AS due_at FROM insights WHERE connection_id = %s AND wish IS NOT NULL"
+NEXT_DUE = """
+-- When a card is to be fetched next, of all but some.
+SELECT min(due_at) AS due_at FROM insights
+WHERE connection_id = %s AND wish IS NOT NULL AND NOT customer_id = ANY(%s::text[])
+"""
 
 SAVE = """
 -- Cards were fetched, wholly or in part; what is missing of one is still wished for, at the time given. In one order
@@ -163,9 +167,9 @@ async def due(database: Database, connection_id: str, limit: int, *, but: Iterab
     return [DueCard(row["customer_id"], Wish(row["wish"]), row["wished_at"], row["document"]) for row in rows]
 
 
-async def next_due(database: Database, connection_id: str) -> datetime | None:
-    """Return when the next card is to be fetched; None when none is wished for."""
-    due_at: datetime | None = (await database.fetch(NEXT_DUE, (connection_id,)))[0]["due_at"]
+async def next_due(database: Database, connection_id: str, *, but: Iterable[str] = ()) -> datetime | None:
+    """Return when the next card is to be fetched, of all but some; None when none is wished for."""
+    due_at: datetime | None = (await database.fetch(NEXT_DUE, (connection_id, list(but))))[0]["due_at"]
     return due_at
 
 

@@ -30,7 +30,8 @@ DUE = """
 -- Connections with work that nothing holds back.
 SELECT lane.connection_id FROM delivery_lanes AS lane
 WHERE EXISTS (SELECT FROM inbox WHERE inbox.connection_id = lane.connection_id AND inbox.state = 'waiting')
-   OR EXISTS (SELECT FROM lookups WHERE lookups.connection_id = lane.connection_id AND lookups.due_at <= now())
+   OR EXISTS (SELECT FROM lookups WHERE lookups.connection_id = lane.connection_id AND lookups.failed_at IS NULL
+              AND lookups.due_at <= now())
    OR EXISTS (SELECT FROM insights WHERE insights.connection_id = lane.connection_id AND insights.wish IS NOT NULL
               AND insights.due_at <= now())
    OR (coalesce(lane.wait_until, '-infinity') <= now() AND EXISTS (

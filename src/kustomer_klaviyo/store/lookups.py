@@ -23,11 +23,12 @@ class Kind(StrEnum):
 
 
 ASK = """
--- A question already owed is not owed twice.
+-- A question already owed is not owed twice; one that failed is asked anew.
 INSERT INTO lookups (connection_id, kind, id, key, due_at)
 SELECT %s, kind, id, key, now() + make_interval(secs => delay)
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[]) AS asked (kind, id, key, delay)
-ON CONFLICT (connection_id, kind, id) DO NOTHING
+ON CONFLICT (connection_id, kind, id) DO UPDATE
+SET failed_at = NULL, error = NULL, tries = 0, due_at = excluded.due_at WHERE lookups.failed_at IS NOT NULL
 """
 
 DUE = """
@@ -35,7 +36,7 @@ DUE = """
 SELECT kind, id, tries, key IS NOT NULL AND EXISTS (
     SELECT FROM deliveries WHERE deliveries.connection_id = lookups.connection_id AND deliveries.key = lookups.key
 ) AS answered
-FROM lookups WHERE connection_id = %s AND due_at <= now()
+FROM lookups WHERE connection_id = %s AND failed_at IS NULL AND due_at <= now()
   AND (kind, id) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 ORDER BY due_at LIMIT %s
 """
@@ -50,9 +51,19 @@ AGAIN = """
 UPDATE lookups SET tries = 0, due_at = %s, note = NULL WHERE connection_id = %s AND kind = %s AND id = %s
 """
 
+FAILED = """
+-- A question that leads nowhere as things are: an admin decides, or the next event that asks the same.
+UPDATE lookups SET tries = tries + 1, failed_at = now(), note = %s, error = %s
+WHERE connection_id = %s AND kind = %s AND id = %s
+"""
+
 ANSWERED = "DELETE FROM lookups WHERE connection_id = %s AND kind = %s AND id = %s"
 
-NEXT_DUE = "SELECT min(due_at) AS due_at FROM lookups WHERE connection_id = %s"
+NEXT_DUE = """
+-- When a question is to be asked next, of those that are not being asked.
+SELECT min(due_at) AS due_at FROM lookups WHERE connection_id = %s AND failed_at IS NULL
+  AND (kind, id) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +121,17 @@ async def again(
     await connection.execute(AGAIN, (due_at, connection_id, question.kind, question.id))
 
 
-async def next_due(database: Database, connection_id: str) -> datetime | None:
-    """Return when the next question may be asked; None when none is owed."""
-    rows = await database.fetch(NEXT_DUE, (connection_id,))
+async def failed(
+    database: Database, connection_id: str, question: DueQuestion, *, reason: str, error: str | None
+) -> None:
+    """Ask no more, for a reason; ``error`` is the traceback of a fault of ours."""
+    await database.execute(FAILED, (reason, error, connection_id, question.kind, question.id))
+
+
+async def next_due(database: Database, connection_id: str, *, but: Iterable[tuple[Kind, str]] = ()) -> datetime | None:
+    """Return when the next question may be asked, of all but some; None when none is owed."""
+    asked = list(but)
+    params = (connection_id, [kind for kind, _ in asked], [one for _, one in asked])
+    rows = await database.fetch(NEXT_DUE, params)
     due_at: datetime | None = rows[0]["due_at"]
     return due_at
