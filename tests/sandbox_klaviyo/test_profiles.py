@@ -18,7 +18,7 @@ async def test_a_new_profile_is_shown_whole(call: Any, profile: Any) -> None:
     assert data["attributes"]["location"]["city"] == "Ulm"
     assert data["attributes"]["location"]["zip"] is None
     assert data["attributes"]["properties"] == {"tier": 0}
-    assert set(data["relationships"]) == {"lists", "segments", "push-tokens", "conversations"}
+    assert set(data["relationships"]) == {"lists", "segments", "push-tokens"}
     assert (await call("GET", f"{PROFILES}/{data['id']}")).body["data"] == data
 
 

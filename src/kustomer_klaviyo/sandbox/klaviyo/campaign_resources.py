@@ -82,11 +82,18 @@ def message_resource(campaign: Campaign, message: Message, base: str, revision: 
 def _message(campaign: Campaign, message: Message) -> Resource:
     sent = moment(campaign.sent_at)
     return {
-        "definition": {"channel": message.channel, "label": message.name, "content": _content(message)},
+        "definition": {"channel": message.channel, "content": _content(message)} | _by_channel(message),
         "send_times": [{"datetime": sent, "is_local": False}],
         "created_at": sent,
         "updated_at": sent,
     }
+
+
+def _by_channel(message: Message) -> Resource:
+    if message.channel == "email":
+        return {"label": message.name}
+    options = ("shorten_links", "add_org_prefix", "add_info_link", "add_opt_out_language")
+    return {"render_options": dict.fromkeys(options, False)}
 
 
 def _omni_message(campaign: Campaign, message: Message) -> Resource:

@@ -12,6 +12,7 @@ from kustomer_klaviyo.sandbox.klaviyo.resources import LOCATION, SHOWN
 from kustomer_klaviyo.sandbox.klaviyo.revisions import OMNI_CAMPAIGNS
 
 Names = frozenset[str]
+"""Of attributes; ``definition.*`` stands for whatever is below, where it differs from one thing to another."""
 
 
 def _names(text: str) -> Names:
@@ -40,12 +41,18 @@ METRIC = _names("id created integration name updated")
 LIST = _names("id created name opt_in_process updated")
 SEGMENT = _names("id created is_active is_processing is_starred name updated definition definition.condition_groups")
 FLOW = _names("id archived created name status trigger_type updated")
-FLOW_DEFINITION = _below("definition", _names("actions entry_action_id profile_filter reentry_criteria triggers"))
+FLOW_DEFINITION = _below(
+    "definition",
+    _names("actions entry_action_id triggers")
+    | _below("profile_filter", ("condition_groups",))
+    | _below("reentry_criteria", ("duration", "unit")),
+)
 JOB = _names(
     "id status total_count completed_count failed_count created_at started_at completed_at expires_at"
 )  # fmt: skip
 JOB_ERROR = _names("id code detail original_payload source source.pointer title")
-SEND_STRATEGY = _below("send_strategy", _names("date datetime method options throttle_percentage"))
+SEND_OPTIONS = _below("options", _names("is_local send_past_recipients_immediately"))
+SEND_STRATEGY = _below("send_strategy", _names("date datetime method throttle_percentage") | SEND_OPTIONS)
 TRACKING = _names("add_tracking_params custom_tracking_params is_tracking_clicks is_tracking_opens")
 CAMPAIGN = (
     _names("id archived created_at name scheduled_at send_time status updated_at")
@@ -54,10 +61,7 @@ CAMPAIGN = (
     | SEND_STRATEGY
     | _below("tracking_options", TRACKING)
 )
-CONTENT = _names("bcc_email body cc_email from_email from_label media_url preview_text reply_to_email subject title")
-MESSAGE = _names("id created_at updated_at send_times") | _below(
-    "definition", _names("channel label render_options") | _below("content", CONTENT)
-)
+MESSAGE = _names("id created_at updated_at send_times definition definition.*")
 OMNI_CAMPAIGN = _names("id created_at updated_at") | _below(
     "definition", _names("name builder archived color description send_settings")
 )
@@ -69,9 +73,8 @@ OMNI_VARIATION = _names("id created updated") | _below("definition", _names("nam
 CONVERSATION, TAG, ATTRIBUTION = _names("id channel"), _names("id name"), _names("id")
 IMAGE = _names("id format hidden image_url name size updated_at")
 TEMPLATE = _names("id amp created editor_type html name text updated")
-PUSH_TOKEN = _names("id background created enablement_status metadata platform recorded_date token vendor")
-FLOW_ACTION = _names("id action_type status created updated definition settings tracking_options send_options")
-"""In part: no flow here shows its actions."""
+PUSH_TOKEN = _names("id background created enablement_status metadata platform recorded_date token vendor metadata.*")
+FLOW_ACTION = _names("id created updated definition definition.*")
 
 WITH_COUNT, OF_GROUP = _names("profile_count"), _names("joined_group_at")
 OF_PERSON = {"profile": _names("subscriptions predictive_analytics")}
@@ -199,11 +202,15 @@ def check_query(query: Mapping[str, str], operation: str, revision: str) -> None
         if name not in parameters:
             raise invalid_parameter(f"'{name}' is not a valid parameter of this operation.", name)
         listed = parameters[name]
-        unknown = [] if listed is None else [one for one in value.split(",") if one not in listed]
+        unknown = [] if listed is None else [one for one in value.split(",") if not _is_among(one, listed)]
         if unknown:
             raise _unknown(unknown[0], name)
     if known.is_filter_needed and not query.get("filter"):
         raise invalid_parameter("The parameter 'filter' is required.", "filter")
+
+
+def _is_among(name: str, names: Names) -> bool:
+    return name in names or f"{name.partition('.')[0]}.*" in names
 
 
 def _query(operation: str, revision: str) -> Query:

@@ -20,7 +20,7 @@ INTEGRATIONS = {"API": ("7FtS4J", "api", "API"), "Klaviyo": ("0rG4eQ", "klaviyo"
 IMPORT_KEPT = timedelta(days=7)
 """So long a bulk import can be asked about."""
 
-NEIGHBOURS = ("lists", "segments", "push-tokens", "conversations")
+NEIGHBOURS = ("lists", "segments", "push-tokens")
 
 
 def moment(at: datetime | None) -> str | None:

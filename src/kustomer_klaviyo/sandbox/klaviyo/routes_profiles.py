@@ -120,7 +120,7 @@ async def list_profiles(request: web.Request) -> web.Response:
     part, links = listed(
         request, ordered(request, found, PROFILE_SORTS, "created"), page(request, default=20, most=100)
     )
-    answer = {"data": [shown_profile(request, one) for one in part], "links": links}
+    answer = {"data": [_read_profile(request, one) for one in part], "links": links}
     return document(with_included(request, answer))
 
 
@@ -129,7 +129,7 @@ async def get_profile(request: web.Request) -> web.Response:
     profile = profile_of(request)
     marketing, base = request.app[ACCOUNT].marketing, str(request.url.origin())
     memberships = {"lists": marketing.lists_of, "segments": marketing.segments_of}
-    shown, neighbours = shown_profile(request, profile), []
+    shown, neighbours = _read_profile(request, profile), []
     for name in included(request):
         members = [audience_resource(one, base) for one in memberships[name](profile)] if name in memberships else []
         shown["relationships"][name]["data"] = [{"type": one["type"], "id": one["id"]} for one in members]
@@ -212,6 +212,14 @@ def shown_profile(request: web.Request, profile: Profile, **more: Any) -> dict[s
     shown = profile_resource(profile, str(request.url.origin()), revision_of(request), additional(request))
     shown["attributes"] |= more
     return sparse(request, shown)
+
+
+def _read_profile(request: web.Request, profile: Profile) -> dict[str, Any]:
+    """Show a profile as the two operations do that read profiles, with the way to its conversations."""
+    shown = shown_profile(request, profile)
+    url = shown["links"]["self"]
+    links = {"self": f"{url}relationships/conversations/", "related": f"{url}conversations/"}
+    return shown | {"relationships": shown["relationships"] | {"conversations": {"links": links}}}
 
 
 def profile_of(request: web.Request) -> Profile:
