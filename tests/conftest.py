@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from kustomer_klaviyo.store.database import Database
@@ -12,6 +13,9 @@ from stage import own_database, own_directory
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("house")
+
+# Plain tracebacks: the pretty ones render every local variable, which takes minutes for a large body.
+structlog.configure(processors=[structlog.processors.format_exc_info, structlog.dev.ConsoleRenderer(colors=False)])
 
 
 @pytest.fixture

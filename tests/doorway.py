@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 import uvicorn
 from litestar import asgi, get
 from litestar.types import Receive, Scope, Send
@@ -65,7 +65,7 @@ class Door:
         self, body: Any, *, signature: str | None = None, token: str = TOKENS[0], connection: str = "acme"
     ) -> tuple[int, str, dict[str, str]]:
         """Bring a body (bytes, or a document) with the right signature unless told otherwise."""
-        raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"X-Kustomer-Webhook-Signature": sign(token, raw) if signature is None else signature}
         url = f"{self.url}/webhooks/kustomer/{connection}"
         async with self.session.post(url, data=io.BytesIO(raw), headers=headers) as response:

@@ -18,6 +18,7 @@ from kustomer_klaviyo.flow.telling import Telling
 from kustomer_klaviyo.flow.unreadable import Problem, clean_trace, sentence
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.mending import MalformedJSON
+from kustomer_klaviyo.kustomer.remarks import remarks
 from kustomer_klaviyo.kustomer.salvage import Salvaged, salvage
 from kustomer_klaviyo.kustomer.wire import decode_webhook
 from kustomer_klaviyo.store import conversations, deliveries, inbox, lookups, people
@@ -91,6 +92,15 @@ async def _fail(database: Database, joined: Joined, event: WaitingEvent, error: 
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """An event and what it tells, with notes on what of it could not be held."""
+
+    event_id: str
+    statement: Statement
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Unread:
     """An event whose body says nothing to us, and the object it is about as far as that can be told."""
 
@@ -112,17 +122,17 @@ class _Unread:
 
 
 async def _understand(database: Database, joined: Joined, events: Sequence[WaitingEvent]) -> Understood:
-    read = [_read(event) for event in events]
-    statements = [one for one in read if not isinstance(one, _Unread)]
-    unread = [one for one in read if isinstance(one, _Unread)]
+    tried = [_read(event) for event in events]
+    read = [one for one in tried if isinstance(one, _Read)]
+    unread = [one for one in tried if isinstance(one, _Unread)]
     async with database.transaction() as connection:
-        seen = [statement for _, statement in statements]
+        seen = [one.statement for one in read]
         concerned = await absorb_people(connection, joined, seen)
         concerned |= await _absorb_conversations(connection, joined, seen)
         telling = await _start_telling(connection, joined, seen)
-        readings = [Reading(event_id, _tell(telling, event_id, statement)) for event_id, statement in statements]
+        readings = [Reading(one.event_id, _tell(telling, one)) for one in read]
         readings += [one.reading() for one in unread]
-        causes = {statement.customer_id: event_id for event_id, statement in statements if statement.customer_id}
+        causes = {one.statement.customer_id: one.event_id for one in read if one.statement.customer_id}
         await _owe(connection, joined.connection.id, telling)
         await _ask_instead(connection, joined.connection.id, unread)
         await owe_profiles(connection, joined, concerned | telling.subjects, causes=causes)
@@ -149,11 +159,12 @@ async def _absorb_conversations(
     return await conversations.save(connection, joined.connection.id, found) if found else set()
 
 
-def _read(event: WaitingEvent) -> "tuple[str, Statement] | _Unread":
+def _read(event: WaitingEvent) -> _Read | _Unread:
     if event.whole_size is not None:
         return _Unread(event.event_id, Problem.TOO_LARGE, f"{event.whole_size:,}", salvage(event.body))
     try:
-        return event.event_id, interpret(decode_webhook(event.body), received_at=event.received_at)
+        envelope = decode_webhook(event.body)
+        return _Read(event.event_id, interpret(envelope, received_at=event.received_at), remarks(envelope))
     except MalformedJSON as error:
         said = f"{len(event.body):,} bytes: {error}"
         return _Unread(event.event_id, Problem.UNREADABLE, said, salvage(event.body))
@@ -178,13 +189,14 @@ async def _start_telling(
     return Telling(joined.rules, told, known)
 
 
-def _tell(telling: Telling, event_id: str, statement: Statement) -> str:
-    notes = [telling.tell(fact, event_id) for fact in statement.facts]
+def _tell(telling: Telling, event: _Read) -> str:
+    statement = event.statement
+    notes = [telling.tell(fact, event.event_id) for fact in statement.facts]
     if statement.person is not None:
         notes.append("customer seen")
     if statement.hint is not None:
         notes.append(telling.hint(statement.hint))
-    return "; ".join(notes) or "nothing we tell of"
+    return "; ".join((*(notes or ["nothing we tell of"]), *event.remarks))
 
 
 async def _owe(connection: AsyncConnection[DictRow], connection_id: str, telling: Telling) -> None:

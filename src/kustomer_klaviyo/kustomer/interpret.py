@@ -27,6 +27,7 @@ from kustomer_klaviyo.kustomer.wire import (
     Envelope,
     Relationships,
     Resource,
+    as_count,
     as_id,
     as_list,
     as_number,
@@ -249,10 +250,11 @@ def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -
 
 def _counted(attributes: Attributes, seen_at: datetime) -> Counted | None:
     counts = as_object(attributes.conversation_counts)
-    numbers = [as_number(counts[state]) for state in OPEN if state in counts]
-    if not numbers or None in numbers:
+    numbers = [as_count(counts[state]) for state in OPEN if state in counts]
+    total = as_count(sum(filter(None, numbers)))
+    if not numbers or None in numbers or total is None:
         return None
-    return Counted(max(0, int(sum(filter(None, numbers)))), as_time(attributes.updated_at) or seen_at)
+    return Counted(total, as_time(attributes.updated_at) or seen_at)
 
 
 def _hint(survey: dict[str, Any], seen_at: datetime) -> ConversationHinted | None:

@@ -17,6 +17,9 @@ MASK = "********"
 
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2200
 LONGEST_TEXT = 2000
+LARGEST_COUNT = 2**31 - 1
+"""What the database holds in a whole number."""
+
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -252,9 +255,15 @@ def as_number(value: Any) -> float | None:
     return number if abs(number) < 1e15 else None
 
 
+def as_count(value: Any) -> int | None:
+    """Return a whole number that counts something; None for what counts nothing, or more than can be held."""
+    number = as_number(value)
+    return int(number) if number is not None and number.is_integer() and 0 <= number <= LARGEST_COUNT else None
+
+
 def as_rev(value: Any) -> int:
     """Return a revision; 0 when there is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT else 0
 
 
 def related_id(relationship: Any) -> str | None:
