@@ -120,14 +120,10 @@ async def test_a_place_of_another_type_does_not_cost_the_customer(door: Door) ->
 
 async def test_a_very_long_value_does_not_cost_the_item(door: Door) -> None:
     many = [email(f"a{n}@lantern.example") for n in range(10_000)]
-    people = [
-        customer(customer_id=f"c{n}", **{"emails": [email("ada@lantern.example")]} | attributes)
-        for n, attributes in enumerate(({"custom": {"x": HUGE}}, {"emails": [email(HUGE)]}, {"emails": many}))
-    ]
-    conversations = [
-        conversation(conversation_id=f"t{n}", **attributes)
-        for n, attributes in enumerate(({"name": HUGE}, {"channels": [HUGE]}, {"satisfactionLevel": {"status": HUGE}}))
-    ]
+    of_people: list[dict[str, Any]] = [{"custom": {"x": HUGE}}, {"emails": [email(HUGE)]}, {"emails": many}]
+    of_conversations: list[dict[str, Any]] = [{"name": HUGE}, {"channels": [HUGE]}, {"satisfactionLevel": {"a": HUGE}}]
+    people = [customer(customer_id=f"c{n}", **attributes) for n, attributes in enumerate(of_people)]
+    conversations = [conversation(conversation_id=f"t{n}", **one) for n, one in enumerate(of_conversations)]
     bodies = [event(one) for one in (*people, *conversations)]
     assert {state for state, _ in await outcomes(door, bodies)} == {"understood"}
 

@@ -1,5 +1,6 @@
 """Asking Kustomer's API over a real socket."""
 
+import io
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -8,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from kustomer_klaviyo.kustomer.client import KustomerClient
-from kustomer_klaviyo.outcomes import Accepted, LockedOut, Refused, Throttled, Unreachable
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Refused, Throttled, Unreachable, Unreadable
 from kustomer_klaviyo.sandbox.serving import serving
 
 LARGE = msgspec.json.encode({"data": {"id": "c", "attributes": {"text": "x" * 400_000}}})
@@ -24,6 +25,10 @@ async def answer(request: web.Request) -> web.StreamResponse:
             for start in range(0, len(LARGE), 50_000):
                 await response.write(LARGE[start : start + 50_000])
             return response
+        case "endless":
+            return web.Response(body=io.BytesIO(LARGE.replace(b"x" * 400_000, b"x" * 5_000_000)))
+        case "gzip":
+            return web.Response(body=b"no gzip", headers={"Content-Encoding": "gzip"})
         case "missing":
             return web.json_response(
                 {"errors": [{"status": 404, "code": "notfound", "title": "Not Found"}]}, status=404
@@ -49,6 +54,16 @@ async def test_an_answer_is_read_to_its_end_however_many_pieces_it_comes_in(
     client: KustomerClient, conversation: str
 ) -> None:
     assert await client.conversation(conversation) == Accepted(200, body=LARGE)
+
+
+async def test_an_answer_beyond_what_is_read_is_unreadable(client: KustomerClient) -> None:
+    assert await client.conversation("endless") == Unreadable(
+        "Kustomer's answer cannot be read (200): it is larger than what is read", 200
+    )
+
+
+async def test_an_answer_whose_compression_is_broken_is_unreadable(client: KustomerClient) -> None:
+    assert isinstance(await client.conversation("gzip"), Unreadable)
 
 
 async def test_what_is_not_there_is_refused_with_the_vendors_words(client: KustomerClient) -> None:

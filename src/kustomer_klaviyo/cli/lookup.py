@@ -55,7 +55,7 @@ async def _status() -> list[dict[str, Any]]:
 
 
 def _needs_attention(row: dict[str, Any]) -> bool:
-    return bool(row["paused"] or row["note"] or _count(row, "failed") or row["inbox_failed"])
+    return bool(row["paused"] or row["note"] or _count(row, "failed") or row["inbox_failed"] or row["lookups_failed"])
 
 
 def _count(row: dict[str, Any], state: str) -> int:
@@ -92,7 +92,8 @@ def _print_status(row: dict[str, Any]) -> None:
         console.print(f"  the oldest waiting delivery was told {ago(row['oldest_waiting'])}")
     if row["lookups"]:
         console.print(
-            f"  questions to Kustomer: {row['lookups']}" + (f" ({row['lookup_note']})" if row["lookup_note"] else "")
+            f"  questions to Kustomer: {row['lookups']}, {row['lookups_failed']} of them failed"
+            + (f" ({row['lookup_note']})" if row["lookup_note"] else "")
         )
     if row["masked"]:
         masked = ", ".join(f"{name} ({n} customers)" for name, n in sorted(row["masked"].items()))

@@ -28,6 +28,8 @@ async def send_again(database: Database, joined: Joined, *, key: str | None = No
         moved += batch
     async with database.transaction() as connection:
         events = 0 if key is not None else await inbox.replay_failed(connection, joined.connection.id)
+        if key is None:
+            await lookups.ask_failed(connection, joined.connection.id)
         await connection.execute("SELECT pg_notify('work', %s)", (joined.connection.id,))
     return SentAgain(moved, events)
 

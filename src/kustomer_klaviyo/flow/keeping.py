@@ -7,7 +7,7 @@ from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.identity import ONLY_ATTRIBUTES, ONLY_TAGS
-from kustomer_klaviyo.flow.telling import GONE, standing, unpack
+from kustomer_klaviyo.flow.telling import GONE, NOT_READ, standing, unpack
 from kustomer_klaviyo.store import deliveries, lookups, people
 from kustomer_klaviyo.store.deliveries import State
 from kustomer_klaviyo.store.lookups import Kind, Question
@@ -39,7 +39,12 @@ async def restate(
     """Judge the events of some customers anew: they wait for an identifier, or go to the one that is theirs now."""
     connection_id = joined.connection.id
     rows = await deliveries.concerned_by(
-        connection, connection_id, customer_ids, states=states, gone=GONE, left_out=(ONLY_TAGS, ONLY_ATTRIBUTES)
+        connection,
+        connection_id,
+        customer_ids,
+        states=states,
+        gone=(GONE, NOT_READ),
+        left_out=(ONLY_TAGS, ONLY_ATTRIBUTES),
     )
     if not rows:
         return

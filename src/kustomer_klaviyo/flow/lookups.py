@@ -15,10 +15,11 @@ from kustomer_klaviyo.flow.faults import describe, frames
 from kustomer_klaviyo.flow.keeping import keep_people
 from kustomer_klaviyo.flow.retry import Patience, jittered
 from kustomer_klaviyo.flow.sweep import Sweep
+from kustomer_klaviyo.flow.telling import LOOKING_UP, NOT_READ
 from kustomer_klaviyo.kustomer.client import KustomerClient
-from kustomer_klaviyo.kustomer.listings import read_merge_target
-from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
-from kustomer_klaviyo.store import inbox, lookups, people
+from kustomer_klaviyo.kustomer.listings import is_document, is_list, read_merge_target
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
+from kustomer_klaviyo.store import deliveries, inbox, lookups, people
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.inbox import NewEvent
 from kustomer_klaviyo.store.lookups import DueQuestion, Kind, Question
@@ -55,16 +56,21 @@ class LookUp:
             if outcome is not None:
                 await self._ask_later(question, outcome)
             return
-        outcome = Accepted(200) if question.answered else await self._ask(question)
+        if question.answered:
+            await self._settle(question, None)
+            return
+        outcome = _checked(await self._ask(question), question)
         match outcome:
-            case Accepted(body=body) if question.kind is Kind.MERGE and _is_document(body):
+            case Accepted(body=body) if question.kind is Kind.MERGE:
                 await self._settle_departure(question, read_merge_target(body, question.id))
-            case Accepted(body=body) if not body or _is_document(body):
+            case Accepted(body=body):
                 await self._settle(question, body)
             case Refused(status=404) if question.kind is Kind.MERGE:
                 await self._settle_departure(question, None)
             case Refused(status=404):
                 await self._settle_missing(question)
+            case Refused() | Unreadable() if question.tries + 1 >= self._patience.tries:
+                await self._fail(question, outcome)
             case _:
                 await self._ask_later(question, outcome)
 
@@ -75,7 +81,7 @@ class LookUp:
             "lookup.failed", connection=self._id, kind=question.kind, id=question.id, error=fault.kind, at=frames(error)
         )
         if question.kind is not Kind.SWEEP:
-            await lookups.failed(self._database, self._id, question, reason=fault.sentence, error=fault.traceback)
+            await self._give_up(question, fault.sentence, fault.traceback)
             return
         wait = jittered(self._patience.first_wait, self._patience.longest_wait, question.tries, random.random)
         due_at = datetime.now(UTC) + timedelta(seconds=wait)
@@ -97,9 +103,9 @@ class LookUp:
     def _id(self) -> str:
         return self._joined.connection.id
 
-    async def _settle(self, question: DueQuestion, body: bytes) -> None:
+    async def _settle(self, question: DueQuestion, body: bytes | None) -> None:
         async with self._database.transaction() as connection:
-            if body:
+            if body is not None:
                 await inbox.land(connection, [_as_event(self._id, question, body)])
             await lookups.answered(connection, self._id, question)
 
@@ -123,6 +129,20 @@ class LookUp:
                 await departures.merged(connection, self._joined, source=question.id, target=target)
             await lookups.answered(connection, self._id, question)
 
+    async def _fail(self, question: DueQuestion, outcome: Refused | Unreadable) -> None:
+        said = f"asked {question.tries + 1} times: {outcome.detail}"
+        log.warning("lookup.failed", connection=self._id, kind=question.kind, id=question.id, said=said)
+        await self._give_up(question, said)
+
+    async def _give_up(self, question: DueQuestion, reason: str, error: str | None = None) -> None:
+        """Ask no more until an admin says so, or an event asks the same; what waited for the answer fails with it."""
+        async with self._database.transaction() as connection:
+            await lookups.failed(connection, self._id, question, reason=reason, error=error)
+            if question.kind is Kind.CUSTOMER:
+                await deliveries.fail_unidentified(
+                    connection, self._id, question.id, waiting_for=LOOKING_UP, reason=NOT_READ
+                )
+
     async def _ask_later(self, question: DueQuestion, outcome: Outcome) -> None:
         wait = jittered(self._patience.first_wait, self._patience.longest_wait, question.tries, random.random)
         if isinstance(outcome, Throttled | Unreachable) and outcome.retry_after is not None:
@@ -131,12 +151,13 @@ class LookUp:
         await lookups.later(self._database, self._id, question, due_at=due_at, note=_why(outcome))
 
 
-def _is_document(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+def _checked(outcome: Outcome, question: DueQuestion) -> Outcome:
+    """Take an answer for one only if it is about what was asked."""
+    if not isinstance(outcome, Accepted):
+        return outcome
+    is_right = is_list(outcome.body) if question.kind is Kind.MERGE else is_document(outcome.body, question.id)
+    said = f"Kustomer's answer is not about the {question.kind} that was asked for"
+    return outcome if is_right else Unreadable(said, outcome.status)
 
 
 def _as_event(connection_id: str, question: DueQuestion, body: bytes) -> NewEvent:
@@ -162,4 +183,4 @@ def _why(outcome: Outcome) -> str:
         case Refused(detail=detail) | Throttled(detail=detail) | Unreachable(detail=detail):
             return detail
         case Accepted():
-            return "Kustomer's answer was no JSON document"
+            return ""

@@ -14,9 +14,9 @@ from psycopg.rows import DictRow
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.keeping import keep_people
 from kustomer_klaviyo.kustomer.client import KustomerClient
-from kustomer_klaviyo.kustomer.listings import FoundCustomers, read_found_customers
+from kustomer_klaviyo.kustomer.listings import FoundCustomers, is_list, read_found_customers
 from kustomer_klaviyo.kustomer.wire import as_time
-from kustomer_klaviyo.outcomes import Accepted, Outcome
+from kustomer_klaviyo.outcomes import Accepted, Outcome, Unreadable
 from kustomer_klaviyo.store import bookmarks, lookups, people
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.lookups import DueQuestion, Kind, Question
@@ -86,6 +86,8 @@ class Sweep:
             )
             if not isinstance(outcome, Accepted):
                 return outcome
+            if not is_list(outcome.body):
+                return Unreadable("Kustomer's answer to a search is no list", outcome.status)
             found = read_found_customers(outcome.body)
             gone |= set(found.deleted)
             newest = max(newest, found.last_updated_at or newest)

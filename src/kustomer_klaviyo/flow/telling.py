@@ -28,6 +28,7 @@ KINDS: dict[str, type[Fact]] = {
 KIND_OF = {fact_type: kind for kind, fact_type in KINDS.items()}
 
 LOOKING_UP = "the customer is being looked up in Kustomer"
+NOT_READ = "the customer could not be read from Kustomer (see `status`); `retry` asks again"
 NO_IDENTIFIER = "no identifier: the customer has neither a usable email nor a phone yet"
 GONE = "the customer no longer exists in Kustomer (deleted, or merged into another)"
 TAKEN = "no identifier: the customer has only a number, and Klaviyo keeps that under another profile"

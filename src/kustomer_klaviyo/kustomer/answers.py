@@ -4,14 +4,38 @@ Its error bodies come in several shapes (developer.kustomer.com/api), so the sta
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-import msgspec
-
-from kustomer_klaviyo.kustomer.wire import as_list, as_object
-from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
+from kustomer_klaviyo.kustomer.mending import MalformedJSON
+from kustomer_klaviyo.kustomer.wire import as_list, as_object, read_json, strict
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
 
 TRANSIENT = (408, 425, 500, 502, 503, 504)
 LOCKED = (401, 402, 403)
+
+
+def readable(outcome: Outcome, *, is_cut: bool) -> Outcome:
+    """Return an acceptance whose body is a strict JSON object, mended where need be; unreadable for any other one.
+
+    ``is_cut`` says that there was more of the body than is read. A document with nothing but errors is no acceptance.
+    """
+    if not isinstance(outcome, Accepted):
+        return outcome
+    if is_cut:
+        return _unreadable(outcome, "it is larger than what is read")
+    try:
+        document = read_json(outcome.body)
+    except MalformedJSON as error:
+        return _unreadable(outcome, f"{error}. Is the address right?")
+    if not isinstance(document, dict):
+        return _unreadable(outcome, "no JSON object. Is the address right?")
+    if document.get("errors") and "data" not in document:
+        return _unreadable(outcome, explain(outcome.status, outcome.body))
+    return replace(outcome, body=strict(outcome.body))
+
+
+def _unreadable(outcome: Accepted, why: str) -> Unreadable:
+    return Unreadable(f"Kustomer's answer cannot be read ({outcome.status}): {why}", outcome.status)
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Outcome:
@@ -31,8 +55,8 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float
 def explain(status: int, body: bytes) -> str:
     """Return the vendor's own words on an error, whichever of its shapes they came in."""
     try:
-        document = as_object(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = as_object(read_json(body))
+    except MalformedJSON:
         document = {}
     errors = [as_object(error) for error in as_list(document.get("errors"))] or [document]
     texts = [

@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from kustomer_klaviyo.kustomer.answers import classify
-from kustomer_klaviyo.outcomes import Outcome, Unreachable
+from kustomer_klaviyo.kustomer.answers import classify, readable
+from kustomer_klaviyo.outcomes import Outcome, Unreachable, Unreadable
 from kustomer_klaviyo.throttle import Limits, Windows
 from kustomer_klaviyo.transport import read_bounded
 
@@ -52,7 +52,8 @@ class KustomerClient:
             "includeDeleted": True,
         }
         await _turn(self.search_windows)
-        return await self._call("POST", f"/v1/customers/search?page={page}&pageSize={page_size}", body)
+        path = f"/v1/customers/search?page={page}&pageSize={page_size}"
+        return await self._call("POST", path, body, has_document=True)
 
     async def customer_metadata(self) -> Outcome:
         """Read the definitions of the customers' attributes, the organisation's own among them."""
@@ -115,7 +116,10 @@ class KustomerClient:
         """Set a setting of an app."""
         return await self._call("PUT", f"/v1/settings/{app}/{category}/{name}", {"value": value})
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Outcome:
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, has_document: bool = False
+    ) -> Outcome:
+        """Ask; an accepted answer to a reading, and any that has a body, must be a document that can be read."""
         await _turn(self.windows)
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         if body is not None:
@@ -130,7 +134,12 @@ class KustomerClient:
                 allow_redirects=False,
             ) as response:
                 answer = await read_bounded(response.content, LARGEST_ANSWER)
-                return classify(response.status, response.headers, answer, now=time.time())
+                outcome = classify(response.status, response.headers, answer, now=time.time())
+                if not answer.strip() and not has_document and method != "GET":
+                    return outcome
+                return readable(outcome, is_cut=len(answer) >= LARGEST_ANSWER)
+        except aiohttp.ClientPayloadError as error:
+            return Unreadable(f"Kustomer's answer cannot be read: {type(error).__name__}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unreachable(f"{type(error).__name__} from Kustomer")
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-import msgspec
-
-from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text, related_id
+from kustomer_klaviyo.kustomer.mending import MalformedJSON
+from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text, read_json, related_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +17,16 @@ class FoundCustomers:
     """The latest update on the page, as Kustomer wrote it."""
     are_sorted: bool
     """Whether they stand in the order of their updates, as was asked."""
+
+
+def is_document(body: bytes, resource_id: str) -> bool:
+    """Say whether an answer is the document of this very resource."""
+    return as_id(as_object(_document(body).get("data")).get("id")) == resource_id
+
+
+def is_list(body: bytes) -> bool:
+    """Say whether an answer is a list, be it empty."""
+    return isinstance(_document(body).get("data"), list)
 
 
 def read_merge_target(body: bytes, customer_id: str) -> str | None:
@@ -80,6 +89,6 @@ def _title(name: str, said: dict[str, object]) -> str:
 
 def _document(body: bytes) -> dict[str, object]:
     try:
-        return as_object(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return as_object(read_json(body))
+    except MalformedJSON:
         return {}

@@ -54,11 +54,17 @@ CONCERNED_BY = """
 -- what was set aside because they were gone; and what was a moment ago because they are left out.
 SELECT key, kind, subject, fact FROM deliveries
 WHERE connection_id = %(connection)s AND kind <> 'profile'
-  AND (state = ANY(%(states)s::text[]) OR (state = 'failed' AND reason = %(gone)s)
+  AND (state = ANY(%(states)s::text[]) OR (state = 'failed' AND reason = ANY(%(gone)s::text[]))
        OR (state = 'skipped' AND reason = ANY(%(left_out)s::text[]) AND created_at > now() - interval '1 hour'))
   AND subject = ANY(%(subjects)s::text[] || ARRAY(
     SELECT customer_id FROM people WHERE connection_id = %(connection)s AND merged_into = ANY(%(subjects)s::text[])))
 ORDER BY seq FOR UPDATE
+"""
+
+FAIL_UNIDENTIFIED = """
+-- What waited for a customer who could not be read.
+UPDATE deliveries SET state = 'failed', reason = %s, settled_at = now()
+WHERE connection_id = %s AND subject = %s AND state = 'unidentified' AND reason = %s
 """
 
 FAILED = """
@@ -333,7 +339,7 @@ async def concerned_by(
     subjects: Sequence[str],
     *,
     states: Sequence[State],
-    gone: str,
+    gone: Sequence[str],
     left_out: Sequence[str],
 ) -> list[DictRow]:
     """Return key, kind, subject and fact of what these customers have in such states, or set aside for such reasons."""
@@ -341,7 +347,7 @@ async def concerned_by(
         "connection": connection_id,
         "subjects": list(subjects),
         "states": list(states),
-        "gone": gone,
+        "gone": list(gone),
         "left_out": list(left_out),
     }
     return await (await connection.execute(CONCERNED_BY, params)).fetchall()
@@ -350,6 +356,13 @@ async def concerned_by(
 async def set_aside(connection: AsyncConnection[DictRow], connection_id: str, subject: str, *, reason: str) -> None:
     """Send nothing any more that waits of a customer."""
     await connection.execute(SET_ASIDE, (reason, connection_id, subject))
+
+
+async def fail_unidentified(
+    connection: AsyncConnection[DictRow], connection_id: str, subject: str, *, waiting_for: str, reason: str
+) -> None:
+    """Set aside what waits of a customer for a reason."""
+    await connection.execute(FAIL_UNIDENTIFIED, (reason, connection_id, subject, waiting_for))
 
 
 async def failed(

@@ -28,7 +28,8 @@ INSERT INTO lookups (connection_id, kind, id, key, due_at)
 SELECT %s, kind, id, key, now() + make_interval(secs => delay)
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[]) AS asked (kind, id, key, delay)
 ON CONFLICT (connection_id, kind, id) DO UPDATE
-SET failed_at = NULL, error = NULL, tries = 0, due_at = excluded.due_at WHERE lookups.failed_at IS NOT NULL
+SET failed_at = NULL, error = NULL, tries = 0, due_at = excluded.due_at, key = excluded.key
+WHERE lookups.failed_at IS NOT NULL
 """
 
 DUE = """
@@ -55,6 +56,12 @@ FAILED = """
 -- A question that leads nowhere as things are: an admin decides, or the next event that asks the same.
 UPDATE lookups SET tries = tries + 1, failed_at = now(), note = %s, error = %s
 WHERE connection_id = %s AND kind = %s AND id = %s
+"""
+
+ASK_FAILED = """
+-- An admin says so: from the beginning.
+UPDATE lookups SET tries = 0, due_at = now(), failed_at = NULL, error = NULL
+WHERE connection_id = %s AND failed_at IS NOT NULL
 """
 
 ANSWERED = "DELETE FROM lookups WHERE connection_id = %s AND kind = %s AND id = %s"
@@ -114,6 +121,11 @@ async def later(database: Database, connection_id: str, question: DueQuestion, *
     await database.execute(LATER, (due_at, note, connection_id, question.kind, question.id))
 
 
+async def ask_failed(connection: AsyncConnection[DictRow], connection_id: str) -> int:
+    """Ask again what was given up; returns how many questions that are."""
+    return (await connection.execute(ASK_FAILED, (connection_id,))).rowcount
+
+
 async def again(
     connection: AsyncConnection[DictRow], connection_id: str, question: DueQuestion, *, due_at: datetime
 ) -> None:
@@ -122,10 +134,15 @@ async def again(
 
 
 async def failed(
-    database: Database, connection_id: str, question: DueQuestion, *, reason: str, error: str | None
+    connection: AsyncConnection[DictRow],
+    connection_id: str,
+    question: DueQuestion,
+    *,
+    reason: str,
+    error: str | None = None,
 ) -> None:
     """Ask no more, for a reason; ``error`` is the traceback of a fault of ours."""
-    await database.execute(FAILED, (reason, error, connection_id, question.kind, question.id))
+    await connection.execute(FAILED, (reason, error, connection_id, question.kind, question.id))
 
 
 async def next_due(database: Database, connection_id: str, *, but: Iterable[tuple[Kind, str]] = ()) -> datetime | None:

@@ -29,8 +29,11 @@ SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
        ) AS masked,
        (SELECT min(created_at) FROM deliveries WHERE connection_id = c.id AND state = 'waiting') AS oldest_waiting,
        (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id AND kind <> 'sweep') AS lookups,
+       (SELECT count(*) FROM lookups
+        WHERE lookups.connection_id = c.id AND failed_at IS NOT NULL) AS lookups_failed,
        (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id AND kind = 'customer') AS lookups_now,
-       (SELECT note FROM lookups WHERE lookups.connection_id = c.id AND note IS NOT NULL LIMIT 1) AS lookup_note,
+       (SELECT note FROM lookups WHERE lookups.connection_id = c.id AND note IS NOT NULL
+        ORDER BY failed_at IS NULL, due_at LIMIT 1) AS lookup_note,
        (SELECT coalesce(jsonb_object_agg(name, count), '{}') FROM tallies WHERE tallies.connection_id = c.id) AS tallies
 FROM connections AS c LEFT JOIN delivery_lanes AS lane ON lane.connection_id = c.id
 ORDER BY c.id
