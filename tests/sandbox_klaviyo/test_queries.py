@@ -195,8 +195,9 @@ async def test_messages_of_campaigns_are_filtered(call: Any, wanted: str, number
         (f"greater-than({SUPPRESSION}.timestamp,{LONG_AGO})", True),
         (f"greater-than({SUPPRESSION}.timestamp,{LATER})", False),
         (f"equals({LIST_SUPPRESSION}.list_id,'L')", False),
-        (f"equals({LIST_SUPPRESSION}.reason,'USER_SUPPRESSED')", False),
-        (f"less-or-equal({LIST_SUPPRESSION}.timestamp,{LATER})", False),
+        (f"equals({LIST_SUPPRESSION}.reason,'USER_SUPPRESSED')", True),
+        (f"less-or-equal({LIST_SUPPRESSION}.timestamp,{LATER})", True),
+        (f"less-than({LIST_SUPPRESSION}.timestamp,{LONG_AGO})", False),
     ],
 )
 async def test_profiles_are_filtered_by_why_nothing_is_sent(call: Any, wanted: str, *, are_any: bool) -> None:
@@ -206,13 +207,14 @@ async def test_profiles_are_filtered_by_why_nothing_is_sent(call: Any, wanted: s
 
 @pytest.mark.usefixtures("people")
 async def test_profiles_come_in_the_order_of_when_they_were_suppressed(call: Any) -> None:
-    params = {"sort": f"{SUPPRESSION}.timestamp", "additional-fields[profile]": "subscriptions", "page[size]": "100"}
-    answer = (await call("GET", "/api/profiles", params=params)).body["data"]
-    read = [one["attributes"]["subscriptions"]["email"]["marketing"]["suppression"] for one in answer]
-    moments = [one[0]["timestamp"] for one in read if one]
-    assert moments
-    assert moments == sorted(moments)
-    assert all(read[: len(moments)])
+    params = {"additional-fields[profile]": "subscriptions", "page[size]": "100"}
+    for order in ("", "-"):
+        answer = await call("GET", "/api/profiles", params=params | {"sort": f"{order}{SUPPRESSION}.timestamp"})
+        people = [one["attributes"]["subscriptions"]["email"]["marketing"] for one in answer.body["data"]]
+        moments = [one["suppression"][0]["timestamp"] for one in people if one["suppression"]]
+        assert len(moments) > 1
+        assert moments == sorted(moments, reverse=order == "-")
+        assert all(one["suppression"] for one in people[: len(moments)]), "who was never suppressed comes last"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +286,7 @@ async def test_the_members_of_a_group_are_counted_when_asked_for(call: Any) -> N
         assert (set(shown), shown["profile_count"]) == ({"name", "profile_count"}, 0)
 
 
-async def test_times_of_groups_and_memberships_are_whole_seconds(call: Any, profile: Any) -> None:
+async def test_times_of_groups_metrics_and_memberships_are_whole_seconds(call: Any, profile: Any) -> None:
     await call("POST", "/api/profiles", profile(email="ada@lantern.example"))
     groups = [one for kind in ("lists", "segments") for one in (await call("GET", f"/api/{kind}")).body["data"]]
     joined = [
@@ -292,5 +294,6 @@ async def test_times_of_groups_and_memberships_are_whole_seconds(call: Any, prof
         for one in groups
         for member in (await call("GET", f"/api/{one['type']}s/{one['id']}/profiles")).body["data"]
     ]
-    times = [one["attributes"][name] for one in groups for name in ("created", "updated")] + joined
+    metrics = (await call("GET", "/api/metrics")).body["data"]
+    times = [one["attributes"][name] for one in groups + metrics for name in ("created", "updated")] + joined
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", one) for one in times), times

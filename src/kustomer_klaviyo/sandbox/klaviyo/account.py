@@ -170,7 +170,7 @@ class Account:
     def _metric(self, name: str, integration: str = "API") -> Metric:
         found = self._metrics_by_name.get((integration, name))
         if found is None:
-            now = self.now()
+            now = self.now().replace(microsecond=0)
             found = Metric(short_id(f"metric {integration} {name}"), name, now, now, integration=integration)
             self._metrics_by_name[integration, name] = self.metrics[found.id] = found
         return found

@@ -78,8 +78,7 @@ def ordered(request: web.Request, items: Iterable[Item], keys: Keys[Item], defau
     if name not in keys:
         raise invalid_parameter(f"'{text}' is not a valid sort.", "sort")
 
-    def key(item: Item) -> tuple[bool, Any]:
-        value = keys[name](item)
-        return value is None, "" if value is None else value
-
-    return sorted(items, key=key, reverse=text.startswith("-"))
+    key, is_descending = keys[name], text.startswith("-")
+    held = [(key(item), item) for item in items]
+    valued = sorted((one for one in held if one[0] is not None), key=lambda one: one[0], reverse=is_descending)
+    return [item for _, item in valued] + [item for value, item in held if value is None]

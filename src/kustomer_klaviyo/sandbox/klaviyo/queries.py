@@ -202,7 +202,7 @@ def check_query(query: Mapping[str, str], operation: str, revision: str) -> None
         if name not in parameters:
             raise invalid_parameter(f"'{name}' is not a valid parameter of this operation.", name)
         listed = parameters[name]
-        unknown = [] if listed is None else [one for one in value.split(",") if not _is_among(one, listed)]
+        unknown = [] if listed is None else [one for one in value.split(",") if one and not _is_among(one, listed)]
         if unknown:
             raise _unknown(unknown[0], name)
     if known.is_filter_needed and not query.get("filter"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from kustomer_klaviyo.sandbox.klaviyo.account import Account
 from kustomer_klaviyo.sandbox.klaviyo.marketing import NEWSLETTER, TEXTS, VIPS
-from kustomer_klaviyo.sandbox.klaviyo.records import Campaign, Flow, Message, Profile
+from kustomer_klaviyo.sandbox.klaviyo.records import Campaign, Flow, Message, Profile, short_id
 
 STRANGERS = 0.12
 """The part of people whom marketing never wrote to."""
@@ -59,8 +59,12 @@ def _consent_by_email(profile: Profile, since: datetime, chance: random.Random) 
     consent = chance.choice(CONSENTS)
     _consent(profile, "email", consent, None if consent == "NEVER_SUBSCRIBED" else since)
     if consent == "UNSUBSCRIBED":
-        suppressed = {"reason": "UNSUBSCRIBE", "timestamp": since.isoformat()}
-        profile.subscriptions["email"]["marketing"]["suppression"] = [suppressed]
+        at = {"timestamp": since.isoformat()}
+        off_list = {"list_id": short_id(f"list {NEWSLETTER}"), "reason": "USER_SUPPRESSED"}
+        profile.subscriptions["email"]["marketing"] |= {
+            "suppression": [{"reason": "UNSUBSCRIBE"} | at],
+            "list_suppressions": [off_list | at],
+        }
     if consent != "SUBSCRIBED":
         return set()
     return {NEWSLETTER, VIPS} if chance.random() < 0.25 else {NEWSLETTER}
