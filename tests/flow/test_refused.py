@@ -224,6 +224,37 @@ async def test_an_event_goes_to_the_number_where_no_address_is_taken_and_fails_w
     assert "Invalid value" in await notes(line, "opened")
 
 
+async def test_an_event_says_which_contact_was_left_out_and_goes_to_the_next_number(line: Line) -> None:
+    await line.connect(profiles="none")
+    await line.dislike("phone_number", value=NUMBER)
+    await line.receive(ada(emails=[], phones=[phone(NUMBER), phone("+442079460000")]), opened())
+    await line.deliver()
+    assert [one["phone_number"] for one in await line.arrived()] == ["+442079460000"]
+    assert f"{NUMBER} left out: Klaviyo does not take it" in await notes(line, "opened")
+
+
+async def test_addresses_that_klaviyo_may_refuse_are_tried_once_each(settings: Settings) -> None:
+    async with laid(settings, strict_emails=True) as line:
+        await line.connect(profiles="none")
+        emails = [email("\u00c4DA@lantern.example"), email("A#B@lantern.example")]
+        await line.receive(ada(emails=emails, phones=[phone(NUMBER)]), opened())
+        await line.deliver()
+        assert [one["phone_number"] for one in await line.arrived()] == [NUMBER]
+        assert (await line.requests(line.klaviyo))["create_event"] == 3
+
+
+async def test_an_address_that_was_taken_away_and_put_back_is_tried_once_more(line: Line) -> None:
+    await line.connect()
+    await line.dislike("email", value=ADAS)
+    await line.receive(ada(emails=[email(ADAS), email(NEW)]))
+    await line.write()
+    await line.dislike()
+    await line.receive(ada(2, emails=[email(NEW)]))
+    await line.receive(ada(3, emails=[email(ADAS)]))
+    await line.write()
+    assert list(await line.held()) == [ADAS]
+
+
 @pytest.mark.parametrize("many", [1, 25])
 async def test_a_property_of_an_event_that_is_refused_is_left_out_with_a_note(line: Line, many: int) -> None:
     await line.connect()

@@ -32,6 +32,7 @@ def identify(seen: PersonSeen, rules: Rules) -> Person:
     phones = [one for one in _verified_first(seen.phones) if _is_own(one.value, options.placeholders, notes)]
     usable = usable_emails(one.value for one in emails)
     numbers = [(one.value, e164(one.value, options.default_country)) for one in phones]
+    dialled = _likeliest_first(number for _, number in numbers if number is not None)
     notes += [f"phone {text} left out: not a possible number" for text, number in numbers if number is None]
     notes += [f"email {one.value} left out: not an address Klaviyo takes" for one in emails if not is_email(one.value)]
     mapped = apply(rules.mapping, seen.customer_id, seen.attributes)
@@ -45,7 +46,8 @@ def identify(seen: PersonSeen, rules: Rules) -> Person:
         },
         email=next(iter(usable), None),
         usable_emails=tuple(usable),
-        phone=_likeliest([number for _, number in numbers if number is not None]),
+        phone=next(iter(dialled), None),
+        usable_phones=tuple(dialled),
         gone=seen.gone,
         left_out=left_out(seen, rules),
         profile=mapped.fields,
@@ -112,12 +114,12 @@ def is_placeholder(contact: str, placeholders: Iterable[str]) -> bool:
     return bool(digits(text)) and bool({text, text.removeprefix("1")} & numbers)
 
 
-def _likeliest(numbers: Sequence[str]) -> str | None:
-    """Return the first number that is in use for all that is known of its country, else the first."""
-    if len(numbers) < 2:
-        return next(iter(numbers), None)
-    in_use = (one for one in numbers if phonenumbers.is_valid_number(phonenumbers.parse(one)))
-    return next(in_use, numbers[0])
+def _likeliest_first(numbers: Iterable[str]) -> list[str]:
+    """Return numbers, those first that are in use for all that is known of their country."""
+    found = list(dict.fromkeys(numbers))
+    if len(found) < 2:
+        return found
+    return sorted(found, key=lambda one: not phonenumbers.is_valid_number(phonenumbers.parse(one)))
 
 
 def _is_own(contact: str, placeholders: Sequence[str], notes: list[str]) -> bool:

@@ -271,7 +271,7 @@ class ProfileDeliverer:
             return False
         taken = one.call.phone if written.number_taken else None
         told_as = PHONE_PROPERTY if written.is_number_told else None
-        if not await people.note_taken_phone(db, self._id, one.subject, taken, told_as=told_as):
+        if not await refused.note_taken_phone(db, self._id, one.subject, taken, told_as=told_as):
             return False
         await restate(db, self._joined, [one.subject])
         return not written.is_number_told

@@ -6,6 +6,7 @@ from psycopg.rows import DictRow
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.keeping import restate
 from kustomer_klaviyo.flow.owing import owe_profiles
+from kustomer_klaviyo.klaviyo.blame import NOT_TAKEN
 from kustomer_klaviyo.store import refused
 
 
@@ -16,8 +17,9 @@ async def refuse_contact(db: AsyncConnection[DictRow], joined: Joined, customer_
     so that trying one after another ends.
     """
     left = await refused.refuse_contact(db, joined.connection.id, customer_id, contact)
-    if left is None or (left.email is None and left.phone is None):
+    if left is None or (left.email or left.phone) in (None, contact):
         return False
     await restate(db, joined, [left.customer_id])
+    await refused.note(db, joined.connection.id, left.customer_id, f"{contact} left out: {NOT_TAKEN}")
     await owe_profiles(db, joined, [left.customer_id])
     return True

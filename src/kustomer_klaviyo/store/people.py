@@ -15,22 +15,26 @@ SAVE = """
 -- An older revision never overrides a newer one; an equal one says the same again. Who is gone stays gone, unless a
 -- document was written after that was found out. A contact that the key may not read stays as it was.
 INSERT INTO people (connection_id, customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile,
-                    counted_open, counted_at, seen_at, masked, notes, usable_emails)
+                    counted_open, counted_at, seen_at, masked, notes, usable_emails, usable_phones)
 SELECT %s, customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile, counted_open, counted_at,
        seen_at,
        ARRAY(SELECT jsonb_array_elements_text(masked)), ARRAY(SELECT jsonb_array_elements_text(notes)),
-       ARRAY(SELECT jsonb_array_elements_text(usable_emails))
+       ARRAY(SELECT jsonb_array_elements_text(usable_emails)), ARRAY(SELECT jsonb_array_elements_text(usable_phones))
 FROM unnest(%s::text[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s::text[], %s::boolean[], %s::text[],
-            %s::jsonb[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::jsonb[], %s::jsonb[], %s::jsonb[])
+            %s::jsonb[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::jsonb[], %s::jsonb[], %s::jsonb[],
+            %s::jsonb[])
      AS news (customer_id, rev, fingerprint, contacts, email, phone, gone, left_out, profile, counted_open, counted_at,
-              seen_at, masked, notes, usable_emails)
+              seen_at, masked, notes, usable_emails, usable_phones)
 ON CONFLICT (connection_id, customer_id) DO UPDATE SET
     rev = greatest(people.rev, excluded.rev), fingerprint = excluded.fingerprint, contacts = excluded.contacts,
-    email = CASE WHEN 'email' = ANY(excluded.masked) THEN people.email ELSE (
-        SELECT usable.email FROM unnest(excluded.usable_emails) WITH ORDINALITY AS usable (email, place)
-        WHERE lower(usable.email) <> ALL(people.refused_contacts) ORDER BY place LIMIT 1) END,
+    email = CASE WHEN 'email' = ANY(excluded.masked) THEN people.email
+                 ELSE first_usable(excluded.usable_emails, people.refused_contacts) END,
+    phone = CASE WHEN 'phone' = ANY(excluded.masked) THEN people.phone
+                 ELSE first_usable(excluded.usable_phones, people.refused_contacts) END,
     usable_emails = CASE WHEN 'email' = ANY(excluded.masked) THEN people.usable_emails ELSE excluded.usable_emails END,
-    phone = CASE WHEN 'phone' = ANY(excluded.masked) THEN people.phone ELSE excluded.phone END,
+    usable_phones = CASE WHEN 'phone' = ANY(excluded.masked) THEN people.usable_phones ELSE excluded.usable_phones END,
+    refused_contacts = CASE WHEN excluded.masked <> '{}' THEN people.refused_contacts
+        ELSE still_usable(people.refused_contacts, excluded.usable_emails || excluded.usable_phones) END,
     gone = excluded.gone, seen_at = excluded.seen_at, left_out = excluded.left_out, profile = excluded.profile,
     counted_open = excluded.counted_open, counted_at = excluded.counted_at, masked = excluded.masked,
     notes = excluded.notes, updated_at = now()
@@ -114,14 +118,6 @@ FROM unnest(%s::text[], %s::text[]) AS news (customer_id, klaviyo_id)
 WHERE people.connection_id = %s AND people.customer_id = news.customer_id
 """
 
-TAKEN_PHONE = """
--- Remember that somebody's number belongs to another profile, and perhaps was told as a property; null forgets it.
-UPDATE people SET taken_phone = %(phone)s, stated = CASE WHEN %(phone)s::text IS NULL THEN stated
-    WHEN %(property)s::text IS NULL THEN stated || '{"phone": null}' ELSE
-        jsonb_set(stated || '{"phone": null}', ARRAY['fields', %(property)s], to_jsonb(%(phone)s::text)) END
-WHERE connection_id = %(connection)s AND customer_id = %(customer)s AND taken_phone IS DISTINCT FROM %(phone)s
-"""
-
 SHARERS = """
 -- Living customers who have the address or the number of another, or were told of under it.
 SELECT customer_id FROM people
@@ -186,6 +182,8 @@ class Person:
     """When Kustomer wrote the document, or was found to have none."""
     usable_emails: tuple[str, ...] = ()
     """The addresses that Klaviyo may take, the one chosen first."""
+    usable_phones: tuple[str, ...] = ()
+    """The numbers likewise."""
 
 
 def vanished(customer_id: str) -> Person:
@@ -279,6 +277,7 @@ async def save(connection: AsyncConnection[DictRow], connection_id: str, people:
         [Jsonb(person.masked) for person in rows],
         [Jsonb(person.notes) for person in rows],
         [Jsonb(person.usable_emails) for person in rows],
+        [Jsonb(person.usable_phones) for person in rows],
     )
     saved = await (await connection.execute(SAVE, (connection_id, *columns))).fetchall()
     return {row["customer_id"] for row in saved}
@@ -337,22 +336,6 @@ async def named(database: Database, connection_id: str, customer_ids: Sequence[s
     """Return those of the customers whose Klaviyo profiles were seen, no longer ago than that."""
     rows = await database.fetch(NAMED, (connection_id, list(customer_ids), age))
     return {row["customer_id"] for row in rows}
-
-
-async def note_taken_phone(
-    connection: AsyncConnection[DictRow],
-    connection_id: str,
-    customer_id: str,
-    phone: str | None,
-    *,
-    told_as: str | None,
-) -> bool:
-    """Remember a number that belongs to another profile, told as a property if that names one; None forgets it.
-
-    Returns whether that was news.
-    """
-    params = {"connection": connection_id, "customer": customer_id, "phone": phone, "property": told_as}
-    return (await connection.execute(TAKEN_PHONE, params)).rowcount > 0
 
 
 async def sharers(
