@@ -1,45 +1,66 @@
-# Everything is done in .venv, from requirements.lock; nothing outside this folder is touched.
+# Everything is installed in .venv, from requirements/*.lock. Only a missing Chromium is installed elsewhere (make test).
 PYTHON ?= python3
 BIN := .venv/bin
+UV := $(BIN)/uv
+# What `make test` runs: a folder, a file, or a test (T=tests/door/test_webhook.py::test_...).
+T ?= tests
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --upgrade --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test cover lint check format fuzz bench lock clean
 
-help: ## List the verbs
+help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-setup: .venv/ready ## Make .venv with the program in it at .venv/bin/kustomer-klaviyo
+setup: .venv/ready ## Install the program into .venv
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements/uv.lock requirements/run.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
-	$(BIN)/uv pip sync --quiet requirements.lock
-	$(BIN)/uv pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.lock
+	$(UV) pip install --quiet --require-hashes --requirement requirements/run.lock
+	$(UV) pip install --quiet --no-deps --editable .
+	touch $@
+
+# The tools for tests and checks, on top of the program.
+.venv/dev: .venv/ready requirements/dev.lock
+	$(UV) pip install --quiet --require-hashes --requirement requirements/dev.lock
+	touch $@
+
+# The browser tests need a Chromium.
+.venv/chromium: .venv/dev
+	$(BIN)/python tests/chromium.py
 	touch $@
 
 demo: setup ## Start everything with both vendors simulated, and watch events go from Kustomer to Klaviyo
 	$(BIN)/kustomer-klaviyo demo
 
-test: setup ## Run all tests
+test: .venv/chromium ## Run all tests, or some: make test T=tests/door
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(T)
+
+cover: .venv/chromium ## Run all tests and fail when they reach less of the code than the floor in pyproject.toml
+	$(BIN)/coverage erase
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
 
-lint: setup ## Check style, types and the floors of the house
+lint: .venv/dev ## Check style, types and which package may import which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: setup ## Put the code into its form
+check: lint cover ## Everything that must pass before a change is accepted
+
+format: .venv/dev ## Format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: setup ## Measure speed and memory, each figure beside its yardstick, into bench-results.json
+bench: .venv/dev ## Measure speed and memory, each figure beside its yardstick, into bench-results.json
 	$(BIN)/python bench/run.py
 
-lock: setup ## Write requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --group dev --upgrade --no-emit-index-url --no-header \
-		pyproject.toml --output-file requirements.lock
+lock: .venv/dev ## Upgrade the pinned dependencies in requirements/
+	echo uv | $(COMPILE) - --output-file requirements/uv.lock
+	$(COMPILE) pyproject.toml --output-file requirements/run.lock
+	$(COMPILE) --group dev --constraint requirements/run.lock pyproject.toml --output-file requirements/dev.lock
 
-clean: ## Remove what the verbs made
+clean: ## Remove what these commands made
 	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results.json
