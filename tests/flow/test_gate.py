@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
+from kustomer_klaviyo.flow.credentials import SHORTEST_PASSWORD
 from kustomer_klaviyo.flow.gate import (
     MOST_FOR_BOTH,
     MOST_FROM_A_PLACE,
     SESSION_HOURS,
-    SHORTEST_PASSWORD,
     WINDOW_MINUTES,
     Entry,
     Gate,
@@ -256,6 +256,68 @@ async def test_a_link_is_not_used_up_by_a_form_that_is_wrong(
     with pytest.raises(NotAdmitted):
         await gate.accept(link, email, password)
     assert (await gate.accept(link, BO, PASSWORD)).account.role is Role.VIEWER
+
+
+@pytest.mark.parametrize("email", ["@", "a@", "@b", "a b@acme.example", "a@b@c", "a\u200b@b", "a@b..c"])
+async def test_what_is_no_address_makes_no_account(gate: Gate, accounts: Accounts, email: str) -> None:
+    link = await accounts.invite(Role.VIEWER, hours=1)
+    with pytest.raises(NotAdmitted, match="email address"):
+        await gate.accept(link, email, PASSWORD)
+
+
+@pytest.mark.parametrize("password", [" " * 20, "\x00" * 20, "\u200b" * 20, "short       ", "with a \x00 within it"])
+async def test_what_is_no_password_makes_no_account_and_changes_none(
+    gate: Gate, accounts: Accounts, password: str
+) -> None:
+    link = await accounts.invite(Role.VIEWER, hours=1)
+    with pytest.raises(NotAdmitted, match="password"):
+        await gate.accept(link, BO, password)
+    visitor = await accounts.visitor((await gate.sign_in(ADA, PASSWORD, place=HOME)).token)
+    assert visitor
+    with pytest.raises(NotAdmitted, match="password"):
+        await gate.change_password(visitor, PASSWORD, password)
+
+
+@pytest.mark.parametrize("theirs", ["\u0130da@acme.example", "\u0131da@acme.example"])
+async def test_a_letter_that_some_take_for_an_i_opens_nobody_elses_account(
+    gate: Gate, accounts: Accounts, theirs: str
+) -> None:
+    await accounts.add("ida@acme.example", Role.ADMIN, HASHED)
+    entry = await gate.admit_known(theirs, Role.VIEWER)
+    assert entry.account.email == theirs
+    ida = await accounts.find("IDA@acme.example")
+    assert ida
+    assert (ida.role, ida.id == entry.account.id) == (Role.ADMIN, False)
+
+
+async def test_one_address_is_one_account_and_one_patience_however_it_is_written(
+    gate: Gate, accounts: Accounts
+) -> None:
+    ways = [ADA, "\uff21DA@acme.example", "ada@ACME.example", " ada@acme.\uff45xample"]
+    for way in ways:
+        assert (await gate.sign_in(way, PASSWORD, place=HOME)).account.email == ADA
+        assert await accounts.add(way, Role.VIEWER, HASHED) is None
+    for way in (*ways, ADA):
+        await guess(gate, 1, way)
+    assert await enters(gate) == "wait"
+    assert await accounts.remove(ways[1])
+
+
+async def test_an_address_of_the_older_kind_is_one_place_however_it_is_written(gate: Gate) -> None:
+    for place in ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:c000:201", "64:ff9b::192.0.2.1", "2002:c000:201::1"):
+        await guess(gate, 1, place=place)
+    assert await enters(gate, place="::ffff:192.0.2.1%eth0") == "wait"
+    assert await enters(gate, place="::ffff:192.0.2.2") == "in"
+
+
+async def test_who_comes_back_from_the_provider_too_often_waits(gate: Gate) -> None:
+    for _ in range(MOST_FROM_A_PLACE):
+        await gate.try_provider(HOME)
+    with pytest.raises(TooMany):
+        await gate.try_provider(HOME)
+    await gate.try_provider(AWAY)
+    await gate.forgive_provider(HOME)
+    await gate.try_provider(HOME)
 
 
 async def test_a_link_grows_old(gate: Gate, accounts: Accounts, database: Database) -> None:

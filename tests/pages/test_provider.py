@@ -1,15 +1,21 @@
 """Signing in with an OpenID Connect provider."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from playwright.async_api import Page, expect
 
 from browser import shoot
+from kustomer_klaviyo.flow.gate import MOST_FROM_A_PLACE
+from kustomer_klaviyo.flow.sign_on import begin
+from kustomer_klaviyo.store.sealing import load_sealer
 from provider import CLIENT_ID, CLIENT_SECRET, Provider, new_key, providing
 from stage import Stage, own_database, own_directory, staged
 
@@ -79,6 +85,8 @@ async def test_who_the_settings_name_gets_in(stage: Stage, provider: Provider, p
         ({"email": "eve@evil.example", "email_verified": True}, "not among those who may sign in"),
         ({"email": "ada@acme.example", "email_verified": False}, "has not verified your address"),
         ({"email": "ada@acme.example"}, "has not verified your address"),
+        ({"email": "\uff41da@acme.example", "email_verified": True}, "look-alikes"),
+        ({"email": "a\u200bda@acme.example", "email_verified": True}, "odd characters"),
         ({}, "does not say who you are"),
     ],
 )
@@ -164,6 +172,34 @@ async def test_a_callback_that_belongs_to_another_browser_opens_nothing(stage: S
             assert response.status == 200
         async with mine.get(back) as response:
             assert response.status == 403, "a code is good once"
+
+
+@pytest.mark.parametrize(("minutes", "is_over"), [(9, False), (11, True), (-11, True)])
+async def test_a_sign_in_that_began_too_long_ago_is_over_whatever_the_browser_keeps(
+    stage: Stage, provider: Provider, minutes: int, *, is_over: bool
+) -> None:
+    assert provider.url
+    begun = msgspec.structs.replace(begin(), at=time.time() - 60 * minutes)
+    sealer = load_sealer(None, Path(stage.environment["KUSTOMER_KLAVIYO_DATA"]))
+    cookie = sealer.seal(msgspec.json.encode(begun)).decode()
+    address = f"{stage.service}/sign-in/callback?state={begun.state}&code=made-up"
+    async with stage.session.get(address, headers={"Cookie": f"kk_sign_on={cookie}"}) as response:
+        assert (response.status, "too long ago" in await response.text()) == (403, is_over)
+
+
+async def test_who_comes_back_again_and_again_waits_but_no_other_page_can_make_them(postgres_url: str) -> None:
+    async with provided(postgres_url) as (stage, provider):
+        assert provider.url
+        callback = f"{stage.service}/sign-in/callback?state=x&code=x"
+        for _ in range(2 * MOST_FROM_A_PLACE):
+            async with stage.session.get(callback, headers={"Sec-Fetch-Dest": "image"}) as response:
+                assert response.status == 403
+        assert (await sign_in(stage))[0] == 200
+        for _ in range(MOST_FROM_A_PLACE):
+            async with stage.session.get(callback) as response:
+                assert response.status == 403
+        async with stage.session.get(callback) as response:
+            assert (response.status, "Try again in" in await response.text()) == (429, True)
 
 
 async def test_passwords_and_invitations_are_no_way_in(stage: Stage) -> None:

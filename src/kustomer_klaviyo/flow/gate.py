@@ -1,21 +1,20 @@
 """Who gets in: passwords, one-time links, and patience with those who guess."""
 
 import asyncio
-import ipaddress
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from kustomer_klaviyo.store.accounts import Account, Accounts, Role, Visitor
+from kustomer_klaviyo.flow.credentials import LONGEST_EMAIL, BadCredential, check_email, check_new_password, network_of
+from kustomer_klaviyo.store.accounts import Account, Accounts, Role, Visitor, canonical_email
 
 SESSION_HOURS = 12
 INVITATION_HOURS = 24
-SHORTEST_PASSWORD = 12
-LONGEST_EMAIL = 200
 WINDOW_MINUTES = 15
 MOST_FOR_BOTH, MOST_FROM_A_PLACE, MOST_FOR_AN_ADDRESS = 5, 30, 100
 """Failed sign-ins within the window: for one email address from one network address; from one network address; and for
@@ -53,10 +52,10 @@ class Gate:
     async def sign_in(self, email: str, password: str, *, place: str) -> Entry:
         """Begin a session. Raises NotAdmitted, in the same words and time for a wrong address and a wrong password."""
         self._insist_on_passwords()
-        email, place = email.strip(), _neighbourhood(place)
-        if not _could_be_an_address(email):
+        email, place = canonical_email(email), network_of(place)
+        if len(email) > LONGEST_EMAIL or not email.isprintable():
             raise NotAdmitted("The email or the password is wrong.")
-        by_both, by_place, by_email = f"{email.lower()} from {place}", f"place {place}", f"email {email.lower()}"
+        by_both, by_place, by_email = f"{email} from {place}", f"place {place}", f"email {email}"
         await self._insist_on_patience(
             {by_both: MOST_FOR_BOTH, by_place: MOST_FROM_A_PLACE, by_email: MOST_FOR_AN_ADDRESS}
         )
@@ -83,6 +82,14 @@ class Gate:
             account = replace(account, role=role)
         return await self.admit(account)
 
+    async def try_provider(self, place: str) -> None:
+        """Count somebody who comes back from the provider as one who failed, until they are let in. Raises TooMany."""
+        await self._insist_on_patience({_provider_key(place): MOST_FROM_A_PLACE})
+
+    async def forgive_provider(self, place: str) -> None:
+        """Take that back: they were let in."""
+        await self._accounts.forgive(_provider_key(place))
+
     async def first_link(self) -> str | None:
         """Return the token of a one-time link for the first admin; None when none is needed."""
         if not self.takes_passwords or any(
@@ -94,10 +101,9 @@ class Gate:
     async def accept(self, token: str, email: str, password: str) -> Entry:
         """Make the account that a one-time link promises, and begin a session. Raises NotAdmitted."""
         self._insist_on_passwords()
-        email = email.strip()
-        if "@" not in email or not _could_be_an_address(email):
-            raise NotAdmitted("Enter your email address.")
-        check_new_password(password)
+        with _refusing():
+            email = check_email(email)
+            check_new_password(password)
         if not await self._accounts.is_invited(token):
             raise NotAdmitted("This link was used already, or is too old.")
         account = await self._accounts.find(email)
@@ -120,7 +126,8 @@ class Gate:
         if account is None or known is None or not await asyncio.to_thread(_is_password, known, former):
             raise NotAdmitted("The current password is wrong.")
         await self._accounts.forget_failures(by_account)
-        check_new_password(new)
+        with _refusing():
+            check_new_password(new)
         await self._accounts.set_password(account, await asyncio.to_thread(_hasher.hash, new))
         await self._accounts.sign_out_others(visitor)
 
@@ -137,23 +144,16 @@ class Gate:
             raise TooMany(f"Too many failed sign-ins. Try again in {minutes} minute{'s' if minutes > 1 else ''}.")
 
 
-def check_new_password(password: str) -> None:
-    """Raise NotAdmitted unless a password is long enough."""
-    if not SHORTEST_PASSWORD <= len(password) <= 500:
-        raise NotAdmitted(f"A password needs at least {SHORTEST_PASSWORD} characters.")
+def _provider_key(place: str) -> str:
+    return f"provider {network_of(place)}"
 
 
-def _could_be_an_address(email: str) -> bool:
-    return len(email) <= LONGEST_EMAIL and email.isprintable()
-
-
-def _neighbourhood(place: str) -> str:
-    """Return what counts as one place: of IPv6 a whole network, since whoever has one address there has them all."""
+@contextmanager
+def _refusing() -> Iterator[None]:
     try:
-        address = ipaddress.ip_address(place)
-    except ValueError:
-        return place
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else place
+        yield
+    except BadCredential as error:
+        raise NotAdmitted(str(error)) from error
 
 
 def _is_password(hashed: str, password: str) -> bool:

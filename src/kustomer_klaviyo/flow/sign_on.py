@@ -18,8 +18,9 @@ import aiohttp
 import jwt
 import msgspec
 
+from kustomer_klaviyo.flow.credentials import BadCredential, check_identity
 from kustomer_klaviyo.flow.gate import NotAdmitted
-from kustomer_klaviyo.store.accounts import Role
+from kustomer_klaviyo.store.accounts import Role, canonical_email
 from kustomer_klaviyo.transport import read_bounded
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -29,6 +30,9 @@ TIMEOUT = aiohttp.ClientTimeout(connect=3, total=10)
 LARGEST_ANSWER = 1_000_000
 KNOWN_FOR_SECONDS = 3600.0
 CLOCKS_APART_SECONDS = 60
+UNDER_WAY_SECONDS = 600
+"""How long a sign-in may take at the provider's."""
+
 UNREADABLE = "The sign-in provider's answer cannot be used: {}. An admin can look at the service's OIDC settings."
 
 
@@ -58,6 +62,12 @@ class Begun(msgspec.Struct, frozen=True):
     state: str
     nonce: str
     verifier: str
+    at: float
+    """When it began, in seconds since 1970: a browser may keep it for longer than it is good for."""
+
+    def is_over(self, now: float) -> bool:
+        """Say whether it began too long ago (or, on another clock, later than now)."""
+        return not -CLOCKS_APART_SECONDS <= now - self.at <= UNDER_WAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class Admitted:
 
 def begin() -> Begun:
     """Make what one sign-in is known again by."""
-    return Begun(secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(48))
+    return Begun(secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(48), time.time())
 
 
 def admit(claims: Mapping[str, Any], settings: SignOn) -> Admitted:
@@ -80,16 +90,20 @@ def admit(claims: Mapping[str, Any], settings: SignOn) -> Admitted:
         raise NotAdmitted(f"{settings.name} does not say who you are: its answer has no {settings.identity!r}.")
     if settings.identity == "email" and claims.get("email_verified") not in (True, "true"):
         raise NotAdmitted(f"{settings.name} has not verified your address.")
+    try:
+        identity = check_identity(identity)
+    except BadCredential as error:
+        raise NotAdmitted(str(error)) from error
     for role, wanted in ((Role.ADMIN, settings.admins), (Role.VIEWER, settings.viewers)):
         if any(_is_meant(entry, identity, claims) for entry in wanted):
-            return Admitted(identity.strip(), role)
-    raise NotAdmitted(f"{identity.strip()} is not among those who may sign in here. Ask an admin of this service.")
+            return Admitted(identity, role)
+    raise NotAdmitted(f"{identity} is not among those who may sign in here. Ask an admin of this service.")
 
 
 def _is_meant(entry: str, identity: str, claims: Mapping[str, Any]) -> bool:
     name, is_claim, value = entry.partition("=")
     if not is_claim:
-        return fnmatchcase(identity.strip().lower(), entry.lower())
+        return fnmatchcase(canonical_email(identity), canonical_email(entry))
     held = claims.get(name.strip())
     return value.strip() in (held if isinstance(held, list) else [held])
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,8 @@ from kustomer_klaviyo.store.database import Database
 
 ADD = """
 -- A new account. One of the same address is left as it is, unless it is of a provider's time and gets a password now.
-INSERT INTO accounts (email, role, password) VALUES (%s, %s, %s) ON CONFLICT (lower(email)) DO UPDATE
+INSERT INTO accounts (email, canonical_email, role, password) VALUES (%s, %s, %s, %s)
+ON CONFLICT (canonical_email) DO UPDATE
     SET role = excluded.role, password = excluded.password
     WHERE accounts.password IS NULL AND excluded.password IS NOT NULL
 RETURNING id
@@ -87,6 +89,16 @@ class Visitor:
     """Of their session's token."""
 
 
+def canonical_email(email: str) -> str:
+    """Return the one way to write an address by which accounts, tries and rules are compared.
+
+    Only A to Z have two cases here: what else is one letter in two cases depends on who is asked (U+0130 is an i to
+    some), and two addresses that somebody takes for one must never open one account.
+    """
+    normal = unicodedata.normalize("NFKC", email).strip()
+    return "".join(letter.lower() if letter.isascii() else letter for letter in normal)
+
+
 def digest(token: str) -> str:
     """Return what is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -100,23 +112,24 @@ class Accounts:
 
     async def all(self) -> list[Account]:
         """Return every account, by address."""
-        rows = await self._database.fetch("SELECT id, email, role, password FROM accounts ORDER BY lower(email)")
+        rows = await self._database.fetch("SELECT id, email, role, password FROM accounts ORDER BY canonical_email")
         return [_account(row) for row in rows]
 
     async def find(self, email: str) -> Account | None:
         """Return the account of an address."""
-        query = "SELECT id, email, role, password FROM accounts WHERE lower(email) = lower(%s)"
-        rows = await self._database.fetch(query, (email,))
+        query = "SELECT id, email, role, password FROM accounts WHERE canonical_email = %s"
+        rows = await self._database.fetch(query, (canonical_email(email),))
         return _account(rows[0]) if rows else None
 
     async def add(self, email: str, role: Role, password: str | None) -> Account | None:
         """Make an account; None when there is one of that address."""
-        rows = await self._database.fetch(ADD, (email, role, password))
+        rows = await self._database.fetch(ADD, (email, canonical_email(email), role, password))
         return Account(rows[0]["id"], email, role) if rows else None
 
     async def remove(self, email: str) -> bool:
         """Remove an account with its sessions; False when there is none."""
-        return await self._database.execute("DELETE FROM accounts WHERE lower(email) = lower(%s)", (email,)) > 0
+        query = "DELETE FROM accounts WHERE canonical_email = %s"
+        return await self._database.execute(query, (canonical_email(email),)) > 0
 
     async def set_password(self, account: Account, password: str) -> None:
         """Replace the hash of an account's password."""

@@ -5,7 +5,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from kustomer_klaviyo.flow.gate import SESSION_HOURS, SHORTEST_PASSWORD, Gate, NotAdmitted, TooMany
+from kustomer_klaviyo.flow.credentials import SHORTEST_PASSWORD
+from kustomer_klaviyo.flow.gate import SESSION_HOURS, Gate, NotAdmitted, TooMany
 from kustomer_klaviyo.store.accounts import Accounts
 from kustomer_klaviyo.web.forms import read_form
 from kustomer_klaviyo.web.pages import Asked, page
