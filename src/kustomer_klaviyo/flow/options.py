@@ -75,6 +75,8 @@ class ConnectionOptions:
     agents_at: str = "https://{org}.kustomerapp.com"
     """Where agents work: the only site that may frame the card."""
     cards_sdk: str = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
+    card_sandbox: bool = True
+    """The hosted card runs in an origin of its own; a desktop that insists on ours needs this off."""
     """Kustomer's script for cards."""
     sweep_minutes: float = 60
     """How often Kustomer is asked for deleted and merged customers, of which no webhook tells; 0 is never."""

@@ -22,7 +22,12 @@ ASSETS = {
     "icon.svg": "image/svg+xml",
 }
 CUSTOMER = re.compile(r"[0-9a-f]{24}\Z")
-ALL_ELSE_FORBIDDEN = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
+ALL_ELSE_FORBIDDEN = "default-src 'none'; img-src data:; worker-src 'none'; base-uri 'none'; form-action 'none'"
+SANDBOX = "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox"
+"""The page runs in an origin of its own, which shares nothing with the admins' pages; its links open as usual."""
+
+FRAMED = {"Cross-Origin-Resource-Policy": "cross-origin"}
+"""What the page loads is loaded from another origin: from its own, or from Kustomer's."""
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -52,7 +57,7 @@ def card_routes(desk: CardDesk, directory: Directory) -> list[HTTPRouteHandler]:
     def asset(name: FromPath[str]) -> Response[bytes]:
         if name not in ASSETS:
             return Response(b"no such file", status_code=404, media_type="text/plain")
-        headers = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
+        headers = {"Cache-Control": "public, max-age=300", **FRAMED}
         return Response((STATIC / name).read_bytes(), media_type=ASSETS[name], headers=headers)
 
     @post("/card/{connection:str}/customers/{customer:str}", status_code=200)
@@ -73,17 +78,19 @@ def card_routes(desk: CardDesk, directory: Directory) -> list[HTTPRouteHandler]:
 
 def page_headers(joined: Joined | None) -> dict[str, str]:
     """Return the headers of the hosted page: only the organisation's own Kustomer may frame it."""
-    if joined is None:
-        sources, ancestors = "script-src 'self'; style-src 'self'", "'none'"
-    else:
+    sdk, ancestors = "", "'none'"
+    if joined is not None:
         origin = re.match(r"https?://[^/]+", joined.options.cards_sdk)
-        sources = f"script-src 'self' {origin.group() if origin else ''}; style-src 'self'"
+        sdk = origin.group() if origin else ""
         ancestors = joined.options.agents_at.replace("{org}", joined.connection.organisation)
+    policy = f"{ALL_ELSE_FORBIDDEN}; script-src 'self' {sdk}; style-src 'self'; frame-ancestors {ancestors}"
+    if joined is not None and not joined.options.card_sandbox:
+        return {"Content-Security-Policy": policy, **FRAMED}
+    # A page with a sandbox of its own may not have an opener policy, and needs none.
     return {
-        "Content-Security-Policy": f"{ALL_ELSE_FORBIDDEN}; {sources}; frame-ancestors {ancestors}",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
+        "Content-Security-Policy": f"{policy}; {SANDBOX}",
+        "Cross-Origin-Opener-Policy": "unsafe-none",
+        **FRAMED,
     }
 
 
@@ -92,4 +99,4 @@ def _said(status: int, text: str) -> Response[Any]:
 
 
 def _json(status: int, content: Any) -> Response[Any]:
-    return Response(content, status_code=status, headers={"Cache-Control": "no-store"})
+    return Response(content, status_code=status)

@@ -56,5 +56,5 @@ def _not_there(request: Asked, _: Exception) -> Response[str]:
 def _asset(name: FromPath[str]) -> Response[bytes]:
     if name not in ASSETS:
         return Response(b"no such file", status_code=404, media_type="text/plain")
-    headers = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": "public, max-age=300"}
     return Response((STATIC / name).read_bytes(), media_type=ASSETS[name], headers=headers)

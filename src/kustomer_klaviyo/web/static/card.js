@@ -6,9 +6,11 @@
   const command = new URLSearchParams(location.search).get("command") || "";
   const main = document.getElementById("card");
   const AFTER_FAILURE_SECONDS = 30;
+  const UNMET_SECONDS = 10;
   let asked = null;
   let timer = null;
   let shown = null;
+  let isMet = false;
 
   const el = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -168,6 +170,7 @@
   };
 
   const meet = (context) => {
+    isMet = true;
     const places = [context && context.customer, context && context.conversation && context.conversation.customer, context];
     const customer = places.map((place) => place && place.id).find((id) => /^[0-9a-f]{24}$/.test(id || ""));
     if (customer && customer === asked) return;
@@ -180,6 +183,9 @@
 
   if (!window.Kustomer) return say("alone", "Kustomer's script for cards could not be loaded, or this is not Kustomer.");
   setInterval(grow, 30_000);
+  setTimeout(() => {
+    if (!isMet) say("unmet", "Kustomer has not told this card whose it is. The documentation says what an admin can do.");
+  }, UNMET_SECONDS * 1000);
   Kustomer.initialize((context) => meet(context));
   Kustomer.on("context", (context) => meet(context));
 })();
