@@ -23,6 +23,10 @@ OF_A_CONNECTION = Limits(burst=200, steady=6000)
 OF_A_CUSTOMER = Limits(burst=10, steady=60)
 """Opens that are answered, by second and minute; far more than agents make."""
 
+OF_STRANGERS = Limits(burst=20, steady=120)
+"""Customers of whom nothing is known here and about whom Kustomer is asked, for a connection: whoever holds its secret
+can make them up, and Kustomer's own limit is for those who are real."""
+
 CUSTOMERS_WATCHED = 10_000
 NOBODYS_SECRETS = (hashlib.sha256(secrets.token_bytes()).hexdigest(),)
 
@@ -70,6 +74,8 @@ class CardDesk:
     async def open(self, joined: Joined, customer_id: str) -> Card:
         """Return the card of a customer."""
         kept = await self._kept(joined.connection.id, customer_id)
+        if kept is None:
+            return busy(joined)
         return show(
             read_insight(kept.document),
             joined.options,
@@ -78,13 +84,22 @@ class CardDesk:
             is_wanted=kept.is_wanted,
         )
 
-    async def _kept(self, connection_id: str, customer_id: str) -> Kept:
-        kept = await insights.opened(self._database, connection_id, customer_id)
+    async def _kept(self, connection_id: str, customer_id: str) -> Kept | None:
+        kept = await self._opened(connection_id, customer_id)
         deadline = time.monotonic() + LONGEST_WAIT
-        while kept.document is None and kept.is_wanted and time.monotonic() < deadline:
+        while kept and kept.document is None and kept.is_wanted and time.monotonic() < deadline:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             kept = await insights.read(self._database, connection_id, customer_id) or kept
         return kept
+
+    async def _opened(self, connection_id: str, customer_id: str) -> Kept | None:
+        """Note that a card is opened; None for one customer too many of whom nothing is known."""
+        kept = await insights.opened(self._database, connection_id, customer_id, may_ask=False)
+        strangers = self._window((connection_id, "strangers"), OF_STRANGERS)
+        if kept is not None or strangers.wait(time.monotonic()) > 0:
+            return kept
+        strangers.took(time.monotonic())
+        return await insights.opened(self._database, connection_id, customer_id)
 
     def _window(self, key: tuple[str, str], limits: Limits) -> Windows:
         windows = self._windows.get(key)

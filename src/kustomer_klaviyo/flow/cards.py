@@ -182,7 +182,7 @@ class Cards:
         gives_up = now - card.wished_at > STRANGER_GIVE_UP
         if not gives_up:
             async with self._database.transaction() as connection:
-                await lookups.ask(connection, self._id, [Question(Kind.CUSTOMER, card.customer_id)])
+                await lookups.ask(connection, self._id, [Question(Kind.CUSTOMER, card.customer_id, for_card=True)])
         still = Fetched(
             card.customer_id,
             card.document,

@@ -23,9 +23,15 @@ class Wish(StrEnum):
 
 
 OPEN = """
--- An agent opens a card: what is kept of it; and a wish, when that is older than it should be.
+-- An agent opens a card: what is kept of it; and a wish, when that is older than it should be. Of somebody of whom
+-- nothing is known here a new wish is made only if it may be: whoever holds the secret can make customers up.
+WITH known AS (
+    SELECT EXISTS (SELECT FROM people WHERE connection_id = %(connection)s AND customer_id = %(customer)s)
+        OR EXISTS (SELECT FROM insights WHERE connection_id = %(connection)s AND customer_id = %(customer)s
+                   AND (document IS NOT NULL OR wish IS NOT NULL)) AS is_known
+)
 INSERT INTO insights AS kept (connection_id, customer_id, opened_at, wish, wished_at, due_at)
-VALUES (%(connection)s, %(customer)s, now(), 'opened', now(), now())
+SELECT %(connection)s, %(customer)s, now(), 'opened', now(), now() FROM known WHERE is_known OR %(may_ask)s
 ON CONFLICT (connection_id, customer_id) DO UPDATE SET opened_at = now(),
     wish = CASE WHEN kept.fresh_until > now() AND kept.wish IS NULL THEN NULL ELSE 'opened' END,
     wished_at = CASE WHEN kept.fresh_until > now() AND kept.wish IS NULL THEN NULL
@@ -51,11 +57,14 @@ WHERE kept.fresh_until IS NULL OR kept.fresh_until <= now()
 """
 
 DUE = """
--- The cards to fetch next: those that agents look at, the longest wanted first; then those wished for ahead, the latest
--- first, since it is the latest news that agents look after.
+-- The cards to fetch next: those that agents look at, the longest wanted first, and of them last those of whom nothing
+-- is known here, who may be made up; then those wished for ahead, the latest first, since it is the latest news that
+-- agents look after.
 SELECT customer_id, wish, wished_at, document FROM insights
 WHERE connection_id = %s AND wish IS NOT NULL AND due_at <= now() AND NOT customer_id = ANY(%s::text[])
-ORDER BY wish = 'ahead', CASE WHEN wish = 'ahead' THEN -extract(epoch FROM wished_at)
+ORDER BY wish = 'ahead', NOT EXISTS (
+    SELECT FROM people WHERE people.connection_id = insights.connection_id AND people.customer_id = insights.customer_id
+  ), CASE WHEN wish = 'ahead' THEN -extract(epoch FROM wished_at)
                               ELSE extract(epoch FROM wished_at) END
 LIMIT %s
 """
@@ -139,9 +148,15 @@ class Fetched:
     """When what is missing is to be fetched; None when nothing is."""
 
 
-async def opened(database: Database, connection_id: str, customer_id: str) -> Kept:
-    """Note that an agent looks at a card, wish for it where it is not fresh, and return what is kept."""
-    rows = await database.fetch(OPEN, {"connection": connection_id, "customer": customer_id})
+async def opened(database: Database, connection_id: str, customer_id: str, *, may_ask: bool = True) -> Kept | None:
+    """Note that an agent looks at a card, wish for it where it is not fresh, and return what is kept.
+
+    None when nothing is known of the customer, and nobody may be asked about such a one now.
+    """
+    params = {"connection": connection_id, "customer": customer_id, "may_ask": may_ask}
+    rows = await database.fetch(OPEN, params)
+    if not rows:
+        return None
     if rows[0]["is_wanted"]:
         await database.execute("SELECT pg_notify('work', %s)", (connection_id,))
     return Kept(**rows[0])

@@ -23,23 +23,25 @@ class Kind(StrEnum):
 
 
 ASK = """
--- A question already owed is not owed twice; one that failed is asked anew.
-INSERT INTO lookups (connection_id, kind, id, key, due_at)
-SELECT %s, kind, id, key, now() + make_interval(secs => delay)
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[]) AS asked (kind, id, key, delay)
+-- A question already owed is not owed twice; one that failed is asked anew, and so, once, is one that only a card had.
+INSERT INTO lookups (connection_id, kind, id, key, due_at, for_card)
+SELECT %s, kind, id, key, now() + make_interval(secs => delay), for_card
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[], %s::boolean[]) AS asked (kind, id, key, delay, for_card)
 ON CONFLICT (connection_id, kind, id) DO UPDATE
-SET failed_at = NULL, error = NULL, tries = 0, due_at = excluded.due_at, key = excluded.key
-WHERE lookups.failed_at IS NOT NULL
+SET failed_at = NULL, error = NULL, tries = 0, due_at = excluded.due_at, key = excluded.key,
+    for_card = lookups.for_card AND excluded.for_card
+WHERE lookups.failed_at IS NOT NULL OR (lookups.for_card AND NOT excluded.for_card)
 """
 
 DUE = """
--- The oldest questions that may be asked now; a reading whose fact was told meanwhile is no longer needed.
+-- The oldest questions that may be asked now, those that only cards have after all others; a reading whose fact was
+-- told meanwhile is no longer needed.
 SELECT kind, id, tries, key IS NOT NULL AND EXISTS (
     SELECT FROM deliveries WHERE deliveries.connection_id = lookups.connection_id AND deliveries.key = lookups.key
 ) AS answered
 FROM lookups WHERE connection_id = %s AND failed_at IS NULL AND due_at <= now()
   AND (kind, id) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
-ORDER BY due_at LIMIT %s
+ORDER BY for_card, due_at LIMIT %s
 """
 
 LATER = """
@@ -83,6 +85,8 @@ class Question:
     """The key of the fact that the answer is expected to bring."""
     delay: float = 0.0
     """Seconds to wait before asking, since the answer may come by itself."""
+    for_card: bool = False
+    """Nothing but a card wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,8 @@ class DueQuestion:
 async def ask(connection: AsyncConnection[DictRow], connection_id: str, questions: Sequence[Question]) -> None:
     """Owe questions."""
     columns = ([q.kind for q in questions], [q.id for q in questions], [q.key for q in questions])
-    await connection.execute(ASK, (connection_id, *columns, [q.delay for q in questions]))
+    more = ([q.delay for q in questions], [q.for_card for q in questions])
+    await connection.execute(ASK, (connection_id, *columns, *more))
 
 
 async def due(
