@@ -29,10 +29,12 @@ from kustomer_klaviyo.flow.profile_writer import ProfileWriter
 from kustomer_klaviyo.flow.run import Run
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.settling import Settler
+from kustomer_klaviyo.flow.status import HealthNumbers, webhook_problem
 from kustomer_klaviyo.flow.sweep import SWEEP
+from kustomer_klaviyo.flow.webhook_watch import WATCH
 from kustomer_klaviyo.flow.work import Work
 from kustomer_klaviyo.settings import Settings
-from kustomer_klaviyo.store import lookups
+from kustomer_klaviyo.store import disk, lookups, loop_failures, reports
 from kustomer_klaviyo.store.connections import Connections
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.migrate import migrate
@@ -100,6 +102,11 @@ async def _migrate(url: str) -> None:
             return
 
 
+def lacks_space(settings: Settings) -> bool:
+    """Say whether the disk of the embedded database is full; another database's is not ours to see."""
+    return settings.database_url is None and disk.is_full(settings.data_directory)
+
+
 class Service:
     """The running program: the door, the work, or both."""
 
@@ -138,13 +145,34 @@ class Service:
         """Finish what is in flight and end."""
         self._stopped.set()
 
-    async def is_ready(self) -> bool:
-        """Say whether the database answers and the connections are read."""
+    def lacks_space(self) -> bool:
+        """Say whether the disk of the database is full."""
+        return self.home.database.is_disk_full or lacks_space(self.home.settings)
+
+    async def health_numbers(self) -> HealthNumbers:
+        """Return how the service fares, for a monitor."""
+        is_full = self.lacks_space()
         try:
-            await self.home.database.fetch("SELECT 1")
+            failing = await loop_failures.failing(self.home.database)
+            lanes = await reports.lanes(self.home.database)
         except UNREACHABLE:
-            return False
-        return self.directory.is_known
+            return HealthNumbers(is_full)
+        return HealthNumbers(
+            is_full,
+            [(one["connection_id"], one["loop"], one["failures"]) for one in failing],
+            [(row["id"], webhook_problem(row) is not None) for row in lanes],
+        )
+
+    async def why_not_ready(self) -> str | None:
+        """Return why no work can be done: the database, its disk, the connections not read; None when it can."""
+        database = self.home.database
+        if self.lacks_space():
+            return "the disk is full"
+        try:
+            await database.fetch("SELECT 1")
+        except UNREACHABLE:
+            return "the database is away"
+        return None if self.directory.is_known else "the connections are not read yet"
 
     async def _keep_sweeping(self) -> None:
         """See to it that every connection has its question after customers who are gone."""
@@ -152,12 +180,18 @@ class Service:
             for joined in self.directory.all():
                 async with self.health.of(joined.connection.id).watching(Loop.SWEEPS):
                     await self._see_to_sweep(joined)
+                    await self._see_to_webhook(joined)
             await asyncio.sleep(SEE_TO_SWEEPS_SECONDS)
 
     async def _see_to_sweep(self, joined: Joined) -> None:
         if joined.options.sweep_minutes:
             async with self.home.database.transaction() as connection:
                 await lookups.ask(connection, joined.connection.id, [SWEEP])
+
+    async def _see_to_webhook(self, joined: Joined) -> None:
+        if joined.connection.webhook_id is not None:
+            async with self.home.database.transaction() as db:
+                await lookups.ask(db, joined.connection.id, [WATCH])
 
     async def _keep_house(self) -> None:
         await keep_house(self.home.database, self.directory, self.health)

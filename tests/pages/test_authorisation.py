@@ -36,8 +36,8 @@ def routes() -> Iterator[tuple[str, str]]:
     service.home.settings = Settings()
     service.session = None
     made = create_app(
-        service, cards=service, directory=service, is_ready=service, registry=CollectorRegistry(),
-        metrics_token=None, more=[site(service)],
+        service, cards=service, directory=service, why_not_ready=service, health_numbers=service,
+        registry=CollectorRegistry(), metrics_token=None, more=[site(service)],
     )  # fmt: skip
     for route in made.routes:
         path = re.sub(r"\{[^}]+\}", "x", route.path)

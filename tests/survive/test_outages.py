@@ -79,7 +79,7 @@ async def test_while_klaviyo_refuses_the_key_delivery_is_paused_and_goes_on_by_i
 
 async def is_paused(stage: Stage) -> bool:
     [status] = msgspec.json.decode(await stage.status())
-    return bool(status["standing"] == "paused")
+    return bool(status["health"] == "paused")
 
 
 async def test_a_new_key_put_in_while_the_old_one_is_refused_resumes_delivery(stage: Stage) -> None:

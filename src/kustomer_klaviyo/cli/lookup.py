@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from rich.markup import escape
 from rich.table import Table
 
 from kustomer_klaviyo.cli.choosing import chosen
@@ -11,7 +12,8 @@ from kustomer_klaviyo.cli.failures import ExitCode
 from kustomer_klaviyo.cli.output import ago, console, print_json, received_body
 from kustomer_klaviyo.flow.again import SentAgain, send_again
 from kustomer_klaviyo.flow.directory import joined
-from kustomer_klaviyo.service import house
+from kustomer_klaviyo.flow.status import DISK_FULL, problems, status_of
+from kustomer_klaviyo.service import house, lacks_space
 from kustomer_klaviyo.settings import load_settings
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.reports import Search
@@ -51,25 +53,28 @@ def status(*, json: Json = False) -> int:
 
 async def _status() -> list[dict[str, Any]]:
     async with house(load_settings()) as home:
-        return await reports.status(home.database)
+        is_full = lacks_space(home.settings)
+        return [row | {"disk_full": is_full} for row in await reports.status(home.database)]
 
 
 def _needs_attention(row: dict[str, Any]) -> bool:
-    return bool(row["paused"] or row["note"] or _count(row, "failed") or row["inbox_failed"] or row["lookups_failed"])
+    return bool(
+        row["paused"]
+        or row["note"]
+        or row["disk_full"]
+        or problems(row)
+        or row["lookups_failed"]
+        or _count(row, "failed")
+        or row["inbox_failed"]
+    )
 
 
 def _count(row: dict[str, Any], state: str) -> int:
     return int(row["deliveries"].get(state, 0) + row["profiles"].get(state, 0))
 
 
-def _standing(row: dict[str, Any]) -> str:
-    if row["paused"]:
-        return "paused"
-    return "waiting" if row["failures"] else "delivering"
-
-
 def _status_document(row: dict[str, Any]) -> dict[str, Any]:
-    return {"connection": row["id"], "standing": _standing(row)} | {k: v for k, v in row.items() if k != "id"}
+    return {"connection": row["id"], "health": status_of(row)} | {k: v for k, v in row.items() if k != "id"}
 
 
 def _counts(states: dict[str, int]) -> str:
@@ -79,7 +84,9 @@ def _counts(states: dict[str, int]) -> str:
 def _print_status(row: dict[str, Any]) -> None:
     tallies = row["tallies"]
     console.print(f"[bold]{row['connection']}[/]: {row['organisation']} -> Klaviyo {row['klaviyo_account'] or '?'}")
-    console.print(f"  {row['standing']}" + (f": {row['reason']}" if row["reason"] else ""))
+    console.print(f"  {row['health']}" + (f": {row['reason']}" if row["reason"] else ""))
+    for problem in [*([DISK_FULL] if row["disk_full"] else []), *problems(row)]:
+        console.print(f"  [red]{escape(problem)}[/]")
     if row["note"]:
         console.print(f"  [yellow]{row['note']}[/]")
     console.print(f"  events: {_counts(row['deliveries'])}; last accepted by Klaviyo {ago(row['last_accepted_at'])}")

@@ -231,9 +231,10 @@ class Intake:
     async def _commit(self, group: list[Arrival]) -> None:
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
-                if self._lane is None:
-                    self._lane = await self._database.lane()
-                await self._store(self._lane, group)
+                with self._database.errors_told_apart():
+                    if self._lane is None:
+                        self._lane = await self._database.lane()
+                    await self._store(self._lane, group)
         except UNREACHABLE as error:
             await self._turn_back(group)
             self._away_until = asyncio.get_running_loop().time() + AWAY_SECONDS

@@ -16,6 +16,7 @@ from kustomer_klaviyo.flow.keeping import keep_people
 from kustomer_klaviyo.flow.retry import Patience, jittered
 from kustomer_klaviyo.flow.sweep import Sweep
 from kustomer_klaviyo.flow.telling import LOOKING_UP, NOT_READ
+from kustomer_klaviyo.flow.webhook_watch import WebhookWatch
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.listings import is_document, is_list, read_merge_target
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
@@ -48,9 +49,13 @@ class LookUp:
         self._joined = joined
         self._client = client
         self._sweep = Sweep(database, joined, client)
+        self._watch = WebhookWatch(database, joined, client)
 
     async def answer(self, question: DueQuestion) -> None:
         """Ask one question and act on the answer; without one it is asked again later."""
+        if question.kind is Kind.WEBHOOK:
+            await self._watch.look(question)
+            return
         if question.kind is Kind.SWEEP:
             outcome = await self._sweep.go(question)
             if outcome is not None:
@@ -80,7 +85,7 @@ class LookUp:
         log.error(
             "lookup.failed", connection=self._id, kind=question.kind, id=question.id, error=fault.kind, at=frames(error)
         )
-        if question.kind is not Kind.SWEEP:
+        if question.kind not in lookups.FOR_EVER:
             await self._give_up(question, fault.sentence, fault.traceback)
             return
         wait = jittered(self._patience.first_wait, self._patience.longest_wait, question.tries, random.random)

@@ -58,9 +58,12 @@ FROM connections LEFT JOIN routes USING (organisation)
 OPEN_LANE = """
 -- A saved connection is tried at once, whatever it was waiting for.
 INSERT INTO delivery_lanes (connection_id) VALUES (%s)
-ON CONFLICT (connection_id) DO UPDATE SET paused = false, wait_until = NULL, reason = NULL, failures = 0, note = NULL
+ON CONFLICT (connection_id) DO UPDATE SET paused = false, wait_until = NULL, reason = NULL, failures = 0, note = NULL,
+    webhook_state = NULL, webhook_since = NULL
 """
 
+
+WATCH_ANEW = "UPDATE lookups SET due_at = now() WHERE connection_id = %s AND kind = 'webhook'"
 
 STORED_AS_THEY_ARE = (
     "id", "organisation", "kustomer_url", "klaviyo_url", "klaviyo_account", "webhook_id", "webhook_url", "horizon",
@@ -178,6 +181,7 @@ class Connections:
         if (await transaction.execute(query, self._row(connection))).rowcount == 0:
             raise Changed(connection.id)
         await transaction.execute(OPEN_LANE, (connection.id,))
+        await transaction.execute(WATCH_ANEW, (connection.id,))
         await transaction.execute("SELECT pg_notify('work', %s)", (connection.id,))
         return replace(connection, revision=connection.revision + 1)
 

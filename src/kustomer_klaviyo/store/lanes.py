@@ -26,6 +26,12 @@ WHERE connection_id = %s
 
 NOTE = "UPDATE delivery_lanes SET note = %s WHERE connection_id = %s AND note IS DISTINCT FROM %s"
 
+NOTE_WEBHOOK = """
+-- Whether Kustomer still sends webhooks, and since when that is so.
+UPDATE delivery_lanes SET webhook_since = now(), webhook_state = %s
+WHERE connection_id = %s AND webhook_state IS DISTINCT FROM %s
+"""
+
 DUE = """
 -- Connections with work that nothing holds back.
 SELECT lane.connection_id FROM delivery_lanes AS lane
@@ -112,3 +118,8 @@ async def accepted(db: AsyncConnection[DictRow], connection_id: str, *, at: date
 async def with_work(database: Database) -> list[str]:
     """Return the connections that have something to do now."""
     return [row["connection_id"] for row in await database.fetch(DUE)]
+
+
+async def note_webhook(db: AsyncConnection[DictRow], connection_id: str, state: str) -> None:
+    """Note how the connection's webhook stands in Kustomer."""
+    await db.execute(NOTE_WEBHOOK, (state, connection_id, state))

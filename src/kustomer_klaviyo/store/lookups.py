@@ -20,6 +20,12 @@ class Kind(StrEnum):
     """What became of a customer who is gone."""
     SWEEP = "sweep"
     """Which customers were deleted lately; asked again and again."""
+    WEBHOOK = "webhook"
+    """Whether our webhook is still switched on; asked again and again."""
+
+
+FOR_EVER = (Kind.SWEEP, Kind.WEBHOOK)
+"""Questions that are never answered for good."""
 
 
 ASK = """

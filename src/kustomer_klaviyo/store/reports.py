@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from kustomer_klaviyo.store import loop_failures
 from kustomer_klaviyo.store.database import Database
 
 STATUS = """
 -- One row per connection: its lane, what it owes, what it received.
 SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
        lane.paused, lane.wait_until, lane.reason, lane.failures, lane.last_accepted_at,
-       CASE WHEN lane.paused THEN NULL ELSE lane.note END AS note,
+       CASE WHEN lane.paused THEN NULL ELSE lane.note END AS note, lane.webhook_state, lane.webhook_since,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'waiting') AS inbox_waiting,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'failed') AS inbox_failed,
        (SELECT count(*) FROM inbox
@@ -28,7 +29,8 @@ SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
             WHERE people.connection_id = c.id AND masked <> '{}' GROUP BY name) AS m
        ) AS masked,
        (SELECT min(created_at) FROM deliveries WHERE connection_id = c.id AND state = 'waiting') AS oldest_waiting,
-       (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id AND kind <> 'sweep') AS lookups,
+       (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id AND kind NOT IN ('sweep', 'webhook')
+       ) AS lookups,
        (SELECT count(*) FROM lookups
         WHERE lookups.connection_id = c.id AND failed_at IS NOT NULL) AS lookups_failed,
        (SELECT count(*) FROM lookups WHERE lookups.connection_id = c.id AND kind = 'customer') AS lookups_now,
@@ -41,15 +43,16 @@ ORDER BY c.id
 
 LANES = """
 -- How each connection's delivery fares.
-SELECT connection_id AS id, paused, reason, note FROM delivery_lanes ORDER BY connection_id
+SELECT connection_id AS id, paused, reason, note, webhook_state, webhook_since
+FROM delivery_lanes ORDER BY connection_id
 """
 
 EVENTS = """
 -- Deliveries by whatever an admin knows of them, the newest first.
 SELECT d.connection_id, d.key, d.kind, d.subject AS customer_id, d.conversation_id, d.occurred_at, d.state, d.reason,
        d.identifier, d.attempts, d.due_at, d.created_at, d.settled_at, d.call AS sent, d.answer_status,
-       d.answer_request_id, d.answer_detail, d.fact -> 'notes' AS notes, d.event_id, i.name AS event_name,
-       i.received_at, i.body AS received
+       d.answer_request_id, d.answer_detail, d.code AS reason_code, d.error, d.fact -> 'notes' AS notes,
+       d.event_id, i.name AS event_name, i.received_at, i.body AS received
 FROM deliveries AS d LEFT JOIN inbox AS i ON i.connection_id = d.connection_id AND i.event_id = d.event_id
 WHERE (%(connection)s::text IS NULL OR d.connection_id = %(connection)s)
   AND (%(customer)s::text IS NULL OR d.subject = %(customer)s)
@@ -91,12 +94,20 @@ class Search:
 
 async def status(database: Database) -> list[dict[str, Any]]:
     """Return how each connection stands."""
-    return await database.fetch(STATUS)
+    return await _with_failing(database, await database.fetch(STATUS))
 
 
 async def lanes(database: Database) -> list[dict[str, Any]]:
     """Return how each connection's delivery fares."""
-    return await database.fetch(LANES)
+    return await _with_failing(database, await database.fetch(LANES))
+
+
+async def _with_failing(database: Database, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put to each connection which of its loops fail, and which of the program's."""
+    failing = await loop_failures.failing(database)
+    for row in rows:
+        row["failing"] = [one for one in failing if one["connection_id"] in (row["id"], "")]
+    return rows
 
 
 async def events(database: Database, search: Search) -> list[dict[str, Any]]:

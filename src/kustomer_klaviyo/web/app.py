@@ -13,7 +13,7 @@ from kustomer_klaviyo.flow.intake import Intake
 from kustomer_klaviyo.web.card import card_routes
 from kustomer_klaviyo.web.edge import Edge
 from kustomer_klaviyo.web.errors import Faults
-from kustomer_klaviyo.web.health import IsReady, health_routes, metrics_route
+from kustomer_klaviyo.web.health import ReadHealth, WhyNotReady, health_routes, metrics_route
 from kustomer_klaviyo.web.webhook import WebhookEndpoint
 
 
@@ -34,7 +34,8 @@ def create_app(
     *,
     cards: CardDesk,
     directory: Directory,
-    is_ready: IsReady,
+    why_not_ready: WhyNotReady,
+    health_numbers: ReadHealth,
     registry: CollectorRegistry,
     metrics_token: str | None,
     more: Sequence[ControllerRouterHandler] = (),
@@ -46,5 +47,9 @@ def create_app(
     async def webhook(scope: Scope, receive: Receive, send: Send) -> None:
         await endpoint(scope, receive, send)
 
-    routes = [*health_routes(is_ready), *card_routes(cards, directory), metrics_route(registry, metrics_token)]
+    routes = [
+        *health_routes(why_not_ready),
+        *card_routes(cards, directory),
+        metrics_route(registry, metrics_token, health_numbers),
+    ]
     return Application([webhook, *routes, *more], Faults(registry))

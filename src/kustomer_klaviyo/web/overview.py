@@ -12,6 +12,7 @@ from kustomer_klaviyo.flow.app_setup import install_app
 from kustomer_klaviyo.flow.checks import KlaviyoCheck, KustomerCheck, lacking
 from kustomer_klaviyo.flow.onboarding import Onboarding
 from kustomer_klaviyo.flow.setup import SetupError
+from kustomer_klaviyo.flow.status import problems, status_of
 from kustomer_klaviyo.klaviyo.scopes import key_page
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.store import reports
@@ -45,7 +46,7 @@ class OverviewPages:
 
         @get("/", opt=VIEWER)
         async def overview(request: Asked) -> Response[str]:
-            rows = await reports.status(self._database)
+            rows = [row | {"status": status_of(row)} for row in await reports.status(self._database)]
             return page(request, "overview.html", rows=rows)
 
         @get("/connections/{name:str}", opt=VIEWER)
@@ -90,7 +91,9 @@ class OverviewPages:
             "connection.html",
             status=400 if problem else 200,
             connection=connection,
-            row=next(row for row in rows if row["id"] == connection.id),
+            row=(row := next(row for row in rows if row["id"] == connection.id)),
+            status_word=status_of(row),
+            problems=problems(row),
             keys=[f"...{key[-4:]}" for key in connection.secrets.klaviyo_keys],
             key_page=key_page(),
             problem=problem,

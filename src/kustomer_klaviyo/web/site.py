@@ -32,7 +32,7 @@ def site(service: Service) -> Router:
     """Make the pages of a running service."""
     home = service.home
     accounts = Accounts(home.database)
-    onboarding, alerts = Onboarding(home.connections, service.session), Alerts(home.database)
+    onboarding, alerts = Onboarding(home.connections, service.session), Alerts(home.database, service.lacks_space)
     drafts = Drafts(home.database, home.sealer)
     connect = ConnectPages(home.database, home.connections, drafts, onboarding, home.settings.public_url)
     overview = OverviewPages(home.database, home.connections, onboarding, service.session)
