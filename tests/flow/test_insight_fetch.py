@@ -468,3 +468,12 @@ async def test_as_many_cards_are_fetched_ahead_as_the_limits_leave_room_for(shop
     for windows in (shop.reader.single_windows["segment"], shop.reader.member_windows["segment"]):
         windows.hold(time.monotonic() + 60)
     assert await shop.fetcher.ahead() == 0
+
+
+async def test_an_address_that_klaviyo_does_not_take_costs_nobody_else_their_card(shop: Shop) -> None:
+    shop.join()
+    error = {"code": "invalid", "detail": "Invalid filter.", "source": {"parameter": "filter"}}
+    await shop.misbehave("/api/profiles", "answer", status=400, json={"errors": [error]}, times=1)
+    drafts = [customer("a#b@lantern.example", customer_id=BO), customer()]
+    await shop.fetcher.fetch(drafts)
+    assert [(draft.insight.status, draft.insight.troubles) for draft in drafts] == [("unknown", {}), ("known", {})]

@@ -10,7 +10,7 @@ from kustomer_klaviyo.flow.meanings import Meanings
 from kustomer_klaviyo.flow.memberships import KINDS, PARTS, Memberships
 from kustomer_klaviyo.klaviyo.insight import latest, messages, read_happenings, read_profiles
 from kustomer_klaviyo.klaviyo.reading import MOST_ASKED, Identifier, KlaviyoReader
-from kustomer_klaviyo.outcomes import Accepted
+from kustomer_klaviyo.outcomes import Accepted, Refused
 
 HISTORY = timedelta(days=90)
 """How far back the card looks for messages."""
@@ -71,6 +71,11 @@ class InsightFetch:
     ) -> None:
         asked = [value for draft in drafts for value in values(draft)]
         outcome = await self._readers.use(lambda reader: reader.profiles(by, asked))
+        if isinstance(outcome, Refused) and len(drafts) > 1:
+            # What Klaviyo does not take of one customer costs nobody else their card.
+            for draft in drafts:
+                await self._ask_some(by, [draft], values)
+            return
         took = [draft.took("profile", outcome) for draft in drafts]
         if not all(took) or not isinstance(outcome, Accepted):
             return
