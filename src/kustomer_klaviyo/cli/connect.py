@@ -24,6 +24,7 @@ from kustomer_klaviyo.flow.setup import (
     WEBHOOK_PATH,
     SetupError,
     clean_secret,
+    known_at_the_door,
     propose_metrics,
     put_first,
     with_klaviyo_key,
@@ -147,8 +148,8 @@ async def _connect(wish: Wish) -> Made:
         kustomer = KustomerClient(session, base_url=draft.kustomer_url, key=draft.secrets.kustomer_key)
         roles = await check_kustomer(kustomer, organisation=draft.organisation)
         roles.insist()
-        async with home.connections.alone(draft.id):
-            connection, found = await _with_webhook(kustomer, draft)
+        async with home.connections.alone(draft.id), known_at_the_door(home.connections, draft) as known:
+            connection, found = await _with_webhook(kustomer, known)
             await home.connections.save(connection)
         findings = (*klaviyo.findings, *roles.findings)
         return Made(

@@ -17,6 +17,8 @@ from kustomer_klaviyo.store.database import UNREACHABLE
 
 LOOK_AGAIN_SECONDS = 1.0
 READ_AGAIN_SECONDS = 3600.0
+CATCH_UP_SECONDS = 0.25
+"""So often at most strangers make us look; all who come meanwhile share one look."""
 
 log = structlog.get_logger()
 
@@ -54,6 +56,9 @@ class Directory:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._joined: dict[str, Joined] | None = None
+        self._mark: object = None
+        self._next_look: asyncio.Task[None] | None = None
+        self._looked_at = -CATCH_UP_SECONDS
 
     @property
     def is_known(self) -> bool:
@@ -83,15 +88,29 @@ class Directory:
                 log.warning("connection.options_refused", connection=connection.id, error=str(error))
         self._joined = found
 
+    async def catch_up(self) -> None:
+        """Know all that was saved before this moment. Raises what a database raises that is away."""
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look_soon())
+        await asyncio.shield(self._next_look)
+
+    async def _look_soon(self) -> None:
+        await asyncio.sleep(max(0.0, self._looked_at + CATCH_UP_SECONDS - time.monotonic()))
+        self._next_look = None  # whoever comes from now on may know of something newer
+        self._looked_at = time.monotonic()
+        await self._look()
+
+    async def _look(self) -> None:
+        mark = (*await self._connections.mark(), time.monotonic() // READ_AGAIN_SECONDS)
+        if mark != self._mark or self._joined is None:
+            await self.read()
+            self._mark = mark
+
     async def keep_fresh(self) -> None:
         """Read again whenever a connection was saved; runs until cancelled."""
-        seen: object = None
         while True:
             try:
-                mark = (*await self._connections.mark(), time.monotonic() // READ_AGAIN_SECONDS)
-                if mark != seen or self._joined is None:
-                    await self.read()
-                    seen = mark
+                await self._look()
             except UNREACHABLE as error:
                 log.warning("connections.unread", error=type(error).__name__)
             await asyncio.sleep(LOOK_AGAIN_SECONDS)

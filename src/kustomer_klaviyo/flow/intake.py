@@ -6,6 +6,7 @@ Events that arrive while one commit is in flight share the next one (group commi
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +44,9 @@ TEST_EVENT = "kustomer-klaviyo.test"
 """The name of the event that set-up sends round by the public address."""
 
 STRANGER_TOKENS = ("no connection has this token",)
+
+IsSigned = Callable[[Sequence[str]], bool]
+"""Says whether any of the tokens made a body's signature."""
 
 log = structlog.get_logger()
 
@@ -94,14 +98,9 @@ class Intake:
         """Answer one webhook; 2xx only when nothing of it can be lost any more."""
         if not self._directory.is_known:
             return AWAY
-        joined = self._directory.get(connection_id)
-        tokens = STRANGER_TOKENS if joined is None else joined.connection.secrets.webhook_tokens
-        signed = is_signed(body, signature, tokens)
-        if joined is None:
-            return UNKNOWN_CONNECTION
-        if not signed:
-            self._count(joined, "bad signature")
-            return BAD_SIGNATURE
+        joined = await self._identify(connection_id, lambda tokens: is_signed(body, signature, tokens))
+        if isinstance(joined, Answer):
+            return joined
         self._count(joined, "received")
         try:
             arrival = self._read(joined, body)
@@ -117,7 +116,7 @@ class Intake:
         return await self._admit(arrival)
 
     def _read(self, joined: Joined, body: bytes) -> Arrival:
-        """Read one webhook. Raises or whatever a fault of ours raises."""
+        """Read one webhook. Raises MalformedJSON, or whatever a fault of ours raises."""
         now = datetime.now(UTC)
         envelope = decode_webhook(body)
         statement = interpret(envelope, received_at=now)
@@ -127,19 +126,51 @@ class Intake:
         self._expect_agent(joined, statement)
         return Arrival(_new_event(joined, envelope, statement, body, now), told)
 
-    def measure(self, connection_id: str) -> Oversized:
+    async def _identify(self, connection_id: str, is_signed: IsSigned) -> Joined | Answer:
+        """Return the connection that a webhook belongs to, or what a stranger is told.
+
+        A connection, or a token, saved a moment ago is not known in every process yet: so it is looked for.
+        """
+        found = self._check(connection_id, is_signed)
+        if isinstance(found, Joined):
+            return found
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await self._directory.catch_up()
+        except UNREACHABLE:
+            return AWAY
+        found = self._check(connection_id, is_signed)
+        known = self._directory.get(connection_id)
+        if found is BAD_SIGNATURE and known is not None:
+            self._count(known, "bad signature")
+        return found
+
+    def _check(self, connection_id: str, is_signed: IsSigned) -> Joined | Answer:
+        joined = self._directory.get(connection_id)
+        tokens = STRANGER_TOKENS if joined is None else joined.connection.secrets.webhook_tokens
+        signed = is_signed(tokens)
+        if joined is None:
+            return UNKNOWN_CONNECTION
+        if not tokens:
+            return AWAY  # its webhook is being made: Kustomer has the token, we are about to
+        return joined if signed else BAD_SIGNATURE
+
+    async def measure(self, connection_id: str) -> Oversized:
         """Begin to measure a body that is too large to hold, for ``receive_oversized``."""
+        if self._directory.get(connection_id) is None:
+            with suppress(*UNREACHABLE):
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    await self._directory.catch_up()
         joined = self._directory.get(connection_id)
         return Oversized(STRANGER_TOKENS if joined is None else joined.connection.secrets.webhook_tokens)
 
     async def receive_oversized(self, connection_id: str, signature: str, body: Oversized) -> Answer:
         """Answer one webhook that was too large to hold: what it was about is read by API."""
-        joined = self._directory.get(connection_id)
-        if joined is None:
-            return UNKNOWN_CONNECTION if self._directory.is_known else AWAY
-        if not body.is_signed(signature):
-            self._count(joined, "bad signature")
-            return BAD_SIGNATURE
+        if not self._directory.is_known:
+            return AWAY
+        joined = await self._identify(connection_id, lambda _: body.is_signed(signature))
+        if isinstance(joined, Answer):
+            return joined
         self._count(joined, "received")
         self._count(joined, "unreadable")
         return await self._keep(body.event(connection_id))

@@ -20,6 +20,7 @@ from kustomer_klaviyo.flow.setup import (
     SetupError,
     check_address,
     clean_secret,
+    known_at_the_door,
     propose_metrics,
     with_klaviyo_key,
     with_webhook,
@@ -68,7 +69,8 @@ class Onboarding:
         client = KustomerClient(self._session, base_url=url, key=key)
         (await check_kustomer(client, organisation=organisation)).insist()
         async with self._connections.alone(name):
-            if await self._connections.get(name) is not None:
+            before = await self._connections.get(name)
+            if before is not None and before.webhook_id is not None:
                 raise SetupError(
                     f"There is a connection {name!r} already: new keys are put in on its own page. To join the "
                     "organisation to another Klaviyo account, give this connection another name."
@@ -79,15 +81,17 @@ class Onboarding:
                 kustomer_url=url,
                 klaviyo_url=draft.document["klaviyo_url"],
                 secrets=Secrets(key, (draft.secrets["klaviyo_key"],), ()),
-                horizon=datetime.now(UTC),
+                horizon=datetime.now(UTC) if before is None else before.horizon,
+                revision=0 if before is None else before.revision,
                 klaviyo_account=draft.document["account"],
                 webhook_url=public_url.rstrip("/") + WEBHOOK_PATH.format(name),
             )
-            connection, _ = await with_webhook(client, draft_connection)
             # From the first event on, under the names that the account has; the admin may choose others in the next
             # step.
-            names = {one.option: one.name for one in await self.proposals(connection) if one.exists}
-            return await self._connections.save(replace(connection, options=names))
+            names = {one.option: one.name for one in await self.proposals(draft_connection) if one.exists}
+            async with known_at_the_door(self._connections, replace(draft_connection, options=names)) as known:
+                connection, _ = await with_webhook(client, known)
+                return await self._connections.save(connection)
 
     async def check_keys(self, connection: Connection) -> tuple[KlaviyoCheck, KustomerCheck]:
         """Say what a connection's keys may do. Raises SetupError."""

@@ -1,7 +1,8 @@
 """Connecting two accounts: what the vendors' answers during set-up mean, and the one webhook that is ours."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.interpret import WANTED_EVENTS
 from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome
-from kustomer_klaviyo.store.connections import Connection, Secrets
+from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
 
 KLAVIYO_URL = "https://a.klaviyo.com"
 KUSTOMER_URL = "https://{}.api.kustomerapp.com"
@@ -112,6 +113,23 @@ async def _token(client: KustomerClient, webhook_id: str) -> str:
 def put_first(current: str, former: Sequence[str], *, most: int) -> tuple[str, ...]:
     """Make one secret the current one and keep the former ones behind it, without repeats."""
     return tuple(dict.fromkeys((current, *former)))[:most]
+
+
+@asynccontextmanager
+async def known_at_the_door(connections: Connections, draft: Connection) -> AsyncIterator[Connection]:
+    """Save a new connection before its webhook is made, so that no process takes the first webhook for a stranger's.
+
+    It is taken back when the webhook cannot be made; one that a crash leaves behind is finished by the next set-up.
+    """
+    if draft.revision:
+        yield draft
+        return
+    saved = await connections.save(draft)
+    try:
+        yield saved
+    except SetupError:
+        await connections.take_back(saved)
+        raise
 
 
 async def with_webhook(client: KustomerClient, connection: Connection) -> tuple[Connection, bool]:

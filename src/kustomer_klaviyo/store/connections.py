@@ -38,6 +38,11 @@ ALONE = """
 SELECT pg_advisory_xact_lock(hashtext('set up a connection'), hashtext(%s))
 """
 
+TAKE_BACK = """
+-- A connection whose webhook was never made.
+DELETE FROM connections WHERE id = %s AND revision = %s AND webhook_id IS NULL
+"""
+
 SAVE_ROUTES = """
 -- An organisation's rules are saved whole.
 INSERT INTO routes (organisation, document) VALUES (%s, %s)
@@ -184,6 +189,10 @@ class Connections:
         await transaction.execute(WATCH_ANEW, (connection.id,))
         await transaction.execute("SELECT pg_notify('work', %s)", (connection.id,))
         return replace(connection, revision=connection.revision + 1)
+
+    async def take_back(self, connection: Connection) -> None:
+        """Forget a connection that was saved for a webhook which could not be made."""
+        await self._database.execute(TAKE_BACK, (connection.id, connection.revision))
 
     async def save_routes(self, organisation: str, document: dict[str, Any]) -> None:
         """Put an organisation's rules in force for all its connections."""

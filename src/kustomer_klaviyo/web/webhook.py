@@ -44,7 +44,7 @@ class WebhookEndpoint:
 
     async def _measure(self, connection_id: str, signature: str, begun: bytes, pieces: AsyncIterator[bytes]) -> Answer:
         """Let a body stream by that is too large to hold: whether it was signed is known at its end only."""
-        body = self._intake.measure(connection_id)
+        body = await self._intake.measure(connection_id)
         body.take(begun)
         async for piece in pieces:
             body.take(piece)
