@@ -222,3 +222,25 @@ async def test_a_receiver_that_never_answers_does_not_hold_up_the_api(open_desk:
         assert [one["id"] for one in (await desk.get("/v1/customers"))["data"]] == customers
         counts = await desk.until_delivered()
     assert (counts["acknowledged"], counts["lost"]) == (0, 5)
+
+
+async def test_bodies_are_malformed_on_order_and_signed_all_the_same(desk: Desk, receiver: Receiver) -> None:
+    hook = await desk.register(receiver.url, events=ONLY_NEW_CUSTOMERS)
+    for kind in ("lone_surrogate", "truncated", "empty", None):
+        await desk.do("malform", malform=kind)
+        await desk.customer(name="Ada Byrne")
+        await desk.until_delivered()
+    half, cut, empty, whole = receiver.received
+    assert all(got.is_signed_with(hook["attributes"]["token"]) for got in receiver.received)
+    assert b'"half an emoji \\ud83d"' in half.raw
+    assert not cut.raw.endswith(b"}")
+    assert empty.raw == b""
+    assert whole.event["name"] == "kustomer.customer.create"
+    assert (await desk.ask("POST", "/sandbox/malform", {"malform": "nicely"})).status == 400
+
+
+async def test_an_answer_is_malformed_on_order(desk: Desk) -> None:
+    customer = await desk.customer(name="Ada Byrne")
+    await desk.do("faults", kind="malform", malform="null", path="/v1/customers", times=1)
+    assert (await desk.ask("GET", f"/v1/customers/{customer['id']}")).body is None
+    assert (await desk.get(f"/v1/customers/{customer['id']}"))["data"]["id"] == customer["id"]

@@ -14,6 +14,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from kustomer_klaviyo.sandbox.malform import KINDS, malformed
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ThrottleAnswer = Callable[[float | None], web.Response]
 """Makes the vendor's own 429 from the seconds that it names (None: ``Retry-After`` is left out)."""
@@ -30,13 +32,14 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ``kind``: ``status`` (answers ``status``), ``answer`` (any ``status``, ``headers`` and body: ``body``, ``json``,
     or bytes in ``base64``), ``page`` (a web page with ``status``), ``throttle`` (429; ``retry_after`` in seconds, or
     any text), ``html_403`` (a bot-challenge page), ``drop`` (closes the connection), ``cut`` (works, but closes it
-    after half of the answer), ``timeout`` (never answers), ``slow`` (waits ``delay`` seconds, then works).
+    after half of the answer), ``malform`` (works, but the answer's body is spoilt in the way of ``malform``),
+    ``timeout`` (never answers), ``slow`` (waits ``delay`` seconds, then works).
     ``path``: where the paths of the requests begin; ``exact``: that path and no other.
     ``after``: the request is handled first, so that only its answer is lost.
     ``times`` and ``seconds`` bound the fault; without them it lasts until it is cleared.
     """
 
-    kind: Literal["status", "answer", "page", "throttle", "html_403", "drop", "cut", "timeout", "slow"]
+    kind: Literal["status", "answer", "page", "throttle", "html_403", "drop", "cut", "malform", "timeout", "slow"]
     path: str = "/"
     exact: bool = False
     method: str | None = None
@@ -44,6 +47,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
     json: Any = None
     body: str = ""
+    malform: str = "lone_surrogate"
     base64: str | None = None
     delay: float = 1.0
     retry_after: float | str | None = None
@@ -89,6 +93,8 @@ class Faults:
             fault = msgspec.json.decode(await request.read(), type=Fault)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return web.json_response({"error": str(error)}, status=400)
+        if fault.malform not in KINDS:
+            return web.json_response({"error": f"malform must be one of {', '.join(KINDS)}"}, status=400)
         self.arm(fault)
         return web.json_response({"armed": msgspec.to_builtins(fault)}, status=201)
 
@@ -131,11 +137,8 @@ class Faults:
 
     async def _play(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
         match fault.kind:
-            case "slow":
-                await asyncio.sleep(fault.delay)
-                return await handler(request)
-            case "cut":
-                return await _cut(request, await handler(request))
+            case "slow" | "cut" | "malform":
+                return await _worked(fault, request, handler)
             case "throttle":
                 return self._throttled(fault.retry_after)
             case "answer":
@@ -190,3 +193,21 @@ def _closed(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
+
+
+def _malformed(answered: web.StreamResponse, kind: str) -> web.StreamResponse:
+    """Return an answer whose body is spoilt; one without a body stays as it is."""
+    if not isinstance(answered, web.Response) or not isinstance(answered.body, bytes) or not answered.body:
+        return answered
+    headers = {"Content-Type": answered.headers.get("Content-Type", "application/json")}
+    return web.Response(status=answered.status, body=malformed(kind, answered.body), headers=headers)
+
+
+async def _worked(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Do the work, and spoil how it is answered."""
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.delay)
+    answered = await handler(request)
+    if fault.kind == "cut":
+        return await _cut(request, answered)
+    return _malformed(answered, fault.malform) if fault.kind == "malform" else answered

@@ -23,6 +23,7 @@ from kustomer_klaviyo.sandbox.kustomer.merging import merge
 from kustomer_klaviyo.sandbox.kustomer.organisation import Conflict
 from kustomer_klaviyo.sandbox.kustomer.stagehands import act, begin, end_plays, standing
 from kustomer_klaviyo.sandbox.kustomer.truth import expected, expected_people
+from kustomer_klaviyo.sandbox.malform import KINDS
 
 
 class NewConversation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +59,7 @@ def install_control(app: web.Application) -> None:
         ("POST", "/customers/{id}/merge", _merge_customer),
         ("POST", "/conversations", _open_conversation),
         ("POST", "/conversations/{id}/{action}", _act),
+        ("POST", "/malform", _malform_webhooks),
         ("POST", "/play", _play),
         ("GET", "/play", _progress),
         ("GET", "/expected", _expected),
@@ -142,6 +144,21 @@ async def _act(request: web.Request) -> web.Response:
         raise not_found("id")
     act(request.app, conversation, request.match_info["action"], await _body(request))
     return answer(conversation)
+
+
+class Malform(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How the bodies of the next webhooks are spoilt; null ends it."""
+
+    malform: str | None = None
+    times: int = 1
+
+
+async def _malform_webhooks(request: web.Request) -> web.Response:
+    wanted = msgspec.convert(await _body(request), Malform)
+    if wanted.malform is not None and wanted.malform not in KINDS:
+        raise bad("malform", f"malform must be one of {', '.join(KINDS)}")
+    request.app[DISPATCHER].malform(wanted.malform, wanted.times)
+    return web.Response(status=204)
 
 
 async def _play(request: web.Request) -> web.Response:

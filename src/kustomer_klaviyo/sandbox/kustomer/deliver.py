@@ -16,6 +16,7 @@ import msgspec
 from kustomer_klaviyo.sandbox.kustomer.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.options import KustomerOptions
 from kustomer_klaviyo.sandbox.kustomer.webhooks import Registry, Webhook
+from kustomer_klaviyo.sandbox.malform import malformed
 
 WAITS_MINUTES = (1, 1, 2, 5, 10, 15, 30)
 AT_ONCE = 64
@@ -57,6 +58,7 @@ class Dispatcher:
         self._ready: asyncio.Queue[Delivery] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
+        self._malform: tuple[str, int] | None = None
         self.counts: Counter[str] = Counter()
         """``sent`` counts attempts; ``pending`` what waits, is under way or will be tried again."""
 
@@ -87,9 +89,23 @@ class Dispatcher:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        self._malform = None
         while not self._ready.empty():
             self._ready.get_nowait()
         self.counts.clear()
+
+    def malform(self, kind: str | None, times: int) -> None:
+        """Spoil the bodies of the next events, or of none any more. They are signed all the same."""
+        self._malform = None if kind is None else (kind, times)
+
+    def _body(self, document: Document) -> bytes:
+        body = msgspec.json.encode(document)
+        if self._malform is None:
+            return body
+        kind, left = self._malform
+        self._malform = (kind, left - 1) if left > 1 else None
+        self.counts["malformed"] += 1
+        return malformed(kind, body)
 
     def announce(self, event: str, make: Callable[[], Document]) -> None:
         """Send an event to every webhook that wants it; one that is switched off never hears of it."""
@@ -98,7 +114,7 @@ class Dispatcher:
         hooks = [hook for hook in hooks if hook.enabled]
         if not hooks:
             return
-        body = msgspec.json.encode(make())
+        body = self._body(make())
         for hook in hooks:
             for _ in range(1 + self._happens(self._options.duplicate_probability)):
                 self._send(Delivery(hook, event, body))
