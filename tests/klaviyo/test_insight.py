@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kustomer_klaviyo.klaviyo.insight import (
     CLICKED,
+    LONGEST_WORD,
     MESSAGE_METRICS,
     MOST_CONSENTS,
     MOST_MESSAGES,
@@ -129,13 +130,20 @@ def test_consent_to_whatsapp_and_to_transactional_texts_is_told_by_purpose() -> 
 
 def test_a_channel_or_purpose_not_yet_known_is_told_in_klaviyos_words() -> None:
     given = {"marketing": {"consent": "SUBSCRIBED"}}
-    found = consents(rcs=given, email={"marketing": {"consent": "PAUSED"}, "open_tracking": {"consent": "SUBSCRIBED"}})
+    tracking = {key: {"consent": "SUBSCRIBED"} for key in ("open_tracking", "click_tracking", "later_tracking")}
+    found = consents(rcs=given, email={"marketing": {"consent": "PAUSED"}} | tracking)
     assert [(one.channel, one.state) for one in found] == [("email", "paused"), ("rcs", "subscribed")]
 
 
 def test_consent_to_push_is_the_same_under_either_name() -> None:
     for name in ("mobile_push", "push"):
         assert [one.channel for one in consents(**{name: {"marketing": {"consent": "SUBSCRIBED"}}})] == ["push"]
+
+
+def test_a_word_that_goes_on_and_on_is_cut() -> None:
+    [consent] = consents(**{"c" * 1000: {"p" * 1000: {"consent": "S" * 1000, "suppression": [{"reason": "R" * 1000}]}}})
+    words = (consent.channel, consent.purpose, consent.state, consent.suppressed or "")
+    assert [len(word) for word in words] == [LONGEST_WORD] * 4
 
 
 def test_very_many_channels_are_cut() -> None:

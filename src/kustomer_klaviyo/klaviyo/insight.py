@@ -28,12 +28,15 @@ CHANNELS = ("email", "sms", "whatsapp", "push")
 """In the order of the card; further ones that Klaviyo may come to know follow."""
 
 OTHER_NAMES = {"mobile_push": "push"}
-NOT_CONSENT = ("open_tracking", "click_tracking")
-"""What stands beside the consents of a channel without being one to be written to."""
+TRACKING = "_tracking"
+"""So ends what stands beside the consents of a channel without being one to be written to: ``open_tracking``."""
 
 MARKETING = "marketing"
 OWN_INTEGRATION = "Klaviyo"
 MOST_CONSENTS = 20
+LONGEST_WORD = 40
+"""Characters of a channel, a purpose or a state: Klaviyo's own words."""
+
 MOST_MESSAGES = 10
 LARGEST_NUMBER = 1e15
 UNKEEPABLE = ("Cc", "Cs")
@@ -241,7 +244,7 @@ def _consents(subscriptions: Mapping[str, Any]) -> list[Consent]:
         consent
         for name, purposes in subscriptions.items()
         for purpose, told in _dict(purposes).items()
-        if purpose not in NOT_CONSENT and (consent := _consent(name, purpose, _dict(told))) is not None
+        if not purpose.endswith(TRACKING) and (consent := _consent(name, purpose, _dict(told))) is not None
     ]
     return sorted(found, key=_place)[:MOST_CONSENTS]
 
@@ -252,7 +255,7 @@ def _place(consent: Consent) -> tuple[int, bool]:
 
 
 def _consent(name: str, purpose: str, told: Mapping[str, Any]) -> Consent | None:
-    channel, kind, state = _text(OTHER_NAMES.get(name, name)), _text(purpose), _text(told.get("consent"))
+    channel, kind, state = map(_word, (OTHER_NAMES.get(name, name), purpose, told.get("consent")))
     if channel is None or kind is None or state is None:
         return None
     suppressions = told.get("suppression")
@@ -265,8 +268,13 @@ def _consent(name: str, purpose: str, told: Mapping[str, Any]) -> Consent | None
         since=_time(told.get("consent_timestamp")),
         until=_time(told.get("valid_until")),
         can_receive=allowed if isinstance(allowed, bool) else None,
-        suppressed=(_text(first.get("reason")) or "").lower() or None,
+        suppressed=(_word(first.get("reason")) or "").lower() or None,
     )
+
+
+def _word(value: Any) -> str | None:
+    text = _text(value)
+    return text[:LONGEST_WORD] if text else None
 
 
 def _prediction(attributes: Mapping[str, Any]) -> Prediction | None:
