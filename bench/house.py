@@ -27,7 +27,7 @@ from litestar import asgi, get
 from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
-from kustomer_klaviyo.cli.serve import start_logging
+from kustomer_klaviyo.cli.logs import start_logging
 from kustomer_klaviyo.flow.card_desk import digest
 from kustomer_klaviyo.flow.identity import identify
 from kustomer_klaviyo.flow.intake import RECEIVED

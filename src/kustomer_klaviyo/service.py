@@ -30,14 +30,15 @@ from kustomer_klaviyo.flow.run import Run
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.settling import Settler
 from kustomer_klaviyo.flow.status import HealthNumbers, webhook_problem
-from kustomer_klaviyo.flow.sweep import SWEEP
+from kustomer_klaviyo.flow.sweep import plan_sweep
 from kustomer_klaviyo.flow.webhook_watch import WATCH
 from kustomer_klaviyo.flow.work import Work
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store import disk, lookups, loop_failures, reports
 from kustomer_klaviyo.store.connections import Connections
+from kustomer_klaviyo.store.conninfo import NothingThere
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
-from kustomer_klaviyo.store.migrate import migrate
+from kustomer_klaviyo.store.migrate import Shape, migrate, shape_of
 from kustomer_klaviyo.store.sealing import Sealer, load_sealer
 from kustomer_klaviyo.store.server import EmbeddedServer
 from kustomer_klaviyo.together import end
@@ -46,6 +47,8 @@ LOOP_AGAIN_SECONDS = 0.5
 STEADY_SECONDS = 5.0
 SEE_TO_SWEEPS_SECONDS = 3.0
 MIGRATE_AGAIN_SECONDS = 1.0
+JOIN_SECONDS = 7.0
+"""A command answers within ten seconds, its own start and end included."""
 
 log = structlog.get_logger()
 
@@ -61,16 +64,17 @@ class House:
 
 
 @asynccontextmanager
-async def house(settings: Settings, *, owner: bool = False) -> AsyncIterator[House]:
+async def house(settings: Settings, *, owner: bool = False, waits: bool = False) -> AsyncIterator[House]:
     """Open the database, in the shape this version needs.
 
-    The owner (``serve``) starts and supervises an embedded server; anyone else joins the one that runs, or starts it
-    for as long as the block lasts.
+    The owner (``serve``) makes what is not there yet, and starts and supervises an embedded server. Anyone else joins
+    the one that runs, or starts it for as long as the block lasts. Who ``waits`` does so until the database answers;
+    anyone else is told within seconds. Raises ServerError, SealError, DatabaseError.
     """
     async with AsyncExitStack() as stack:
         url = await _open_server(settings, stack, owner=owner)
-        await _migrate(url)
-        sealer = load_sealer(settings.secret_key, settings.data_directory)
+        await (_migrate(url) if owner or waits else _join(url))
+        sealer = load_sealer(settings.secret_key, settings.data_directory, makes=owner)
         database = Database(url)
         await database.open()
         stack.push_async_callback(database.close)
@@ -82,12 +86,30 @@ async def _open_server(settings: Settings, stack: AsyncExitStack, *, owner: bool
         return settings.database_url
     if not owner and (running := EmbeddedServer.running_url(settings.data_directory)) is not None:
         return running
+    if not owner and not EmbeddedServer.has_data(settings.data_directory):
+        raise NothingThere(
+            f"Nothing is set up in {settings.data_directory} yet: start `kustomer-klaviyo serve`, or set "
+            "KUSTOMER_KLAVIYO_DATA or DATABASE_URL to what a running one uses."
+        )
     server = EmbeddedServer(settings.data_directory)
     url = await server.start()
     stack.push_async_callback(server.stop)
     supervision = asyncio.create_task(server.supervise())
     stack.push_async_callback(end, [supervision])
     return url
+
+
+async def _join(url: str) -> None:
+    """Find the database in the shape needed, or bring an older one to it; a new one is `serve`'s to fill."""
+    try:
+        async with asyncio.timeout(JOIN_SECONDS):
+            shape = await shape_of(url)
+    except TimeoutError:
+        raise TimeoutError(f"nothing heard for {JOIN_SECONDS:.0f} seconds") from None
+    if shape is Shape.EMPTY:
+        raise NothingThere("Nothing is set up in the database that DATABASE_URL names: start `kustomer-klaviyo serve`.")
+    if shape is Shape.OLDER:
+        await asyncio.to_thread(migrate, url)
 
 
 async def _migrate(url: str) -> None:
@@ -179,14 +201,9 @@ class Service:
         while True:
             for joined in self.directory.all():
                 async with self.health.of(joined.connection.id).watching(Loop.SWEEPS):
-                    await self._see_to_sweep(joined)
+                    await plan_sweep(self.home.database, joined)
                     await self._see_to_webhook(joined)
             await asyncio.sleep(SEE_TO_SWEEPS_SECONDS)
-
-    async def _see_to_sweep(self, joined: Joined) -> None:
-        if joined.options.sweep_minutes:
-            async with self.home.database.transaction() as connection:
-                await lookups.ask(connection, joined.connection.id, [SWEEP])
 
     async def _see_to_webhook(self, joined: Joined) -> None:
         if joined.connection.webhook_id is not None:

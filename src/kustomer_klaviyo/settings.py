@@ -5,12 +5,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from kustomer_klaviyo.flow.retry import Patience
+from kustomer_klaviyo.flow.setup import is_local, site_of
 from kustomer_klaviyo.flow.sign_on import SignOn
+from kustomer_klaviyo.store.conninfo import password_of
+from kustomer_klaviyo.terminal import is_text
 
 PREFIX = "KUSTOMER_KLAVIYO_"
 OIDC = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "ADMINS", "VIEWERS", "IDENTITY", "SCOPES")
+
+SECRETS = (
+    f"{PREFIX}SECRET_KEY", f"{PREFIX}METRICS_TOKEN", f"{PREFIX}OIDC_CLIENT_SECRET",
+    "KUSTOMER_API_KEY", "KLAVIYO_PRIVATE_KEY", "KUSTOMER_WEBHOOK_TOKEN", "PGPASSWORD",
+)  # fmt: skip
+"""Variables whose values are shown nowhere."""
+
+SHORTEST_SECRET = 3
+"""Characters; hiding a single letter would spoil every text."""
 
 
 class SettingsError(ValueError):
@@ -46,24 +59,69 @@ class Settings:
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings from the environment. Raises SettingsError."""
+    """Read the settings from the environment; what is set to nothing is not set. Raises SettingsError."""
     defaults = Settings()
     return Settings(
-        data_directory=Path(environment.get(PREFIX + "DATA", str(defaults.data_directory))),
-        database_url=environment.get("DATABASE_URL") or None,
-        secret_key=environment.get(PREFIX + "SECRET_KEY") or None,
-        metrics_token=environment.get(PREFIX + "METRICS_TOKEN") or None,
-        public_url=(environment.get(PREFIX + "PUBLIC_URL") or "").rstrip("/") or None,
-        host=environment.get(PREFIX + "HOST", defaults.host),
-        port=_port(environment.get(PREFIX + "PORT", str(defaults.port))),
-        log_level=_level(environment.get(PREFIX + "LOG_LEVEL", defaults.log_level)),
+        data_directory=Path(_text(environment, PREFIX + "DATA") or defaults.data_directory),
+        database_url=_database_url(environment),
+        secret_key=_text(environment, PREFIX + "SECRET_KEY"),
+        metrics_token=_text(environment, PREFIX + "METRICS_TOKEN"),
+        public_url=_public_url(environment),
+        host=_text(environment, PREFIX + "HOST") or defaults.host,
+        port=_port(_text(environment, PREFIX + "PORT") or str(defaults.port)),
+        log_level=_level(_text(environment, PREFIX + "LOG_LEVEL") or defaults.log_level),
         patience=_patience(environment),
         sign_on=_sign_on(environment),
     )
 
 
+def hidden(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return a text without the secrets of the environment, which a library's words may repeat."""
+    for secret in sorted(_secrets(environment), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _secrets(environment: Mapping[str, str]) -> set[str]:
+    given = {value for name in SECRETS for value in environment.get(name, "").split(",")}
+    written = environment.get("DATABASE_URL", "")
+    try:
+        password = password_of(written) if written else None
+    except ValueError:
+        password = written
+    escaped = written.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    return {one.strip() for one in (*given, password or "", escaped) if len(one.strip()) >= SHORTEST_SECRET}
+
+
+def _text(environment: Mapping[str, str], name: str) -> str | None:
+    text = environment.get(name, "").strip()
+    if not is_text(text):
+        raise SettingsError(f"{name} is not UTF-8")
+    return text or None
+
+
+def _database_url(environment: Mapping[str, str]) -> str | None:
+    url = _text(environment, "DATABASE_URL")
+    if url is not None:
+        try:
+            password_of(url)
+        except ValueError as error:
+            raise SettingsError(f"DATABASE_URL must be a PostgreSQL address {error}") from None
+    return url
+
+
+def _public_url(environment: Mapping[str, str]) -> str | None:
+    text = _text(environment, PREFIX + "PUBLIC_URL")
+    if text is None:
+        return None
+    try:
+        return site_of(text)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}PUBLIC_URL must be {error}") from None
+
+
 def _port(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) <= 65535:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65535):
         raise SettingsError(f"{PREFIX}PORT must be a number from 0 to 65535, not {text!r}")
     return int(text)
 
@@ -80,18 +138,24 @@ def _patience(environment: Mapping[str, str]) -> Patience:
     defaults = Patience()
     names = ("first_wait", "longest_wait", "first_pause", "longest_pause")
     read: dict[str, Any] = {name: _seconds(environment, name.upper(), getattr(defaults, name)) for name in names}
-    return Patience(**read, tries=int(_seconds(environment, "TRIES", defaults.tries)))
+    return Patience(**read, tries=_tries(_text(environment, PREFIX + "TRIES") or str(defaults.tries)))
+
+
+def _tries(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) < 100_000):
+        raise SettingsError(f"{PREFIX}TRIES must be a number from 1 to 99999, not {text!r}")
+    return int(text)
 
 
 def _sign_on(environment: Mapping[str, str]) -> SignOn | None:
-    given = {name: environment.get(f"{PREFIX}OIDC_{name}", "").strip() for name in OIDC}
+    given = {name: _text(environment, f"{PREFIX}OIDC_{name}") or "" for name in OIDC}
     if not any(given.values()):
         return None
     missing = [f"{PREFIX}OIDC_{name}" for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "ADMINS") if not given[name]]
     if missing:
         raise SettingsError(f"To sign in with a provider, set {', '.join(missing)} as well")
-    if not given["ISSUER"].startswith("https://") and not given["ISSUER"].startswith("http://127.0.0.1"):
-        raise SettingsError(f"{PREFIX}OIDC_ISSUER must begin with https://")
+    if not _is_issuer(given["ISSUER"]):
+        raise SettingsError(f"{PREFIX}OIDC_ISSUER must be the provider's address, which begins with https://")
     return SignOn(
         issuer=given["ISSUER"],
         client_id=given["CLIENT_ID"],
@@ -103,12 +167,20 @@ def _sign_on(environment: Mapping[str, str]) -> SignOn | None:
     )
 
 
+def _is_issuer(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and is_local(text)))
+    except ValueError:
+        return False
+
+
 def _entries(text: str) -> tuple[str, ...]:
     return tuple(entry.strip() for entry in text.split(",") if entry.strip())
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
-    text = environment.get(PREFIX + name, str(default))
+    text = _text(environment, PREFIX + name) or str(default)
     try:
         seconds = float(text)
     except ValueError:

@@ -2,18 +2,25 @@
 
 import asyncio
 import importlib
+import io
+import os
+import signal
 import sys
 from typing import Any
 
 import cyclopts
 
 from kustomer_klaviyo import __version__
-from kustomer_klaviyo.cli.failures import FAILURES, ExitCode, explain
+from kustomer_klaviyo.cli.failures import FAILURES, ExitCode, UsageError, explain, kept_traceback
+from kustomer_klaviyo.cli.logs import start_logging
+from kustomer_klaviyo.cli.output import complain
+from kustomer_klaviyo.settings import hidden
+from kustomer_klaviyo.terminal import is_text
 
 HELP = """Joins Kustomer to Klaviyo: support conversations become marketing events, none lost, none sent twice.
 
-Exit codes: 0 done; 1 done, and something needs your attention; 2 wrong use or setting; 3 the database cannot be
-used; 4 a vendor refused.
+Exit codes: 0 done; 1 done, and something needs your attention, or a fault of the program; 2 wrong use or setting; 3 the
+database, a port or a file cannot be used now; 4 a vendor refused.
 """
 
 COMMANDS = (
@@ -35,19 +42,38 @@ COMMANDS = (
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    except FAILURES as error:
+        complain(hidden(explain(error)))
+        code = ExitCode.of(error)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        code = 128 + signal.SIGINT
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person is told in one sentence
+        complain(f"A fault of the program, {type(error).__name__}: its traceback is in {kept_traceback(error)}.")
+        code = ExitCode.ATTENTION
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    for argument in arguments:
+        if not is_text(argument):
+            raise UsageError(f"The argument {argument!r} is not UTF-8.")
+    start_logging("error")
     app = cyclopts.App(name="kustomer-klaviyo", version=__version__, help=HELP)
-    is_overview = sys.argv[1:2] in ([], ["--help"], ["-h"])
+    is_overview = arguments[:1] in ([], ["--help"], ["-h"])
     for path in COMMANDS:
         # Reading every command takes longer than most of them run; only the overview needs to know them all.
         app.command(_read(path) if is_overview else path)
-    try:
-        code = app()
-    except FAILURES as error:
-        sys.stderr.write(f"{explain(error)}\n")
-        sys.exit(ExitCode.of(error))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(130)
-    sys.exit(int(code or 0))
+    return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
 
 
 def _read(path: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
-from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.cli.output import print_json, say
 from kustomer_klaviyo.flow.gate import INVITATION_HOURS
 from kustomer_klaviyo.service import house
 from kustomer_klaviyo.settings import Settings, load_settings
@@ -28,7 +28,7 @@ def list_(*, json: Annotated[bool, Parameter(name="--json", negative="")] = Fals
     if json:
         print_json([{"email": one.email, "role": one.role} for one in found])
     for one in [] if json else found:
-        console.print(f"{one.email}  {one.role}")
+        say(f"{one.email}  {one.role}")
     return ExitCode.DONE
 
 
@@ -44,9 +44,9 @@ def invite(role: Role = Role.ADMIN) -> int:
         admin or viewer.
     """
     settings = load_settings()
-    console.print(asyncio.run(_invite(settings, role)), soft_wrap=True)
+    say(asyncio.run(_invite(settings, role)))
     if settings.public_url is None:
-        console.print("If you reach the service at another address, put that before /invitation/...", style="dim")
+        say("If you reach the service at another address, put that before /invitation/...", style="dim")
     return ExitCode.DONE
 
 

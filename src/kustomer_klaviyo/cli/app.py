@@ -1,16 +1,14 @@
 """``app``: the Kustomer app that brings the card to the agents, printed or installed."""
 
 import asyncio
-import sys
 from typing import Annotated, Any
 
 import aiohttp
-import msgspec
 from cyclopts import App, Parameter
 
 from kustomer_klaviyo.cli.choosing import chosen_one
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
-from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.cli.output import bold, print_json, say
 from kustomer_klaviyo.flow.app_setup import Installed, draft_app, install_app
 from kustomer_klaviyo.flow.setup import SetupError, check_address
 from kustomer_klaviyo.kustomer.app_definition import Form
@@ -40,7 +38,7 @@ def definition(*, public_url: str, connection: str | None = None, form: Form | N
         default, hosted at first.
     """
     made = asyncio.run(_definition(connection, _address(public_url), form))
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
+    print_json(made)
     return ExitCode.DONE
 
 
@@ -116,5 +114,5 @@ def _report(done: Installed, *, json: bool) -> None:
             }
         )
         return
-    console.print(f"[bold]{kept['name']}[/] {kept['version']} ({kept['form']} card)")
-    console.print("  registered and installed" if done.changed else "  nothing to do: it is installed as it should be")
+    say(bold(kept["name"]), f" {kept['version']} ({kept['form']} card)")
+    say("  registered and installed" if done.changed else "  nothing to do: it is installed as it should be")

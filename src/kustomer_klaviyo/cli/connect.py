@@ -1,19 +1,20 @@
 """``connect``: joins a Kustomer organisation to a Klaviyo account without a browser, or changes such a connection."""
 
 import asyncio
+import contextlib
 import getpass
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import aiohttp
 from cyclopts import Parameter
 
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
-from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.cli.output import bold, print_json, say, warning
 from kustomer_klaviyo.flow.checks import KlaviyoCheck, check_klaviyo, check_kustomer
 from kustomer_klaviyo.flow.options import read_options
 from kustomer_klaviyo.flow.setup import (
@@ -23,6 +24,7 @@ from kustomer_klaviyo.flow.setup import (
     NAME,
     WEBHOOK_PATH,
     SetupError,
+    check_address,
     clean_secret,
     known_at_the_door,
     propose_metrics,
@@ -41,6 +43,10 @@ from kustomer_klaviyo.store.sealing import SealError
 
 KUSTOMER_KEY, KLAVIYO_KEY, WEBHOOK_TOKEN = "KUSTOMER_API_KEY", "KLAVIYO_PRIVATE_KEY", "KUSTOMER_WEBHOOK_TOKEN"
 """The environment variables that hold the secrets; what is missing is asked for."""
+
+
+EARLIEST_SINCE, LATEST_SINCE = datetime(2000, 1, 1, tzinfo=UTC), timedelta(hours=1)
+"""Between these the moment lies from which a connection tells; a clock may be wrong by a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +124,10 @@ def connect(
         Print JSON for a program.
     """
     name = connection or organisation
-    if name is None or not NAME.match(name):
+    if name is None or not NAME.match(name) or not NAME.match(organisation or name):
         raise UsageError("Name the Kustomer organisation (lower-case letters, digits, dashes): connect acme ...")
-    since = since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
-    wish = Wish(name, organisation, public_url, kustomer_url, klaviyo_url, since, _read_pairs(option), drop_old_key)
+    reached, kustomer, klaviyo = map(_address, (public_url, kustomer_url, klaviyo_url))
+    wish = Wish(name, organisation, reached, kustomer, klaviyo, _moment(since), _read_pairs(option), drop_old_key)
     made = asyncio.run(_connect(replace(wish, site_id=site_id)))
     _report(made, json=json)
     return ExitCode.DONE
@@ -134,7 +140,31 @@ def _read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
         if not separator:
             raise UsageError(f"--option wants NAME=VALUE, not {pair!r}")
         options[name.strip()] = value
+    read_options(options)
     return options
+
+
+def _address(text: str | None) -> str | None:
+    try:
+        return None if text is None else check_address(text)
+    except SetupError as error:
+        raise UsageError(str(error)) from error
+
+
+def _moment(since: datetime | None) -> datetime | None:
+    """Return the moment from which is told, in UTC. Raises UsageError for one that no conversation can have."""
+    if since is None:
+        return None
+    try:
+        moment = (since if since.tzinfo else since.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        moment = datetime.max.replace(tzinfo=UTC)
+    latest = datetime.now(UTC) + LATEST_SINCE
+    if not EARLIEST_SINCE <= moment <= latest:
+        raise UsageError(
+            f"--since must be from {EARLIEST_SINCE:%Y-%m-%d} to an hour from now, not {since.isoformat()}."
+        )
+    return moment
 
 
 async def _connect(wish: Wish) -> Made:
@@ -203,8 +233,9 @@ def _secrets(before: Secrets, *, drop_old_key: bool) -> Secrets:
 
 def _secret(variable: str, title: str, before: str) -> str:
     given = os.environ.get(variable, "").strip()
-    if not given and sys.stdin.isatty():
-        given = getpass.getpass(f"{title}{' (empty: as before)' if before else ''}: ").strip()
+    if not given and sys.stdin is not None and sys.stdin.isatty():
+        with contextlib.suppress(EOFError):
+            given = getpass.getpass(f"{title}{' (empty: as before)' if before else ''}: ").strip()
     if not given and not before:
         raise UsageError(f"No {title}: set {variable}, or run the command in a terminal to be asked for it.")
     try:
@@ -237,9 +268,9 @@ async def _with_metric_names(session: aiohttp.ClientSession, draft: Connection) 
 
 async def _with_webhook(client: KustomerClient, draft: Connection) -> tuple[Connection, bool]:
     """Return the connection with its webhook; with a token given by hand, the webhook is the admin's own affair."""
-    by_hand = os.environ.get(WEBHOOK_TOKEN, "").strip()
-    if not by_hand:
+    if not os.environ.get(WEBHOOK_TOKEN, "").strip():
         return await with_webhook(client, draft)
+    by_hand = _secret(WEBHOOK_TOKEN, "Kustomer webhook token", "")
     tokens = put_first(by_hand, draft.secrets.webhook_tokens, most=MOST_TOKENS)
     return replace(draft, secrets=replace(draft.secrets, webhook_tokens=tokens)), True
 
@@ -261,13 +292,11 @@ def _report(made: Made, *, json: bool) -> None:
             }
         )
         return
-    console.print(f"[bold]{connection.id}[/]: {connection.organisation} -> Klaviyo {connection.klaviyo_account}")
+    say(bold(connection.id), f": {connection.organisation} -> Klaviyo {connection.klaviyo_account}")
     for option in USUAL:
         if option in connection.options:
-            console.print(f"  metric, found in the account or chosen: {connection.options[option]}")
+            say(f"  metric, found in the account or chosen: {connection.options[option]}")
     for line in made.missing:
-        console.print(f"  [yellow]not with these keys[/]: {line}")
-    console.print(f"  webhook {'found' if found else 'created'}: {connection.webhook_url}")
-    console.print(
-        f"  events are sent from {connection.horizon:%Y-%m-%d %H:%M} UTC on. Look with: kustomer-klaviyo status"
-    )
+        say(warning("  not with these keys"), f": {line}")
+    say(f"  webhook {'found' if found else 'created'}: {connection.webhook_url}")
+    say(f"  events are sent from {connection.horizon:%Y-%m-%d %H:%M} UTC on. Look with: kustomer-klaviyo status")

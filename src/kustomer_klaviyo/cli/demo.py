@@ -12,7 +12,9 @@ from rich.table import Table
 
 from kustomer_klaviyo.cli.comparison import Comparison, Sides, compare
 from kustomer_klaviyo.cli.failures import ExitCode
-from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.cli.listening import check_place
+from kustomer_klaviyo.cli.numbers import COUNT, LIMIT, PART, PORT, SCALE
+from kustomer_klaviyo.cli.output import Part, bold, live, print_json, say, show, table
 from kustomer_klaviyo.cli.theatre import Theatre, theatre
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.database import UNREACHABLE
@@ -28,12 +30,12 @@ BRISK_RATE, CALM_RATE = 20.0, 3.0
 def demo(
     *,
     once: Annotated[bool, Parameter(negative="")] = False,
-    customers: int = 40,
-    conversations: int = 120,
-    rate: float | None = None,
-    seed: int = 1,
-    disorder: float = 0.1,
-    port: int = 0,
+    customers: Annotated[int, LIMIT] = 40,
+    conversations: Annotated[int, COUNT] = 120,
+    rate: Annotated[float | None, SCALE] = None,
+    seed: Annotated[int, COUNT] = 1,
+    disorder: Annotated[float, PART] = 0.1,
+    port: Annotated[int, PORT] = 0,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Start the service with both vendors simulated, connect them, and play a support team's traffic.
@@ -65,6 +67,7 @@ def demo(
     json
         With --once: print the comparison as JSON.
     """
+    check_place("127.0.0.1", port)
     script = {
         "customers": customers,
         "conversations": conversations if once else ENDLESS,
@@ -88,14 +91,14 @@ async def _demo(script: dict[str, Any], *, once: bool, disorder: float, port: in
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.cancel)
     async with theatre(disorder=disorder, port=port) as stage:
         if not quiet:
-            console.print(f"The simulated Kustomer, to play customers and agents:  [bold]{stage.kustomer}/[/]")
-            console.print(f"The simulated Klaviyo, to watch events arrive:         [bold]{stage.klaviyo}/[/]")
-            console.print(f"The service between them:                              {stage.service}")
+            say("The simulated Kustomer, to play customers and agents:  ", bold(f"{stage.kustomer}/"))
+            say("The simulated Klaviyo, to watch events arrive:         ", bold(f"{stage.klaviyo}/"))
+            say(f"The service between them:                              {stage.service}")
         await stage.post(f"{stage.kustomer}/sandbox/play", script)
-        with Live(console=console, refresh_per_second=4, transient=quiet) as live:
+        with live(is_quiet=quiet) as view:
             if quiet:
-                live.stop()
-            await _watch(stage, live, once=once)
+                view.stop()
+            await _watch(stage, view, once=once)
         if not once:
             return None
         return compare(await _sides(stage), stage.link_template)
@@ -110,7 +113,7 @@ async def _sides(stage: Theatre) -> Sides:
     )
 
 
-async def _watch(stage: Theatre, live: Live, *, once: bool) -> None:
+async def _watch(stage: Theatre, view: Live, *, once: bool) -> None:
     """Show how things stand until everything is delivered (with ``once``), or for ever."""
     last, changed_at = None, time.monotonic()
     while True:
@@ -119,7 +122,7 @@ async def _watch(stage: Theatre, live: Live, *, once: bool) -> None:
         except (aiohttp.ClientError, *UNREACHABLE):
             standing = None
         if standing is not None:
-            live.update(_table(standing))
+            view.update(_table(standing))
             if standing != last:
                 last, changed_at = standing, time.monotonic()
             is_quiet = standing["owed"] == 0 and not standing["playing"]
@@ -161,39 +164,31 @@ async def _standing(stage: Theatre) -> dict[str, Any]:
 
 
 def _table(standing: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("played", f"{standing['played']} customers and conversations")
-    table.add_row(
-        "received",
-        f"{standing['received']} webhooks, of which {standing['nothing_new']} told nothing new (no row written)",
-    )
-    table.add_row("told", f"{standing['told']} events: created, done, CSAT submitted")
-    table.add_row(
-        "sent",
+    sent = (
         f"{standing['delivered']} delivered, {standing['waiting']} waiting, "
-        f"{standing['unidentified']} without email or phone yet, {standing['skipped']} skipped as spam, "
-        f"{standing['failed']} failed",
+        f"{standing['unidentified']} without email or phone yet, {standing['skipped']} skipped by a setting, "
+        f"{standing['failed']} failed"
     )
-    table.add_row("profile writes", f"{standing['written']} delivered, {standing['to_write']} waiting")
-    table.add_row(
-        "confirmed",
-        f"[bold]{standing['confirmed']}[/] events and [bold]{standing['profiles']}[/] profiles held by Klaviyo",
+    rows: tuple[tuple[Part, Part], ...] = (
+        ("played", f"{standing['played']} customers and conversations"),
+        ("received", f"{standing['received']} webhooks, of which {standing['nothing_new']} told nothing new"),
+        ("told", f"{standing['told']} events: created, done, CSAT submitted"),
+        ("sent", sent),
+        ("profile writes", f"{standing['written']} delivered, {standing['to_write']} waiting"),
+        ("confirmed", bold(f"{standing['confirmed']} events and {standing['profiles']} profiles held by Klaviyo")),
     )
-    return table
+    return table(rows=rows)
 
 
 def _print_comparison(comparison: Comparison) -> None:
-    table = Table(
-        "what happened in Kustomer", "expected", "found", "missing", "wrong", "doubled", box=None, pad_edge=False
-    )
-    for kind, line in comparison.by_kind.items():
-        table.add_row(kind, *(str(line[name]) for name in ("expected", "found", "missing", "wrong", "doubled")))
-    console.print(table)
+    columns = ("expected", "found", "missing", "wrong", "doubled")
+    rows = ((kind, *(str(line[name]) for name in columns)) for kind, line in comparison.by_kind.items())
+    show(table("what happened in Kustomer", *columns, rows=rows))
     for problem in comparison.problems[:20]:
-        console.print(f"  {problem}")
-    verdict = (
-        "[green]Klaviyo holds every expected event and every customer exactly once.[/]"
+        say(f"  {problem}")
+    verdict: Part = (
+        ("Klaviyo holds every expected event and every customer exactly once.", "green")
         if comparison.is_good
-        else "[red]Not equal.[/]"
+        else ("Not equal.", "red")
     )
-    console.print(f"{verdict} {comparison.left_out} left out as spam or without any email or phone.")
+    say(verdict, f" {comparison.left_out} left out as spam or without any email or phone.")

@@ -1,11 +1,20 @@
-"""How a command fails: which exit code, and what to do next."""
+"""How a command fails: which exit code, and in one sentence what is wrong and what to do."""
 
+import os
+import tempfile
+import traceback
 from enum import IntEnum
+
+import psycopg
+from cyclopts import CycloptsError
+from psycopg import errors
+from psycopg_pool import PoolTimeout
 
 from kustomer_klaviyo.flow.options import OptionsError
 from kustomer_klaviyo.flow.setup import SetupError
-from kustomer_klaviyo.settings import SettingsError
+from kustomer_klaviyo.settings import SettingsError, hidden
 from kustomer_klaviyo.store.connections import Changed
+from kustomer_klaviyo.store.conninfo import NothingThere, what_is_wrong
 from kustomer_klaviyo.store.database import UNREACHABLE
 from kustomer_klaviyo.store.sealing import SealError
 from kustomer_klaviyo.store.server import ServerError
@@ -15,7 +24,16 @@ class UsageError(Exception):
     """What was asked for makes no sense; the text says what would."""
 
 
-FAILURES = (UsageError, SettingsError, OptionsError, Changed, SealError, SetupError, ServerError, OSError, *UNREACHABLE)
+class CannotWork(Exception):
+    """The machine does not let the command do it now; the text names the port or path."""
+
+
+WRONG_USE = (CycloptsError, UsageError, SettingsError, OptionsError, Changed)
+REFUSED = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction, errors.InvalidSchemaName)
+"""What a database says whose role or state does not suit the program."""
+
+CANNOT_WORK = (CannotWork, ServerError, SealError, NothingThere, *REFUSED, OSError, *UNREACHABLE)
+FAILURES = (*WRONG_USE, SetupError, *CANNOT_WORK)
 
 
 class ExitCode(IntEnum):
@@ -24,22 +42,37 @@ class ExitCode(IntEnum):
     DONE = 0
     ATTENTION = 1
     USAGE = 2
-    DATABASE = 3
+    CANNOT_WORK = 3
     VENDOR = 4
 
     @classmethod
     def of(cls, error: BaseException) -> "ExitCode":
         """Return the code for a failure."""
+        if isinstance(error, WRONG_USE):
+            return cls.USAGE
         if isinstance(error, SetupError):
             return cls.VENDOR
-        if isinstance(error, (ServerError, SealError, OSError, *UNREACHABLE)):
-            return cls.DATABASE
-        return cls.USAGE
+        return cls.CANNOT_WORK if isinstance(error, CANNOT_WORK) else cls.ATTENTION
 
 
 def explain(error: BaseException) -> str:
-    """Say in one line what went wrong and what to do."""
-    if isinstance(error, (OSError, *UNREACHABLE)):
-        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        return f"The database does not answer: {first[0]}. Is `kustomer-klaviyo serve` running, is DATABASE_URL right?"
-    return str(error)
+    """Say in one sentence what went wrong and what to do."""
+    match error:
+        case CycloptsError():
+            return " ".join(str(error).split())
+        case psycopg.Error():
+            return what_is_wrong(error)
+        case OSError(filename=str() | bytes() as path, strerror=str() as why):
+            return f"{os.fsdecode(path)} cannot be used: {why}."
+        case OSError() | PoolTimeout():
+            return what_is_wrong(error)
+        case _:
+            return str(error)
+
+
+def kept_traceback(error: BaseException) -> str:
+    """Write a fault of the program down, for its owner's eyes, and return where."""
+    number, path = tempfile.mkstemp(prefix="kustomer-klaviyo-", suffix=".log")
+    with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(hidden("".join(traceback.format_exception(error))))
+    return path

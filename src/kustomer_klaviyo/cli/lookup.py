@@ -4,16 +4,15 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
-from rich.table import Table
 
 from kustomer_klaviyo.cli.choosing import chosen
-from kustomer_klaviyo.cli.failures import ExitCode
-from kustomer_klaviyo.cli.output import ago, console, print_json, received_body
+from kustomer_klaviyo.cli.failures import ExitCode, UsageError
+from kustomer_klaviyo.cli.numbers import LIMIT
+from kustomer_klaviyo.cli.output import ago, bold, print_json, received_body, say, show, table, warning
 from kustomer_klaviyo.flow.again import SentAgain, send_again
 from kustomer_klaviyo.flow.directory import joined
 from kustomer_klaviyo.flow.status import DISK_FULL, problems, status_of
-from kustomer_klaviyo.service import house, lacks_space
+from kustomer_klaviyo.service import House, house, lacks_space
 from kustomer_klaviyo.settings import load_settings
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.reports import Search
@@ -44,7 +43,7 @@ def status(*, json: Json = False) -> int:
     if json:
         print_json(documents)
     elif not documents:
-        console.print("No connection yet. Make one with: kustomer-klaviyo connect --help")
+        say("No connection yet. Make one with: kustomer-klaviyo connect --help")
     else:
         for document in documents:
             _print_status(document)
@@ -83,31 +82,31 @@ def _counts(states: dict[str, int]) -> str:
 
 def _print_status(row: dict[str, Any]) -> None:
     tallies = row["tallies"]
-    console.print(f"[bold]{row['connection']}[/]: {row['organisation']} -> Klaviyo {row['klaviyo_account'] or '?'}")
-    console.print(f"  {row['health']}" + (f": {row['reason']}" if row["reason"] else ""))
+    say(bold(row["connection"]), f": {row['organisation']} -> Klaviyo {row['klaviyo_account'] or '?'}")
+    say(f"  {row['health']}" + (f": {row['reason']}" if row["reason"] else ""))
     for problem in [*([DISK_FULL] if row["disk_full"] else []), *problems(row)]:
-        console.print(f"  [red]{escape(problem)}[/]")
+        say("  ", (problem, "red"))
     if row["note"]:
-        console.print(f"  [yellow]{row['note']}[/]")
-    console.print(f"  events: {_counts(row['deliveries'])}; last accepted by Klaviyo {ago(row['last_accepted_at'])}")
-    console.print(f"  profile writes: {_counts(row['profiles'])}")
-    console.print(
+        say("  ", warning(row["note"]))
+    say(f"  events: {_counts(row['deliveries'])}; last accepted by Klaviyo {ago(row['last_accepted_at'])}")
+    say(f"  profile writes: {_counts(row['profiles'])}")
+    say(
         f"  webhooks: {tallies.get('received', 0)} received, {tallies.get('nothing new', 0)} told nothing new, "
         f"{tallies.get('bad signature', 0)} with a wrong signature; {row['inbox_waiting']} wait to be understood"
     )
     if row["oldest_waiting"]:
-        console.print(f"  the oldest waiting delivery was told {ago(row['oldest_waiting'])}")
+        say(f"  the oldest waiting delivery was told {ago(row['oldest_waiting'])}")
     if row["lookups"]:
-        console.print(
+        say(
             f"  questions to Kustomer: {row['lookups']}, {row['lookups_failed']} of them failed"
             + (f" ({row['lookup_note']})" if row["lookup_note"] else "")
         )
     if row["masked"]:
         masked = ", ".join(f"{name} ({n} customers)" for name, n in sorted(row["masked"].items()))
-        console.print(f"  [yellow]masked by Kustomer, so not sent: {masked}[/]")
-        console.print(f"  [yellow]{MASKED_HELP}[/]")
+        say("  ", warning(f"masked by Kustomer, so not sent: {masked}"))
+        say("  ", warning(MASKED_HELP))
     if _count(row, "failed") or row["inbox_failed"]:
-        console.print("  set aside: look with `kustomer-klaviyo events --state failed`, send with `... retry`")
+        say("  set aside: look with `kustomer-klaviyo events --state failed`, send with `... retry`")
 
 
 def events(
@@ -117,7 +116,7 @@ def events(
     conversation: str | None = None,
     state: StateName | None = None,
     connection: str | None = None,
-    limit: int = 50,
+    limit: Annotated[int, LIMIT] = 50,
     received: bool = False,
     json: Json = False,
 ) -> int:
@@ -152,7 +151,7 @@ def events(
     if json:
         print_json(found)
     elif not found:
-        console.print("Nothing found.")
+        say("Nothing found.")
     else:
         _print_events(found)
     return ExitCode.DONE
@@ -160,6 +159,7 @@ def events(
 
 async def _events(search: Search) -> list[dict[str, Any]]:
     async with house(load_settings()) as home:
+        await chosen(home, search.connection)
         deliveries = await reports.events(home.database, search)
         return deliveries + await reports.not_understood(home.database, search)
 
@@ -172,20 +172,21 @@ def _event_document(row: dict[str, Any], *, received: bool) -> dict[str, Any]:
 
 
 def _print_events(found: list[dict[str, Any]]) -> None:
-    table = Table("happened", "what", "to", "conversation", "state", "why / answer", box=None, pad_edge=False)
-    for row in found:
-        happened = row.get("occurred_at") or row["received_at"]
-        answer = f"{row['answer_status']} {row['answer_request_id'] or ''}" if row.get("answer_status") else ""
-        table.add_row(
-            f"{happened:%Y-%m-%d %H:%M:%S}",
-            row.get("kind") or row["event_name"],
-            row.get("identifier") or "-",
-            row["conversation_id"] or "-",
-            row["state"],
-            "; ".join(text for text in (row["reason"], *(row.get("notes") or ()), answer.strip()) if text),
-        )
-    console.print(table)
-    console.print(f"{len(found)} shown. `--json` shows what was sent and answered in full, `--received` the webhook.")
+    show(table("happened", "what", "to", "conversation", "state", "why / answer", rows=map(_event_row, found)))
+    say(f"{len(found)} shown. `--json` shows what was sent and answered in full, `--received` the webhook.")
+
+
+def _event_row(row: dict[str, Any]) -> tuple[str, ...]:
+    happened = row.get("occurred_at") or row["received_at"]
+    answer = f"{row['answer_status']} {row['answer_request_id'] or ''}" if row.get("answer_status") else ""
+    return (
+        f"{happened:%Y-%m-%d %H:%M:%S}",
+        row.get("kind") or row["event_name"],
+        row.get("identifier") or "-",
+        row["conversation_id"] or "-",
+        row["state"],
+        "; ".join(text for text in (row["reason"], *(row.get("notes") or ()), answer.strip()) if text),
+    )
 
 
 def retry(*, connection: str | None = None, key: str | None = None, json: Json = False) -> int:
@@ -207,11 +208,22 @@ def retry(*, connection: str | None = None, key: str | None = None, json: Json =
         print_json({name: {"deliveries": moved.deliveries, "events": moved.events} for name, moved in results.items()})
     else:
         for name, moved in results.items():
-            console.print(f"{name}: {moved.deliveries} deliveries and {moved.events} events go on their way again.")
+            say(f"{name}: {moved.deliveries} deliveries and {moved.events} events go on their way again.")
     return ExitCode.DONE
 
 
 async def _retry(connection_id: str | None, key: str | None) -> dict[str, SentAgain]:
     async with house(load_settings()) as home:
         found = await chosen(home, connection_id)
+        if key is not None:
+            await _find(home, key, [one.id for one in found])
         return {connection.id: await send_again(home.database, joined(connection), key=key) for connection in found}
+
+
+async def _find(home: House, key: str, connection_ids: list[str]) -> None:
+    """Raise UsageError unless a delivery with the key failed."""
+    states = await reports.states_of(home.database, key, connection_ids)
+    if not states:
+        raise UsageError(f"There is no delivery with the key {key!r}: `events --json` shows the keys.")
+    if "failed" not in states:
+        raise UsageError(f"The delivery {key!r} is {states[0]}: only what failed can be sent again.")

@@ -1,7 +1,6 @@
 """``mapping``: what of a Kustomer customer goes to their Klaviyo profile: shown, set, and tried on a real customer."""
 
 import asyncio
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,13 +8,13 @@ from typing import Annotated, Any
 import aiohttp
 import cyclopts
 from cyclopts import Parameter
-from rich.table import Table
 
 from kustomer_klaviyo.cli.choosing import chosen_one
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
-from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.cli.output import bold, print_json, print_text, say, table, warning
+from kustomer_klaviyo.cli.output import show as show_table
 from kustomer_klaviyo.flow.directory import joined
-from kustomer_klaviyo.flow.mapping import LOCATION, STANDARD, read_mapping
+from kustomer_klaviyo.flow.mapping import LOCATION, STANDARD, Line, read_mapping
 from kustomer_klaviyo.flow.mapping_file import read_mapping_file, write_mapping_file
 from kustomer_klaviyo.flow.options import OptionsError, read_options
 from kustomer_klaviyo.flow.preview import Preview, preview
@@ -57,7 +56,7 @@ def show(
     if json:
         print_json([{"to": one.target, "from": one.source, "type": one.type} for one in mapped.entries])
     else:
-        sys.stdout.write(write_mapping_file(mapped))
+        print_text(write_mapping_file(mapped))
     return ExitCode.DONE
 
 
@@ -79,8 +78,8 @@ def set_(file: Path, *, connection: str | None = None) -> int:
     document = _read_file(file)
     unknown, count = asyncio.run(_set(connection, document))
     for name in unknown:
-        console.print(f"[yellow]custom.{name}[/]: Kustomer has no such attribute of customers now; nothing comes of it")
-    console.print(f"The mapping is in force: {count} lines. Try it: kustomer-klaviyo mapping preview --customer ID")
+        say(warning(f"custom.{name}"), ": Kustomer has no such attribute of customers now; nothing comes of it")
+    say(f"The mapping is in force: {count} lines. Try it: kustomer-klaviyo mapping preview --customer ID")
     return ExitCode.ATTENTION if unknown else ExitCode.DONE
 
 
@@ -133,11 +132,12 @@ async def _show_available(name: str | None, *, json: bool) -> int:
     if json:
         print_json({"standard": standard, "custom": {f"custom.{name}": title for name, title in (own or {}).items()}})
     else:
-        console.print("\n".join(standard))
+        for one in standard:
+            say(one)
         for name_, title in sorted((own or {}).items()):
-            console.print(f"custom.{name_}", "" if title == name_ else f"({title})")
+            say(f"custom.{name_}" + ("" if title == name_ else f" ({title})"))
         if own is None:
-            console.print("[yellow]Kustomer does not show the organisation's own attributes to this key.[/]")
+            say(warning("Kustomer does not show the organisation's own attributes to this key."))
     return ExitCode.DONE
 
 
@@ -169,7 +169,7 @@ async def _preview(name: str | None, customer_id: str, document: dict[str, Any] 
             found = replace(found, options=found.options | {"mapping": document})
         outcome = await _client(session, found).customer(customer_id)
         if isinstance(outcome, Refused) and outcome.status == 404:
-            raise SetupError(f"Kustomer has no customer {customer_id} (deleted, or merged into another).")
+            raise UsageError(f"Kustomer has no customer {customer_id} (deleted, or merged into another).")
         answer_of(outcome, asking="Reading the customer")
         assert isinstance(outcome, Accepted)  # noqa: S101 - answer_of raises otherwise
         try:
@@ -202,19 +202,22 @@ def _document(found: Preview) -> dict[str, Any]:
 
 def _print(found: Preview) -> None:
     person = found.person
-    console.print(f"[bold]{person.customer_id}[/]: email {person.email or '-'}, phone {person.phone or '-'}")
-    table = Table("Klaviyo", "Kustomer", "type", "value", box=None, pad_edge=False)
-    for line in found.lines:
-        value = "-" if line.value is None and line.why is None else str(line.value if line.why is None else line.why)
-        table.add_row(line.entry.target, line.entry.source, line.entry.type, value)
-    console.print(table)
+    say(bold(person.customer_id), f": email {person.email or '-'}, phone {person.phone or '-'}")
+    rows = ((one.entry.target, one.entry.source, one.entry.type, _value(one)) for one in found.lines)
+    show_table(table("Klaviyo", "Kustomer", "type", "value", rows=rows))
     for note in person.notes:
-        console.print(f"  [yellow]{note}[/]")
+        say("  ", warning(note))
     if person.masked:
         names = ", ".join(person.masked)
-        console.print(f"  [yellow]masked: {names}. Make a Kustomer key that may read sensitive values.[/]")
+        say("  ", warning(f"masked: {names}. Make a Kustomer key that may read sensitive values."))
     if found.body is None:
-        console.print(f"Would send {found.why}")
+        say(f"Would send {found.why}")
     else:
-        console.print("Would send:")
+        say("Would send:")
         print_json(found.body)
+
+
+def _value(line: Line) -> str:
+    if line.why is not None:
+        return line.why
+    return "-" if line.value is None else str(line.value)

@@ -8,10 +8,10 @@ import aiohttp
 import cyclopts
 import msgspec
 from cyclopts import Parameter
-from rich.table import Table
 
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
-from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.cli.output import print_json, say, table, warning
+from kustomer_klaviyo.cli.output import show as show_table
 from kustomer_klaviyo.flow.routes import NONE, Route, Routes, read_routes
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.listings import read_brands
@@ -49,16 +49,13 @@ def show(
         left = {brand: name for brand, name in (brands or {}).items() if brand not in ruled}
         print_json(msgspec.to_builtins(rules) | {"brands_without_rule": left})
         return ExitCode.DONE
-    table = Table("brand", "id", "goes to", box=None, pad_edge=False)
-    for one in rules.rules:
-        table.add_row((brands or {}).get(one.brand) or one.name or "-", one.brand, one.to)
-    for brand, name in (brands or {}).items():
-        if brand not in ruled:
-            table.add_row(name, brand, f"{rules.default or EVERY} (no rule)")
-    table.add_row("any other, or none", "-", rules.default or EVERY)
-    console.print(table)
+    rows = [((brands or {}).get(one.brand) or one.name or "-", one.brand, one.to) for one in rules.rules]
+    unruled = {brand: name for brand, name in (brands or {}).items() if brand not in ruled}
+    rows += [(name, brand, f"{rules.default or EVERY} (no rule)") for brand, name in unruled.items()]
+    rows.append(("any other, or none", "-", rules.default or EVERY))
+    show_table(table("brand", "id", "goes to", rows=rows))
     if brands is None:
-        console.print("[yellow]Kustomer does not show the brands to this key; brands are known by their ids alone.[/]")
+        say(warning("Kustomer does not show the brands to this key; brands are known by their ids alone."))
     return ExitCode.DONE
 
 

@@ -1,6 +1,7 @@
 """``sandbox``: one simulated vendor alone."""
 
 import asyncio
+import time
 from typing import Annotated, Literal
 
 import uvloop
@@ -8,7 +9,9 @@ from aiohttp import web
 from cyclopts import Parameter
 
 from kustomer_klaviyo.cli.failures import ExitCode
-from kustomer_klaviyo.cli.output import console, print_json
+from kustomer_klaviyo.cli.listening import check_place
+from kustomer_klaviyo.cli.numbers import COUNT, DAY, PART, PORT, SCALE
+from kustomer_klaviyo.cli.output import print_json, say
 from kustomer_klaviyo.sandbox import klaviyo, kustomer
 from kustomer_klaviyo.sandbox.serving import serving
 
@@ -17,14 +20,15 @@ def sandbox(
     vendor: Literal["kustomer", "klaviyo"],
     *,
     host: str = "127.0.0.1",
-    port: int = 0,
-    retry_scale: float = 1.0,
-    noise: int = 3,
-    duplicates: float = 0.0,
-    disorder: float = 0.0,
-    rate_scale: float = 1.0,
-    latency: float = 0.0,
-    job_seconds: float = 1.0,
+    port: Annotated[int, PORT] = 0,
+    retry_scale: Annotated[float, SCALE] = 1.0,
+    noise: Annotated[int, COUNT] = 3,
+    duplicates: Annotated[float, PART] = 0.0,
+    disorder: Annotated[float, PART] = 0.0,
+    rate_scale: Annotated[float, SCALE] = 1.0,
+    latency: Annotated[float, SCALE] = 0.0,
+    job_seconds: Annotated[float, SCALE] = 1.0,
+    clock_offset: Annotated[float, DAY] = 0.0,
     marketing: Annotated[bool, Parameter(negative="")] = False,
     text_metrics: Literal["old", "new", "both"] = "both",
     oldest_revision: str = klaviyo.OLDEST_REVISION,
@@ -57,6 +61,8 @@ def sandbox(
         Klaviyo: seconds that each request takes besides its work.
     job_seconds
         Klaviyo: seconds before a bulk import, a merge or a deletion begins.
+    clock_offset
+        Kustomer: seconds by which its clock, and the Date of its answers, is ahead of this machine's; -600 is behind.
     marketing
         Klaviyo: each new profile has a past: consent, lists, messages received, predictions.
     text_metrics
@@ -68,6 +74,7 @@ def sandbox(
     json
         Print where it listens as JSON.
     """
+    check_place(host, port)
     if vendor == "kustomer":
         app = kustomer.create_app(
             kustomer.KustomerOptions(
@@ -75,6 +82,7 @@ def sandbox(
                 noise=noise,
                 duplicate_probability=duplicates,
                 reorder_probability=disorder,
+                clock=lambda: time.time() + clock_offset,
             )
         )
         key = kustomer.DEFAULT_KEY
@@ -100,6 +108,6 @@ async def _run(app: web.Application, vendor: str, host: str, port: int, key: str
         if json:
             print_json({"vendor": vendor, "url": url, "key": key})
         else:
-            console.print(f"The simulated {vendor.title()} listens on {url}; its key is {key}")
-            console.print(f"Play it with {url}/sandbox/... (see docs/sandbox.md). Ctrl-C ends it.")
+            say(f"The simulated {vendor.title()} listens on {url}; its key is {key}")
+            say(f"Play it with {url}/sandbox/... (see docs/sandbox.md). Ctrl-C ends it.")
         await asyncio.Event().wait()

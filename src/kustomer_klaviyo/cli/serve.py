@@ -1,9 +1,7 @@
 """``serve`` and ``worker``: the running program."""
 
 import asyncio
-import logging
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Protocol
 
@@ -13,7 +11,10 @@ import uvloop
 from cyclopts import Parameter
 
 from kustomer_klaviyo.cli.failures import ExitCode
-from kustomer_klaviyo.cli.output import console
+from kustomer_klaviyo.cli.listening import check_place
+from kustomer_klaviyo.cli.logs import start_logging
+from kustomer_klaviyo.cli.numbers import PORT
+from kustomer_klaviyo.cli.output import say
 from kustomer_klaviyo.flow.gate import Gate
 from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings, load_settings
@@ -35,7 +36,7 @@ def serve_command(serve_web: ServeWeb) -> Callable[..., int]:
     def serve(
         *,
         host: str | None = None,
-        port: int | None = None,
+        port: Annotated[int | None, PORT] = None,
         work: Annotated[bool, Parameter(negative="--no-work")] = True,
     ) -> int:
         """Take webhooks and deliver their events, on an embedded PostgreSQL or the one that DATABASE_URL names.
@@ -54,6 +55,7 @@ def serve_command(serve_web: ServeWeb) -> Callable[..., int]:
         settings = load_settings()
         start_logging(settings.log_level)
         place = (host or settings.host, settings.port if port is None else port)
+        check_place(*place)
         _run(_serve(serve_web, settings, place, work=work))
         return ExitCode.DONE
 
@@ -69,23 +71,6 @@ def worker() -> int:
     start_logging(settings.log_level)
     _run(_work(settings))
     return ExitCode.DONE
-
-
-def start_logging(level: str) -> None:
-    """Write the program's own log as JSON lines to standard error, and libraries' warnings beside it."""
-    number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -115,11 +100,12 @@ async def _welcome(home: House, site: str) -> None:
     token = await gate.first_link()
     if token is not None:
         link = f"{home.settings.public_url or site}/invitation/{token}"
-        console.print(f"There is no admin yet. Open this link, which works once, to become the first:\n  {link}")
+        say("There is no admin yet. Open this link, which works once, to become the first:")
+        say(f"  {link}")
 
 
 async def _work(settings: Settings) -> None:
-    async with house(settings) as home, aiohttp.ClientSession() as session:
+    async with house(settings, waits=True) as home, aiohttp.ClientSession() as session:
         await home.connections.all()
         service = Service(home, session)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,14 +1,17 @@
 """What an admin may set for one connection, with what each setting does."""
 
+import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import phonenumbers
 
 from kustomer_klaviyo.flow.mapping import MappingError, read_mapping
 from kustomer_klaviyo.klaviyo.express import ExpressOptions, validate_metric, validate_template
+from kustomer_klaviyo.terminal import is_harmful
 
 KUSTOMER_LIMIT_PER_MINUTE = 1000
 """The smallest current plan's limit for a whole organisation (developer.kustomer.com/docs/concepts/rate-limits)."""
@@ -86,6 +89,13 @@ class ConnectionOptions:
     """How long what was sent can be looked up; older facts are not told any more."""
 
 
+MOST_DAYS = 36_500
+MOST_MINUTES = 527_040
+"""A year; what lasts longer is never."""
+
+FORMS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+"""What a setting of a type may be, in words."""
+
 LINKS = ("profile_link", "list_link", "segment_link", "campaign_link", "flow_link")
 ADDRESS = re.compile(r"https?://[\w.:/\-@~%?=&]+\Z", re.ASCII)
 ADDRESS_OF_SITE = re.compile(r"https?://[\w.:\-]+\Z", re.ASCII)
@@ -94,10 +104,10 @@ LISTS = ("placeholders", "only_tags")
 
 def read_options(document: dict[str, Any]) -> ConnectionOptions:
     """Read stored or entered settings. Raises OptionsError naming the first one that is wrong."""
-    known = sorted(one.name for one in fields(ConnectionOptions))
-    unknown = set(document) - set(known)
-    if unknown:
-        raise OptionsError(f"unknown option {min(unknown)!r}; there are: {', '.join(known)}")
+    _check_known(document)
+    for name, value in document.items():
+        if not _is_readable(value):
+            raise OptionsError(f"{name} holds an invisible character, or half of one; type it anew")
     try:
         options = msgspec.convert(_listed(document), ConnectionOptions, strict=False)
         validate_template(options.link_template)
@@ -110,11 +120,40 @@ def read_options(document: dict[str, Any]) -> ConnectionOptions:
         read_mapping(options.mapping)
     except MappingError as error:
         raise OptionsError(f"mapping, {' > '.join(error.path)}: {error}") from error
-    except (msgspec.ValidationError, ValueError) as error:
+    except msgspec.ValidationError as error:
+        raise OptionsError(_say(document, str(error))) from error
+    except ValueError as error:
         raise OptionsError(str(error)) from error
     _check_numbers(options)
     _check_names(options)
     return options
+
+
+def _check_known(document: dict[str, Any]) -> None:
+    known = sorted(one.name for one in fields(ConnectionOptions))
+    for name in sorted(set(document) - set(known)):
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise OptionsError(f"unknown option {name!r}; {meant}there are: {', '.join(known)}")
+
+
+def _is_readable(value: Any) -> bool:
+    """Say whether a setting's texts hold only characters that can be seen, whatever they are nested in."""
+    if isinstance(value, str):
+        return not any(map(is_harmful, value))
+    if isinstance(value, dict):
+        return all(_is_readable(one) for pair in value.items() for one in pair)
+    return not isinstance(value, list | tuple) or all(map(_is_readable, value))
+
+
+def _say(document: dict[str, Any], said: str) -> str:
+    """Say which setting is of the wrong type, and what it may be."""
+    found = re.search(r"\$\.(\w+)", said)
+    name = found.group(1) if found else ""
+    hint = get_type_hints(ConnectionOptions).get(name)
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    words = f"one of {', '.join(choices)}" if choices else FORMS.get(hint)
+    return f"{name} must be {words}, not {document.get(name)!r}" if words else said
 
 
 def _listed(document: dict[str, Any]) -> dict[str, Any]:
@@ -148,10 +187,11 @@ def _check_names(options: ConnectionOptions) -> None:
 def _check_numbers(options: ConnectionOptions) -> None:
     if not 0 < options.kustomer_share <= 1:
         raise OptionsError("kustomer_share must be more than 0 and at most 1")
-    if min(options.keep_unidentified_days, options.keep_events_days) < 1 or options.keep_deliveries_days < 2:
-        raise OptionsError("keep_..._days must be at least 1, and keep_deliveries_days at least 2")
-    if options.sweep_minutes < 0:
-        raise OptionsError("sweep_minutes must be 0 (never) or more")
+    for name, least in (("keep_unidentified_days", 1), ("keep_events_days", 1), ("keep_deliveries_days", 2)):
+        if not least <= getattr(options, name) <= MOST_DAYS:
+            raise OptionsError(f"{name} must be from {least} to {MOST_DAYS}")
+    if not 0 <= options.sweep_minutes <= MOST_MINUTES:
+        raise OptionsError(f"sweep_minutes must be 0 (never), or up to {MOST_MINUTES}")
     if not 1 <= options.card_minutes <= 1440:
         raise OptionsError("card_minutes must be from 1 to 1440")
 

@@ -1,10 +1,12 @@
 """Connecting two accounts: what the vendors' answers during set-up mean, and the one webhook that is ours."""
 
+import ipaddress
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -165,6 +167,39 @@ def clean_secret(title: str, text: str) -> str:
 
 def check_address(text: str) -> str:
     """Return an address of a service. Raises SetupError for what is none."""
-    if not re.match(r"https?://[\w.:\-]+(/[\w./\-]*)?\Z", text, re.ASCII):
+    if not re.match(r"https?://[\w.:\-\[\]]+(/[\w./\-]*)?\Z", text, re.ASCII) or not _host_of(text):
         raise SetupError(f"{text!r} is no address such as https://hooks.acme.com")
     return text
+
+
+def site_of(text: str) -> str:
+    """Return the address of a whole site. Raises ValueError for one with a path, a query or a name to sign in with."""
+    parts = text.partition("://")[2].rstrip("/")
+    try:
+        return check_address(text.rstrip("/")) if parts and "/" not in parts else _refuse(text)
+    except SetupError:
+        return _refuse(text)
+
+
+def _refuse(text: str) -> str:
+    given = text if "@" not in text else "one with a name or password in it"
+    raise ValueError(f"an address without a path such as https://hooks.acme.com, not {given!r}")
+
+
+def is_local(address: str) -> bool:
+    """Say whether an address is one of this machine, as in a trial."""
+    host = _host_of(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _host_of(address: str) -> str:
+    """Return the host in an address; an empty text where there is none, or its port is none."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    return "" if port == 0 else host

@@ -22,6 +22,9 @@ from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.lookups import DueQuestion, Kind, Question
 
 BOOKMARK = "customers swept"
+SWEPT_AT = "customers swept at"
+"""When a sweep last ended."""
+
 PLACE = "customers being swept"
 """How far an unfinished sweep has come."""
 
@@ -123,10 +126,21 @@ class Sweep:
         if place is None:
             await bookmarks.put(connection, self._id, BOOKMARK, newest)
             await bookmarks.put(connection, self._id, PLACE, "")
+            await bookmarks.put(connection, self._id, SWEPT_AT, now.isoformat())
             now += timedelta(minutes=self._joined.options.sweep_minutes)
         else:
             await bookmarks.put(connection, self._id, PLACE, msgspec.json.encode(place).decode())
         await lookups.again(connection, self._id, question, due_at=now)
+
+
+async def plan_sweep(database: Database, joined: Joined) -> None:
+    """See to it that a connection has its question after customers who are gone, at the interval set now."""
+    connection_id, minutes = joined.connection.id, joined.options.sweep_minutes
+    if not minutes:
+        return
+    async with database.transaction() as connection:
+        await lookups.ask(connection, connection_id, [SWEEP])
+        await lookups.plan(connection, connection_id, SWEEP, last=SWEPT_AT, seconds=minutes * 60)
 
 
 def _moment(text: str) -> datetime:

@@ -72,6 +72,14 @@ UPDATE lookups SET tries = 0, due_at = now(), failed_at = NULL, error = NULL
 WHERE connection_id = %s AND failed_at IS NOT NULL
 """
 
+PLAN = """
+-- A question asked for ever comes due an interval after it was last answered, however long the interval was then.
+UPDATE lookups SET due_at = planned.at
+FROM (SELECT value::timestamptz + make_interval(secs => %s) AS at FROM bookmarks
+      WHERE connection_id = %s AND name = %s) AS planned
+WHERE connection_id = %s AND kind = %s AND id = %s AND tries = 0 AND due_at > now() AND due_at <> planned.at
+"""
+
 ANSWERED = "DELETE FROM lookups WHERE connection_id = %s AND kind = %s AND id = %s"
 
 NEXT_DUE = """
@@ -154,6 +162,14 @@ async def failed(
 ) -> None:
     """Ask no more, for a reason; ``error`` is the traceback of a fault of ours."""
     await connection.execute(FAILED, (reason, error, connection_id, question.kind, question.id))
+
+
+async def plan(
+    connection: AsyncConnection[DictRow], connection_id: str, question: Question, *, last: str, seconds: float
+) -> None:
+    """Let a question that is asked for ever come due after an interval; ``last`` is the bookmark of its last time."""
+    params = (seconds, connection_id, last, connection_id, question.kind, question.id)
+    await connection.execute(PLAN, params)
 
 
 async def next_due(database: Database, connection_id: str, *, but: Iterable[tuple[Kind, str]] = ()) -> datetime | None:

@@ -1,5 +1,6 @@
 """Bring a database to the shape this version needs: our tables by yoyo, the job engine's by its own scripts."""
 
+from enum import Enum, auto
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -15,6 +16,34 @@ LOCK = 7_202_611
 """The advisory lock that lets one process at a time change the shape."""
 
 ENGINE = "procrastinate"
+CONNECT_SECONDS = 3
+
+
+class Shape(Enum):
+    """How a database stands to this version of the program."""
+
+    EMPTY = auto()
+    OLDER = auto()
+    CURRENT = auto()
+
+
+async def shape_of(conninfo: str) -> Shape:
+    """Look, and change nothing. Raises what psycopg raises for a database that is away."""
+    lane = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS)
+    async with lane:
+        there = await (await lane.execute("SELECT to_regclass('_yoyo_migration'), to_regclass('engine')")).fetchone()
+        if there is None or there[0] is None:
+            return Shape.EMPTY
+        rows = await (await lane.execute("SELECT migration_id FROM _yoyo_migration")).fetchall()
+        query = "SELECT version FROM engine WHERE name = %s"
+        engine = await (await lane.execute(query, (ENGINE,))).fetchone() if there[1] is not None else None
+    is_current = _names() <= {row[0] for row in rows} and engine is not None and engine[0] == version(ENGINE)
+    return Shape.CURRENT if is_current else Shape.OLDER
+
+
+def _names() -> set[str]:
+    folder = files("kustomer_klaviyo.store") / "migrations"
+    return {one.name.removesuffix(".sql") for one in folder.iterdir() if one.name.endswith(".sql")}
 
 
 def migrate(conninfo: str) -> None:

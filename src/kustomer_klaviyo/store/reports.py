@@ -115,6 +115,12 @@ async def events(database: Database, search: Search) -> list[dict[str, Any]]:
     return await database.fetch(EVENTS, _params(search))
 
 
+async def states_of(database: Database, key: str, connection_ids: list[str]) -> list[str]:
+    """Return the states of the deliveries with a key, one for each connection that has such a one."""
+    query = "SELECT state FROM deliveries WHERE key = %s AND connection_id = ANY (%s)"
+    return [row["state"] for row in await database.fetch(query, (key, connection_ids))]
+
+
 async def not_understood(database: Database, search: Search) -> list[dict[str, Any]]:
     """Return the events sought that never became facts."""
     return await database.fetch(NOT_UNDERSTOOD, _params(search))

@@ -1,6 +1,8 @@
 """Secrets at rest: sealed with a key that is kept apart from the database."""
 
 import os
+import shlex
+import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -15,12 +17,12 @@ class SealError(Exception):
 class Sealer:
     """Seals and opens secrets. Of several keys the first seals; all of them open, so that a key can be changed."""
 
-    def __init__(self, keys: str) -> None:
+    def __init__(self, keys: str, *, source: str = "the encryption key") -> None:
         try:
             self._fernet = MultiFernet([Fernet(key.strip()) for key in keys.split(",") if key.strip()])
         except ValueError as error:
             raise SealError(
-                "The encryption key is not usable. Make one with: "
+                f"There is no usable encryption key in {source}. Make one with: "
                 'python3 -c "import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"'
             ) from error
 
@@ -40,20 +42,40 @@ class Sealer:
             ) from error
 
 
-def load_sealer(keys: str | None, data_directory: Path) -> Sealer:
-    """Make a sealer from the environment's keys, else from a key file in the data directory, made on first use."""
+def load_sealer(keys: str | None, data_directory: Path, *, makes: bool = True) -> Sealer:
+    """Make a sealer from the environment's keys, else from a key file in the data directory, made on first use.
+
+    Raises SealError: where it may not be made and is not there, where others may read it, where it is no key.
+    """
     if keys:
-        return Sealer(keys)
+        return Sealer(keys, source="KUSTOMER_KLAVIYO_SECRET_KEY")
     path = data_directory / KEY_FILE
-    if not path.exists():
-        data_directory.mkdir(parents=True, exist_ok=True)
+    if makes and not path.exists():
+        data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_once(path, Fernet.generate_key())
-    return Sealer(path.read_text())
+    return Sealer(_read(path), source=str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise SealError(
+                f"Others than its owner may use {path}, so nothing starts: chmod 600 {shlex.quote(str(path))}"
+            )
+        return path.read_text("ascii")
+    except FileNotFoundError:
+        raise SealError(
+            f"There is no encryption key {path}: start `kustomer-klaviyo serve` first, which makes one, or set "
+            "KUSTOMER_KLAVIYO_SECRET_KEY to the key that `serve` has."
+        ) from None
+    except UnicodeDecodeError:
+        return ""
 
 
 def _write_once(path: Path, key: bytes) -> None:
-    draft = path.with_suffix(f".{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    """Write a key, for its owner's eyes, unless somebody else does at the same time."""
+    number, draft = tempfile.mkstemp(prefix="secret-", dir=path.parent)
+    with os.fdopen(number, "wb") as file:
         file.write(key)
         file.flush()
         os.fsync(file.fileno())
@@ -62,4 +84,4 @@ def _write_once(path: Path, key: bytes) -> None:
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        Path(draft).unlink()

@@ -85,6 +85,11 @@ class EmbeddedServer:
                 return where.url
         return None
 
+    @staticmethod
+    def has_data(data_directory: Path) -> bool:
+        """Say whether a service ever ran there."""
+        return places(data_directory).cluster.exists()
+
     async def start(self) -> str:
         """Start the server and return how to connect, once it answers. Raises ServerError."""
         if self._wanted:

@@ -175,11 +175,10 @@ def _copied(package: Path, home: Path) -> Path:
 
 
 def _make_way(directory: Path, account: Account | None) -> None:
-    """Make a directory and those above it; what we make ourselves, the account can pass, whatever the umask."""
+    """Make a directory and those above it: ours alone, though the account can pass, whatever the umask."""
     for path in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
         path.mkdir(exist_ok=True)
-        if account is not None:
-            path.chmod(0o711)
+        path.chmod(0o700 if account is None else 0o711)
 
 
 def _blocked(path: Path) -> Path | None:
