@@ -139,7 +139,7 @@ async def _save_person(home: House, seen: Any) -> None:
 
 async def _run(kind: str, port: int, klaviyo: str) -> None:
     settings = Settings(database_url=os.environ["DATABASE_URL"], data_directory=Path(os.environ["BENCH_DATA"]))
-    async with house(settings) as home, aiohttp.ClientSession() as session:
+    async with house(settings, owner=True) as home, aiohttp.ClientSession() as session:
         await home.connections.save(
             Connection(
                 id="bench",

@@ -117,7 +117,7 @@ async def opened(
 ) -> AsyncIterator[Door]:
     """Open the door on a database."""
     settings = Settings(data_directory=data_directory, database_url=database_url)
-    async with house(settings) as home, aiohttp.ClientSession() as session:
+    async with house(settings, owner=True) as home, aiohttp.ClientSession() as session:
         await home.connections.save(new_connection())
         service = Service(home, session)
         running = asyncio.create_task(service.run(door=True, work=False))

@@ -212,7 +212,7 @@ async def laid(settings: Settings, **options: Any) -> AsyncIterator[Line]:
     """Lay a line between both simulated vendors; ``options`` are Klaviyo's."""
     options = {"rate_limits": False, "job_seconds": 0.02} | options
     async with (
-        house(settings) as home,
+        house(settings, owner=True) as home,
         aiohttp.ClientSession() as session,
         serving(klaviyo.create_app(klaviyo.KlaviyoOptions(**options))) as klaviyo_url,
         serving(kustomer.create_app(kustomer.KustomerOptions())) as kustomer_url,
