@@ -7,6 +7,7 @@ import pytest
 from cast import ADA, ADAS, BO, BOS, NEW, NUMBER
 from documents import conversation, customer, email, phone
 from kustomer_klaviyo.flow.again import send_again
+from kustomer_klaviyo.flow.delivery import MOST_NARROWED
 from kustomer_klaviyo.flow.telling import REFUSED
 from kustomer_klaviyo.settings import Settings
 from line import Line, laid
@@ -264,6 +265,17 @@ async def test_a_property_of_an_event_that_is_refused_is_left_out_with_a_note(li
     await line.deliver()
     assert [set(one["properties"]) for one in await line.arrived()] == [{"conversationId"}] * many
     assert "subject left out: Klaviyo does not take it" in await notes(line, "opened")
+
+
+async def test_a_batch_of_which_every_event_is_refused_is_not_sent_as_often_as_it_has_events(line: Line) -> None:
+    await line.connect(profiles="none")
+    await line.dislike("properties/subject", of="event")
+    ids = [f"5f19aa0b1c2d3e4f5a6b{number:04d}" for number in range(40)]
+    crowd = [customer(customer_id=one, emails=[email(f"p{n}@lantern.example")]) for n, one in enumerate(ids)]
+    await line.receive(*crowd, *(opened(number, one) for number, one in enumerate(ids)))
+    await line.deliver()
+    assert len(await line.arrived()) == 40
+    assert (await line.requests(line.klaviyo))["bulk_create_events"] == MOST_NARROWED
 
 
 async def test_what_cannot_be_left_out_fails_after_one_request(line: Line) -> None:

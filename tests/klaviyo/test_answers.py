@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from kustomer_klaviyo.klaviyo.answers import blamed_entry, classify
+from kustomer_klaviyo.klaviyo.answers import blamed_entries, classify
 from kustomer_klaviyo.klaviyo.wire import limits
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
 from kustomer_klaviyo.throttle import Limits
 
-BULK_POINTER = "/data/attributes/events-bulk-create/data/3/attributes/email"
+BULK = "/data/attributes/events-bulk-create/data"
+BULK_POINTER = f"{BULK}/3/attributes/email"
 
 
 def answered(status: int, error: dict[str, Any] | bytes | None = None, **headers: str) -> Outcome:
@@ -108,12 +109,18 @@ def test_no_answer_however_senseless_is_an_exception(status: int, body: bytes, a
     assert not isinstance(outcome, Throttled | Unreachable) or outcome.retry_after is None or outcome.retry_after >= 0
 
 
-def test_a_pointer_blames_an_entry_of_a_bulk_request() -> None:
-    assert blamed_entry(BULK_POINTER) == 3
-    assert blamed_entry("/data/attributes/events-bulk-create/data") is None
-    assert blamed_entry("/data/attributes/events-bulk-create/data/3x") is None
-    assert blamed_entry("/data/attributes/events-bulk-create/data/" + "9" * 5000) is None
-    assert blamed_entry(None) is None
+@pytest.mark.parametrize(
+    ("pointers", "entries"),
+    [
+        ((BULK_POINTER,), [3]),
+        ((BULK_POINTER, f"{BULK}/0/attributes", f"{BULK}/0", f"{BULK}/5/attributes/email"), [0, 3]),
+        ((BULK, f"{BULK}/3x", f"{BULK}/{'9' * 5000}", "/data"), []),
+        ((), []),
+    ],
+)
+def test_pointers_blame_entries_of_a_bulk_request(pointers: tuple[str, ...], entries: list[int]) -> None:
+    assert blamed_entries(Refused(400, "Invalid.", pointers=pointers), 5) == entries
+    assert blamed_entries(Accepted(202), 5) == []
 
 
 def test_limits_are_read_from_the_policies_not_from_the_first_number() -> None:

@@ -16,8 +16,8 @@ from kustomer_klaviyo.flow.refusing import refuse_contact
 from kustomer_klaviyo.flow.retry import Again
 from kustomer_klaviyo.flow.sender import Sender
 from kustomer_klaviyo.flow.settling import Settler
-from kustomer_klaviyo.klaviyo.answers import TOO_LARGE, blamed_entry
-from kustomer_klaviyo.klaviyo.batches import Batch, compose, halves, without
+from kustomer_klaviyo.klaviyo.answers import TOO_LARGE, blamed_entries
+from kustomer_klaviyo.klaviyo.batches import Batch, compose, halves, only
 from kustomer_klaviyo.klaviyo.blame import NOT_TAKEN, refused_contact, refused_properties, without_properties
 from kustomer_klaviyo.klaviyo.express import EventCall, is_dropped
 from kustomer_klaviyo.outcomes import Outcome, Refused
@@ -38,6 +38,9 @@ LONE_AFTER = 1
 """After this many failures while others got through a delivery goes alone, so that it cannot fail its neighbours."""
 
 PROBE_AGAIN_SECONDS = 0.1
+
+MOST_NARROWED = 8
+"""So many times a batch is sent again without what Klaviyo blamed; then what is left of it goes one by one."""
 
 DROPPED = "accepted, but Klaviyo is known to drop events for addresses at example.com and test.com without a word"
 
@@ -211,26 +214,37 @@ class Deliverer:
     async def _send_batch(self, batch: Batch, owed: dict[str, Owed]) -> None:
         """Send a batch; what the vendor refuses in it is narrowed down, and the rest still sent."""
         members = [owed[call.unique_id] for call in batch.calls]
-        if len(members) == 1:
-            await self._send_safely(members[0])
-            return
-        began = datetime.now(UTC)
-        outcome = await self._sender.send_events(batch)
-        if outcome.status == TOO_LARGE:
-            # Whoever says so, Klaviyo or somebody on the way to it: less may pass.
-            await self._send_many(halves(batch), owed)
-            return
-        if not isinstance(outcome, Refused):
-            remarks = [one.remark for one in members]
-            await self._settler.settle([one.delivery for one in members], outcome, began, remarks=remarks)
-            return
-        blamed = blamed_entry(outcome.pointer)
-        if blamed is not None and blamed < len(members):
-            # Alone it gets its own answer from the vendor, whatever the pointer was worth.
-            await self._send_safely(members[blamed])
-            await self._send_many([without(batch, blamed)], owed)
-        else:
-            await self._send_many(halves(batch), owed)
+        for _ in range(MOST_NARROWED):
+            if len(members) < 2 or await self._settler.seconds_held() > 0:
+                break
+            began = datetime.now(UTC)
+            outcome = await self._sender.send_events(batch)
+            blamed = blamed_entries(outcome, len(members))
+            if outcome.status == TOO_LARGE or (isinstance(outcome, Refused) and not blamed):
+                # Whoever says that it is too large, Klaviyo or somebody on the way to it: less may pass.
+                await self._send_many(halves(batch), owed)
+                return
+            if not isinstance(outcome, Refused):
+                remarks = [one.remark for one in members]
+                await self._settler.settle([one.delivery for one in members], outcome, began, remarks=remarks)
+                return
+            # Alone each gets its own answer from the vendor, whatever the pointer was worth.
+            waiting = await self._send_each([members[index] for index in blamed])
+            left = [
+                index
+                for index, one in enumerate(members)
+                if index not in blamed and one.delivery.subject not in waiting
+            ]
+            batch, members = only(batch, left), [members[index] for index in left]
+        await self._send_each(members)
+
+    async def _send_each(self, owed: Sequence[Owed]) -> set[str]:
+        """Send deliveries one by one; returns the customers whose next one may not follow."""
+        waiting: set[str] = set()
+        for one in owed:
+            if one.delivery.subject not in waiting and not await self._send_safely(one):
+                waiting.add(one.delivery.subject)
+        return waiting
 
 
 def _share_out(owed: Sequence[Owed]) -> tuple[list[Owed], list[Owed]]:

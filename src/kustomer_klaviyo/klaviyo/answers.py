@@ -183,7 +183,8 @@ def _duplicate(problems: list[Problem]) -> str | None:
     return None
 
 
-def blamed_entry(pointer: str | None) -> int | None:
-    """Return which entry of a bulk request a pointer blames; None when it blames none in particular."""
-    found = _ENTRY.match(pointer) if pointer else None
-    return int(found.group(1)) if found else None
+def blamed_entries(outcome: Outcome, number: int) -> list[int]:
+    """Return which of so many entries of a bulk request an answer blames, in their order."""
+    pointers = outcome.pointers if isinstance(outcome, Refused) else ()
+    found = {int(match.group(1)) for pointer in pointers if (match := _ENTRY.match(pointer))}
+    return sorted(entry for entry in found if entry < number)

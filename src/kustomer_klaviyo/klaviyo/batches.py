@@ -55,10 +55,9 @@ def halves(batch: Batch) -> list[Batch]:
     return [_batch(half) for half in (members[:middle], members[middle:]) if half]
 
 
-def without(batch: Batch, index: int) -> Batch:
-    """Take one event out of a batch."""
-    members = list(zip(batch.calls, batch.entries, strict=True))
-    return _batch(members[:index] + members[index + 1 :])
+def only(batch: Batch, indexes: Sequence[int]) -> Batch:
+    """Keep these events of a batch."""
+    return _batch([(batch.calls[index], batch.entries[index]) for index in indexes])
 
 
 def _batch(members: Sequence[tuple[EventCall, bytes]]) -> Batch:
