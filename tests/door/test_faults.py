@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from structlog.testing import capture_logs
+from yarl import URL
 
 from doorway import METRICS_TOKEN, Door, opened
 from kustomer_klaviyo.store.accounts import Accounts, Role
@@ -181,10 +182,27 @@ async def test_a_fault_is_told_with_its_traceback_and_counted_and_named_to_the_c
 
 
 async def test_an_error_is_a_page_for_a_browser_and_holds_the_id_of_its_request(door: Door) -> None:
-    for path, status in (("/broken", 500), ("/nowhere", 404)):
-        async with door.session.get(door.url + path, headers={"Accept": "text/html,*/*"}) as response:
+    for path, status in (("/broken", 500), ("/nowhere", 404), ("/%00", 400)):
+        async with door.session.get(URL(door.url + path, encoded=True), headers={"Accept": "text/html"}) as response:
             assert (response.status, response.content_type) == (status, "text/html")
             assert response.headers["X-Request-Id"] in await response.text()
+            assert "style-src 'self'" in response.headers["Content-Security-Policy"]
+
+
+async def test_under_https_a_cookie_is_one_that_no_other_host_can_set(door: Door) -> None:
+    for scheme, name in (("https", "__Host-kk_form"), ("http", "kk_form")):
+        async with door.session.get(f"{door.url}/sign-in", headers={"X-Forwarded-Proto": scheme}) as response:
+            [cookie] = response.headers.getall("Set-Cookie")
+            assert cookie.startswith(f"{name}=")
+            assert ("Secure" in cookie) == (scheme == "https")
+            assert "Path=/;" in cookie
+            assert "Domain" not in cookie
+            token = cookie.partition("=")[2].partition(";")[0]
+        for held, accepted in ((name, True), ("kk_form" if scheme == "https" else "__Host-kk_form", False)):
+            headers = {"X-Forwarded-Proto": scheme, "Cookie": f"{held}={token}"}
+            form = {"csrf": token, "email": "ada@acme.example", "password": "a guess"}
+            async with door.session.post(f"{door.url}/sign-in", data=form, headers=headers) as response:
+                assert ("password is wrong" in await response.text()) == accepted
 
 
 async def test_a_client_that_leaves_in_the_middle_is_no_fault_of_ours(door: Door) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.klaviyo.metric_names import USUAL, Proposal, propose
+from kustomer_klaviyo.klaviyo.metric_names import USUAL, Proposal, propose, shared_names
 
 CREATE, DONE = "Kustomer Conversation Create", "Kustomer Conversation Done"
 RATED = "Kustomer Conversation CSAT Submitted"
@@ -54,3 +54,10 @@ def test_what_is_proposed_can_be_chosen_and_is_said_to_exist_only_if_it_does(nam
         assert one.name in one.choices
         assert len(set(one.choices)) == len(one.choices)
         assert one.exists == (one.name in names)
+
+
+def test_names_that_several_of_our_metrics_have_are_told() -> None:
+    assert shared_names({}) == []
+    assert shared_names({"created_metric": "Support", "closed_metric": " support"}) == ["support"]
+    assert shared_names({"created_metric": "Kustomer Conversation Done"}) == ["Kustomer Conversation Done"]
+    assert shared_names(dict.fromkeys(USUAL, "One")) == ["One"]

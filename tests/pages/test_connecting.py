@@ -105,6 +105,10 @@ async def test_metric_names_that_the_account_has_are_proposed(stage: Stage, page
     talk = await stage.send(f"{stage.kustomer}/sandbox/conversations", {"customer": person["id"]})
     await stage.send(f"{stage.kustomer}/sandbox/conversations/{talk['id']}/done")
     await stage.until(lambda: has_closing(stage), "the closing has the name that was there")
+    await page.goto(f"{stage.service}/connections/sandbox/metrics")
+    await page.fill("#created_metric", "Kustomer Conversation Close")
+    await page.get_by_role("button", name="Go on").click()
+    await expect(page.get_by_role("alert")).to_contain_text("cannot be told apart")
 
 
 async def has_closing(stage: Stage) -> bool:

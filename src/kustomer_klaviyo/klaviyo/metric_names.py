@@ -4,7 +4,8 @@ Kustomer's own app calls one of them Done in one place and Close in another
 (help.kustomer.com/integrate-with-klaviyo-B1kAh0JhP).
 """
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kustomer_klaviyo.klaviyo.express import ExpressOptions
@@ -41,3 +42,13 @@ def propose(names: Collection[str], chosen: dict[str, str]) -> list[Proposal]:
         choices = tuple(dict.fromkeys((name, *there, usual[0], *ours)))
         proposals.append(Proposal(option, name, name in names, choices))
     return proposals
+
+
+def shared_names(chosen: Mapping[str, str]) -> list[str]:
+    """Return the names that more than one of our metrics goes by: in Klaviyo they are one metric, and cannot be parted.
+
+    Names are compared without regard to case and outer spaces, since people would not tell them apart either.
+    """
+    names = [chosen.get(option, usual[0]).strip() for option, usual in USUAL.items()]
+    counts = Counter(name.casefold() for name in names)
+    return list({name.casefold(): name for name in names if counts[name.casefold()] > 1}.values())

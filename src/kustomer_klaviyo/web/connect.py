@@ -11,7 +11,7 @@ from litestar.response import Redirect
 from kustomer_klaviyo.flow.checks import Finding, PoorKey
 from kustomer_klaviyo.flow.onboarding import Onboarding
 from kustomer_klaviyo.flow.setup import KLAVIYO_URL, SetupError
-from kustomer_klaviyo.klaviyo.metric_names import USUAL
+from kustomer_klaviyo.klaviyo.metric_names import USUAL, shared_names
 from kustomer_klaviyo.klaviyo.scopes import ORIGINAL, PROBES, key_page
 from kustomer_klaviyo.store import tallies
 from kustomer_klaviyo.store.connections import Connection, Connections, NotThere
@@ -193,6 +193,7 @@ class ConnectPages:
             step=4,
             connection=connection,
             problem=problem,
+            shared=shared_names(connection.options),
             received=await self._received(connection.id),
         )
 

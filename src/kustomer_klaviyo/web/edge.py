@@ -8,7 +8,7 @@ from typing import Any
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPRequestEvent, HTTPScope, Message, Receive, Scope, Send
 
-from kustomer_klaviyo.web.errors import Faults, described, request_id
+from kustomer_klaviyo.web.errors import Faults, described, policy_of, request_id
 from kustomer_klaviyo.web.headers import completed
 from kustomer_klaviyo.web.limits import READ_BY_ITSELF, largest_body
 
@@ -70,7 +70,8 @@ class _Answer:
         if self._has_begun:
             return
         kind, body = described(self._scope, status, text)
-        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        said = {"content-type": kind, "content-length": str(len(body)), **policy_of(kind)}
+        headers = [(name.lower().encode(), value.encode()) for name, value in said.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 

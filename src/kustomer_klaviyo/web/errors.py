@@ -14,7 +14,7 @@ from litestar.types import ExceptionHandlersMap, Scope
 from prometheus_client import CollectorRegistry, Counter
 
 from kustomer_klaviyo.store.database import UNREACHABLE
-from kustomer_klaviyo.web.pages import Asked, render
+from kustomer_klaviyo.web.pages import HEADERS, Asked, render
 
 log = structlog.get_logger()
 
@@ -77,7 +77,12 @@ def explain(
 ) -> Response[bytes]:
     """Make the answer to a request that fails."""
     kind, body = described(request.scope, status, detail)
-    return Response(body, status_code=status, media_type=kind, headers=headers)
+    return Response(body, status_code=status, headers={"Content-Type": kind, **policy_of(kind), **(headers or {})})
+
+
+def policy_of(kind: str) -> dict[str, str]:
+    """Return what a page needs to show itself; other answers show nothing."""
+    return HEADERS if kind == PAGE else {}
 
 
 def described(scope: Scope, status: int, detail: str | None = None) -> tuple[str, bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-PERMISSIONS = ("camera", "microphone", "geolocation", "payment", "usb", "serial", "bluetooth", "display-capture")
+PERMISSIONS = ("camera", "microphone", "geolocation", "payment", "usb", "serial", "display-capture")
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
