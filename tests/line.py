@@ -170,6 +170,11 @@ class Line:
         async with self.session.put(f"{self.klaviyo}/sandbox/refused", json=wanted) as response:
             assert response.status == 204, await response.text()
 
+    async def behave(self) -> None:
+        """Let Klaviyo behave again."""
+        async with self.session.delete(f"{self.klaviyo}/sandbox/faults") as response:
+            assert response.status == 204
+
     async def met(self, vendor: str | None = None) -> int:
         """Return how many requests met a fault of a vendor: Klaviyo, unless another is named."""
         async with self.session.get(f"{vendor or self.klaviyo}/sandbox/faults") as response:

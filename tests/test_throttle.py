@@ -1,9 +1,10 @@
 """Never more requests than the vendor takes, whatever its windows' edges."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.throttle import Limits, Windows
+from kustomer_klaviyo.throttle import LONGEST_OUTAGE, LONGEST_THROTTLE, Limits, Outage, Windows
 
 
 def sent(windows: Windows, pauses: list[float]) -> list[float]:
@@ -63,3 +64,59 @@ def test_waiting_as_long_as_told_is_enough_and_less_is_not(pauses: list[float]) 
     if wait > 0.01:
         assert windows.wait(now + wait - 0.001) > 0
     assert windows.wait(now + wait + 0.001) == 0
+
+
+def throttled_often(times: int, asked: float | None) -> list[float]:
+    """Return the waits after each of some throttles in a row."""
+    windows, now, waits = Windows(Limits(None, 10_000)), 0.0, []
+    for _ in range(times):
+        windows.throttled(began=now, now=now, asked=asked, spread=0.0)
+        waits.append(windows.wait(now))
+        now += waits[-1]
+    return waits
+
+
+@pytest.mark.parametrize("asked", [None, 0.0, 0.001])
+def test_the_least_wait_after_a_throttle_is_never_nothing_and_grows(asked: float | None) -> None:
+    waits = throttled_often(8, asked)
+    assert waits[0] >= 0.5
+    assert waits[:6] == sorted(set(waits[:6]))
+    assert max(waits) <= LONGEST_THROTTLE
+
+
+def test_a_wish_is_never_waited_for_less_and_bounded_by_the_longest_window() -> None:
+    assert throttled_often(1, 30.0) == [30.0]
+    assert throttled_often(1, 80_000.0) == [LONGEST_THROTTLE]
+
+
+def test_a_round_of_throttles_counts_once_and_a_success_ends_the_row() -> None:
+    windows = Windows(Limits(None, 10_000))
+    for at in (1.0, 1.1, 1.2):
+        windows.throttled(began=0.0, now=at, asked=None, spread=0.0)
+    assert windows.wait(1.2) == pytest.approx(0.5)
+    windows.throttled(began=2.0, now=2.0, asked=None, spread=0.0)
+    assert windows.wait(2.0) == pytest.approx(1.0)
+    windows.passed(began=3.5)
+    windows.throttled(began=4.0, now=4.0, asked=None, spread=0.0)
+    assert windows.wait(4.0) == pytest.approx(0.5)
+
+
+def test_while_a_vendor_is_away_one_request_at_a_time_asks_for_it() -> None:
+    outage, now = Outage(), 0.0
+    assert outage.room(now, 8) == 8
+    for _ in range(8):
+        outage.failed(began=now, now=now + 0.1, spread=1.0)
+    assert (outage.failures, outage.room(now + 0.2, 8)) == (1, 0)
+    now += 0.1 + outage.wait(now + 0.1)
+    assert outage.room(now, 8) == 1
+    outage.succeeded(began=now)
+    assert outage.room(now, 8) == 8
+
+
+@given(st.floats(0.1, 100_000), st.floats(0, 1))
+def test_a_vendor_that_is_back_is_asked_within_seconds_however_long_it_was_away(length: float, spread: float) -> None:
+    outage, now = Outage(), 0.0
+    while now < length:
+        outage.failed(began=now, now=now, spread=spread)
+        now += outage.wait(now)
+    assert now - length <= LONGEST_OUTAGE

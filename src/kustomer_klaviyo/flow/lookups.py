@@ -4,6 +4,7 @@ An answer goes into the inbox as an event like any other, so that there is one w
 """
 
 import random
+import time
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -17,6 +18,7 @@ from kustomer_klaviyo.flow.retry import Patience, jittered
 from kustomer_klaviyo.flow.sweep import Sweep
 from kustomer_klaviyo.flow.telling import LOOKING_UP, NOT_READ
 from kustomer_klaviyo.flow.webhook_watch import WebhookWatch
+from kustomer_klaviyo.kustomer.answers import is_away
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.listings import is_document, is_list, read_merge_target
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
@@ -26,6 +28,8 @@ from kustomer_klaviyo.store.inbox import NewEvent
 from kustomer_klaviyo.store.lookups import DueQuestion, Kind, Question
 
 SURVIVOR_SECONDS = 2.0
+LOCKED_OUT_SECONDS = 60.0
+"""A question waits no longer than this for a key or role that somebody puts right at Kustomer."""
 
 log = structlog.get_logger()
 
@@ -92,6 +96,15 @@ class LookUp:
         due_at = datetime.now(UTC) + timedelta(seconds=wait)
         await lookups.later(self._database, self._id, question, due_at=due_at, note=fault.sentence)
 
+    def room(self, most: int) -> int:
+        """Return how many questions may be under way at once: one while Kustomer is away, to find out whether it is."""
+        return self._client.outage.room(time.monotonic(), most)
+
+    @property
+    def seconds_held(self) -> float:
+        """For how long nothing is to be asked, since Kustomer did not answer."""
+        return max(0.01, self._client.outage.wait(time.monotonic()))
+
     async def _ask(self, question: DueQuestion) -> Outcome:
         read = {
             Kind.CUSTOMER: self._client.customer,
@@ -149,11 +162,14 @@ class LookUp:
                 )
 
     async def _ask_later(self, question: DueQuestion, outcome: Outcome) -> None:
-        wait = jittered(self._patience.first_wait, self._patience.longest_wait, question.tries, random.random)
-        if isinstance(outcome, Throttled | Unreachable) and outcome.retry_after is not None:
-            wait = max(wait, outcome.retry_after)
+        is_outage = self._client.outage.failures > 1 and is_away(outcome) and not isinstance(outcome, LockedOut)
+        # While Kustomer is away no question is to blame, and none is to be late afterwards.
+        longest = self._patience.longest_wait
+        if is_outage or isinstance(outcome, LockedOut):
+            longest = min(longest, self._patience.longest_probe_wait if is_outage else LOCKED_OUT_SECONDS)
+        wait = jittered(self._patience.first_wait, longest, question.tries, random.random)
         due_at = datetime.now(UTC) + timedelta(seconds=wait)
-        await lookups.later(self._database, self._id, question, due_at=due_at, note=_why(outcome))
+        await lookups.later(self._database, self._id, question, due_at=due_at, note=_why(outcome), counts=not is_outage)
 
 
 def _checked(outcome: Outcome, question: DueQuestion) -> Outcome:

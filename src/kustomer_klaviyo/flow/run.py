@@ -170,7 +170,7 @@ class Run:
     async def ask(self) -> float | None:
         """Put questions to Kustomer that may be asked now."""
         self._reap()
-        connection_id, room = self._joined.connection.id, QUESTIONS_AT_ONCE - len(self._asking)
+        connection_id, room = self._joined.connection.id, self._look_up.room(QUESTIONS_AT_ONCE) - len(self._asking)
         backoff = self._health.items(Loop.LOOKUPS)
         but = self._asking.keys() | backoff.waiting()
         due = await lookups.due(self._database, connection_id, QUESTIONS_AT_ONCE, but=but) if room > 0 else []
@@ -178,6 +178,8 @@ class Run:
             self._asking[question.kind, question.id] = asyncio.create_task(self._answer(question))
         if self._asking:
             return None
+        if room <= 0:
+            return self._look_up.seconds_held
         next_due = await lookups.next_due(self._database, connection_id, but=but)
         wait = None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
         return min((one for one in (wait, backoff.seconds_to_next()) if one is not None), default=None)

@@ -1,5 +1,6 @@
 """Asks Klaviyo's API. Thin: it sends bytes and hands answers to ``classify``."""
 
+import random
 import time
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -27,9 +28,6 @@ from kustomer_klaviyo.transport import read_bounded
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)
 LARGEST_ANSWER, LARGEST_READING = 1_000_000, 10_000_000
 """Bytes that are read of an answer to a write, and of one that brings many people or events."""
-
-LONGEST_HOLD = 60.0
-"""Seconds an endpoint is held for a 429: its longest window. A longer wish is the delivery loop's to weigh."""
 
 TIER_XS, TIER_S, TIER_M, TIER_L, TIER_XL = (
     Limits(1, 15), Limits(3, 60), Limits(10, 150), Limits(75, 750), Limits(350, 3500),
@@ -157,6 +155,7 @@ class KlaviyoClient:
         *,
         largest: int = LARGEST_ANSWER,
     ) -> Outcome:
+        began = time.monotonic()
         try:
             async with self._session.request(
                 method,
@@ -169,7 +168,7 @@ class KlaviyoClient:
                 answer = await read_bounded(response.content, largest)
                 self.account_id = response.headers.get("Cid", self.account_id)
                 outcome = classify(response.status, response.headers, answer, documented)
-                self._learn(response, outcome, windows)
+                self._learn(response, outcome, windows, began)
                 return outcome
         except aiohttp.ConnectionTimeoutError:
             return Unreachable("no connection to Klaviyo in time")
@@ -180,11 +179,14 @@ class KlaviyoClient:
             return Unreachable(f"the way to Klaviyo is broken ({type(error).__name__})")
 
     @staticmethod
-    def _learn(response: aiohttp.ClientResponse, outcome: Outcome, windows: Windows | None) -> None:
+    def _learn(response: aiohttp.ClientResponse, outcome: Outcome, windows: Windows | None, began: float) -> None:
         if windows is None:
             return
         told = limits(response.headers)
         if told is not None:
             windows.learn(told)
-        if isinstance(outcome, Throttled) and outcome.retry_after is not None:
-            windows.hold(time.monotonic() + min(outcome.retry_after, LONGEST_HOLD))
+        if isinstance(outcome, Throttled):
+            now = time.monotonic()
+            windows.throttled(began=began, now=now, asked=outcome.retry_after, spread=random.random())
+        else:
+            windows.passed(began=began)

@@ -4,61 +4,59 @@ Its error bodies come in several shapes (developer.kustomer.com/api), so the sta
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
 
 from kustomer_klaviyo.kustomer.mending import MalformedJSON
 from kustomer_klaviyo.kustomer.wire import as_list, as_object, read_json, strict
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
 
-TRANSIENT = (408, 425, 500, 502, 503, 504)
+READ = (200, 201)
+PASSING = (408, 425)
 LOCKED = (401, 402, 403)
 
 
-def readable(outcome: Outcome, *, is_cut: bool) -> Outcome:
-    """Return an acceptance whose body is a strict JSON object, mended where need be; unreadable for any other one.
-
-    ``is_cut`` says that there was more of the body than is read. A document with nothing but errors is no acceptance.
-    """
-    if not isinstance(outcome, Accepted):
-        return outcome
-    if is_cut:
-        return _unreadable(outcome, "it is larger than what is read")
-    try:
-        document = read_json(outcome.body)
-    except MalformedJSON as error:
-        return _unreadable(outcome, f"{error}. Is the address right?")
-    if not isinstance(document, dict):
-        return _unreadable(outcome, "no JSON object. Is the address right?")
-    if document.get("errors") and "data" not in document:
-        return _unreadable(outcome, explain(outcome.status, outcome.body))
-    return replace(outcome, body=strict(outcome.body))
-
-
-def _unreadable(outcome: Accepted, why: str) -> Unreadable:
-    return Unreadable(f"Kustomer's answer cannot be read ({outcome.status}): {why}", outcome.status)
-
-
-def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Outcome:
+def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float, is_read: bool = True) -> Outcome:
     """Say what an answer means; ``now`` is the epoch time in seconds, for limits that name the moment they end."""
-    detail = explain(status, body)
+    document = _document(headers, body)
+    detail = explain(status, document)
     if 200 <= status < 300:
-        return Accepted(status, body=body)
+        return _success(status, body, document, detail, is_read=is_read)
     if status == 429:
         return Throttled(_seconds_to_wait(headers, now), detail)
-    if status in LOCKED and _is_json(headers):
+    if status in PASSING or status >= 500 or status < 400:
+        return Unreachable(detail, status, retry_after=_seconds_to_wait(headers, now))
+    if document is None:
+        # A page of a proxy's or a firewall's, not Kustomer's word: nobody is missing because of it.
+        return Unreadable(f"no answer of Kustomer's ({status})", status)
+    if status in LOCKED:
         return LockedOut(status, detail)
-    if status in TRANSIENT or status > 500 or status in LOCKED or 300 <= status < 400:
-        return Unreachable(detail, status)
     return Refused(status, detail)
 
 
-def explain(status: int, body: bytes) -> str:
+def is_away(outcome: Outcome) -> bool:
+    """Say whether an answer, or none, concerns whatever is asked; one that cannot be read may concern one document."""
+    if isinstance(outcome, Unreadable):
+        return outcome.status is None or outcome.status >= 300
+    return isinstance(outcome, Throttled | Unreachable | LockedOut)
+
+
+def _success(status: int, body: bytes, document: dict[str, Any] | None, detail: str, *, is_read: bool) -> Outcome:
+    """Take a read for answered only where there is a document with ``data``; a change may be taken in silence."""
+    if not is_read and not body.strip():
+        return Accepted(status)
+    if document is None or (is_read and (status not in READ or "data" not in document)):
+        return Unreadable(
+            f"Kustomer's answer cannot be read ({status}): no JSON document. Is the address right?", status
+        )
+    if document.get("errors"):
+        return Unreadable(f"Kustomer's answer cannot be read ({status}): it tells of errors: {detail}", status)
+    return Accepted(status, body=strict(body))
+
+
+def explain(status: int, document: dict[str, Any] | None) -> str:
     """Return the vendor's own words on an error, whichever of its shapes they came in."""
-    try:
-        document = as_object(read_json(body))
-    except MalformedJSON:
-        document = {}
-    errors = [as_object(error) for error in as_list(document.get("errors"))] or [document]
+    said = document or {}
+    errors = [as_object(error) for error in as_list(said.get("errors"))] or [said]
     texts = [
         str(text)[:300]
         for error in errors
@@ -68,8 +66,14 @@ def explain(status: int, body: bytes) -> str:
     return "; ".join(dict.fromkeys(texts)) or f"status {status}"
 
 
-def _is_json(headers: Mapping[str, str]) -> bool:
-    return "json" in headers.get("Content-Type", "")
+def _document(headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that an answer is; None for anything else: a page, half a document, nothing."""
+    said = headers.get("Content-Type", "")
+    try:
+        document = read_json(body) if not said or "json" in said.lower() else None
+    except MalformedJSON:
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _seconds_to_wait(headers: Mapping[str, str], now: float) -> float | None:

@@ -1,15 +1,16 @@
 """Asks Kustomer's API, within the share of the organisation's limit that is ours. Thin: meaning is found elsewhere."""
 
 import asyncio
+import random
 import time
 from typing import Any
 
 import aiohttp
 import msgspec
 
-from kustomer_klaviyo.kustomer.answers import classify, readable
-from kustomer_klaviyo.outcomes import Outcome, Unreachable, Unreadable
-from kustomer_klaviyo.throttle import Limits, Windows
+from kustomer_klaviyo.kustomer.answers import classify, is_away
+from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable, Unreadable
+from kustomer_klaviyo.throttle import Limits, Outage, Windows
 from kustomer_klaviyo.transport import read_bounded
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)
@@ -29,6 +30,7 @@ class KustomerClient:
         self._base_url = base_url.rstrip("/")
         self._key = key
         self.windows = Windows(Limits(burst=None, steady=requests_per_minute), headroom=1.0)
+        self.outage = Outage()
         self.search_windows = Windows(Limits(burst=None, steady=min(SEARCHES_PER_MINUTE, requests_per_minute)))
 
     async def customer(self, customer_id: str) -> Outcome:
@@ -51,9 +53,8 @@ class KustomerClient:
             "sort": [{"customer_updated_at": "asc"}],
             "includeDeleted": True,
         }
-        await _turn(self.search_windows)
         path = f"/v1/customers/search?page={page}&pageSize={page_size}"
-        return await self._call("POST", path, body, has_document=True)
+        return await self._call("POST", path, body, windows=self.search_windows, is_read=True)
 
     async def customer_metadata(self) -> Outcome:
         """Read the definitions of the customers' attributes, the organisation's own among them."""
@@ -117,10 +118,23 @@ class KustomerClient:
         return await self._call("PUT", f"/v1/settings/{app}/{category}/{name}", {"value": value})
 
     async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, has_document: bool = False
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        windows: Windows | None = None,
+        is_read: bool = False,
     ) -> Outcome:
-        """Ask; an accepted answer to a reading, and any that has a body, must be a document that can be read."""
-        await _turn(self.windows)
+        """Ask when the limits let it; ``windows`` are those of an operation with a limit of its own."""
+        for waited_for in filter(None, (windows, self.windows)):
+            await _turn(waited_for)
+        began = time.monotonic()
+        outcome = await self._ask(method, path, body, is_read=is_read or method == "GET")
+        self._learn(outcome, windows or self.windows, began)
+        return outcome
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None, *, is_read: bool) -> Outcome:
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -134,14 +148,25 @@ class KustomerClient:
                 allow_redirects=False,
             ) as response:
                 answer = await read_bounded(response.content, LARGEST_ANSWER)
-                outcome = classify(response.status, response.headers, answer, now=time.time())
-                if not answer.strip() and not has_document and method != "GET":
-                    return outcome
-                return readable(outcome, is_cut=len(answer) >= LARGEST_ANSWER)
+                if response.status < 300 and len(answer) >= LARGEST_ANSWER:
+                    said = f"Kustomer's answer cannot be read ({response.status}): it is larger than what is read"
+                    return Unreadable(said, response.status)
+                return classify(response.status, response.headers, answer, now=time.time(), is_read=is_read)
         except aiohttp.ClientPayloadError as error:
             return Unreadable(f"Kustomer's answer cannot be read: {type(error).__name__}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unreachable(f"{type(error).__name__} from Kustomer")
+
+    def _learn(self, outcome: Outcome, windows: Windows, began: float) -> None:
+        now, spread = time.monotonic(), random.random()
+        if isinstance(outcome, Throttled):
+            windows.throttled(began=began, now=now, asked=outcome.retry_after, spread=spread)
+        else:
+            windows.passed(began=began)
+        if is_away(outcome):
+            self.outage.failed(began=began, now=now, spread=spread)
+        else:
+            self.outage.succeeded(began=began)
 
 
 async def _turn(windows: Windows) -> None:

@@ -34,7 +34,8 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     any text), ``html_403`` (a bot-challenge page), ``drop`` (closes the connection), ``cut`` (works, but closes it
     after half of the answer), ``malform`` (works, but the answer's body is spoilt in the way of ``malform``),
     ``timeout`` (never answers), ``slow`` (waits ``delay`` seconds, then works).
-    ``path``: where the paths of the requests begin; ``exact``: that path and no other.
+    ``path``: where the paths of the requests begin; ``exact``: that path and no other; ``containing``: only requests
+    with this text in their body.
     ``after``: the request is handled first, so that only its answer is lost.
     ``times`` and ``seconds`` bound the fault; without them it lasts until it is cleared.
     """
@@ -43,6 +44,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     path: str = "/"
     exact: bool = False
     method: str | None = None
+    containing: str = ""
     status: int = 503
     headers: dict[str, str] = {}
     json: Any = None
@@ -107,13 +109,13 @@ class Faults:
         self.clear()
         return web.Response(status=204)
 
-    def _meet(self, request: web.Request) -> Fault | None:
+    def _meet(self, request: web.Request, body: bytes) -> Fault | None:
         now = time.monotonic()
         for armed in self._armed:
             fault = armed.fault
             expired = armed.left == 0 or (armed.until is not None and now >= armed.until)
             is_there = request.path == fault.path if fault.exact else request.path.startswith(fault.path)
-            wanted = is_there and fault.method in (None, request.method)
+            wanted = is_there and fault.method in (None, request.method) and fault.containing.encode() in body
             if expired or not wanted or self._chance.random() >= fault.probability:
                 continue
             armed.met += 1
@@ -126,7 +128,8 @@ class Faults:
         async def misbehave(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path.startswith(CONTROL_PREFIX):
                 return await handler(request)
-            fault = self._meet(request)
+            is_looked_into = any(armed.fault.containing for armed in self._armed)
+            fault = self._meet(request, await request.read() if is_looked_into else b"")
             if fault is None:
                 return await handler(request)
             if fault.after and fault.kind != "slow":

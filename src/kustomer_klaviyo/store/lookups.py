@@ -52,7 +52,7 @@ ORDER BY for_card, due_at LIMIT %s
 
 LATER = """
 -- No answer yet.
-UPDATE lookups SET tries = tries + 1, due_at = %s, note = %s WHERE connection_id = %s AND kind = %s AND id = %s
+UPDATE lookups SET tries = tries + %s, due_at = %s, note = %s WHERE connection_id = %s AND kind = %s AND id = %s
 """
 
 AGAIN = """
@@ -135,9 +135,11 @@ async def answered(connection: AsyncConnection[DictRow], connection_id: str, que
     await connection.execute(ANSWERED, (connection_id, question.kind, question.id))
 
 
-async def later(database: Database, connection_id: str, question: DueQuestion, *, due_at: datetime, note: str) -> None:
-    """Ask again at the given time."""
-    await database.execute(LATER, (due_at, note, connection_id, question.kind, question.id))
+async def later(
+    database: Database, connection_id: str, question: DueQuestion, *, due_at: datetime, note: str, counts: bool = True
+) -> None:
+    """Ask again at the given time; a try that does not count lets the question wait no longer the next time."""
+    await database.execute(LATER, (int(counts), due_at, note, connection_id, question.kind, question.id))
 
 
 async def ask_failed(connection: AsyncConnection[DictRow], connection_id: str) -> int:
