@@ -196,3 +196,19 @@ async def test_a_new_key_goes_in_beside_the_old_one_and_nothing_is_lost(stage: S
 async def is_told(page: Page, stage: Stage, what: str) -> bool:
     await page.goto(stage.service)
     return what in str(await page.inner_text("body"))
+
+
+async def test_a_webhook_that_cannot_be_read_is_shown_with_its_first_bytes_escaped(stage: Stage, page: Page) -> None:
+    await stage.connect()
+    await stage.send(f"{stage.kustomer}/sandbox/malform", {"malform": "page"})
+    await stage.send(f"{stage.kustomer}/sandbox/customers", {"name": "Ada"})
+    await become(page, await invited(stage))
+    unread = page.get_by_role("region", name="Webhooks that were not processed as they came")
+
+    async def is_shown() -> bool:
+        await page.goto(f"{stage.service}/connections/sandbox")
+        return await unread.count() == 1
+
+    await stage.until(is_shown, "the webhook is shown")
+    await expect(unread).to_contain_text("unreadable: the body is no JSON object")
+    await expect(unread).to_contain_text("<!DOCTYPE html><title>502 Bad Gateway</title>")
