@@ -85,20 +85,17 @@ WAITING: tuple[LiteralString, ...] = (
 )
 
 
-def fill(connection: psycopg.Connection, *, first: int, last: int, whole: int) -> None:
-    """Add what is kept of conversations ``first`` to ``last`` of a ``whole``: two deliveries and one event each."""
-    for statement in KEPT:
-        numbers = {"first": sql.Literal(first), "last": sql.Literal(last), "whole": sql.Literal(whole)}
+def fill(connection: psycopg.Connection, *, kept: int, whole: int) -> None:
+    """Keep what the first so many of a ``whole`` of conversations left: two deliveries and one event each.
+
+    What waits besides is the same however much is kept.
+    """
+    numbers = {"first": sql.Literal(0), "last": sql.Literal(kept), "whole": sql.Literal(whole)}
+    for statement in (*KEPT, *WAITING):
         connection.execute(sql.SQL(statement).format(owners=sql.SQL(OWNERS), **numbers))
-    connection.execute("ANALYZE")
-
-
-def leave_waiting(connection: psycopg.Connection) -> None:
-    """Add what waits at any time, however much is kept."""
-    for statement in WAITING:
-        connection.execute(sql.SQL(statement).format(owners=sql.SQL(OWNERS)))
     connection.execute(
         "INSERT INTO connections (id, organisation, kustomer_url, klaviyo_url, secrets)"
         " SELECT DISTINCT connection_id, 'acme', '', '', ''::bytea FROM people"
     )
     connection.execute("INSERT INTO delivery_lanes (connection_id) SELECT id FROM connections")
+    connection.execute("ANALYZE")

@@ -22,6 +22,7 @@ class Conversation(msgspec.Struct, frozen=True):
     """The vendor's revision of the observation; a higher one is newer."""
     spam: bool = False
     imported: bool = False
+    deleted: bool = False
 
 
 class ConversationOpened(msgspec.Struct, frozen=True):
@@ -55,17 +56,29 @@ class SatisfactionAnswered(msgspec.Struct, frozen=True):
 
     conversation: Conversation
     at: datetime
-    response: str
-    """Names the survey sent, so that a second survey of the same conversation is another fact."""
+    response: str | None
+    """Names the survey sent, so that a second survey of the same conversation is another fact; None where the vendor
+    does not name it: then ``is_turning`` and what was told before decide whether it is another one."""
     rating: float | None
     """Normalised by the vendor to 1 to 5; None when only a score was given."""
     score: int | None
     """1 good, 0 bad, as the vendor has it; used only where there is no rating."""
+    made_at: datetime | None = None
+    """When the vendor says that the survey was made; tools that write surveys may rewrite it."""
+    is_turning: bool = False
+    """The observation shows the survey turning from unanswered to answered."""
 
     @property
     def key(self) -> str:
         """One per survey sent, however often its answer is touched up."""
-        return f"satisfaction:{self.conversation.id}:{self.response}"
+        return f"satisfaction:{self.conversation.id}:{self.response or f'~{milliseconds(self.at)}'}"
+
+    @property
+    def evidence(self) -> str:
+        """A text that changes whenever anything does that tells an unnamed answer from another."""
+        made = "" if self.made_at is None else milliseconds(self.made_at)
+        turn = f"|{self.conversation.rev}" if self.is_turning else ""
+        return f"answer:{self.conversation.id}:{self.rating}|{self.score}|{made}{turn}"
 
 
 class Contact(msgspec.Struct, frozen=True):
@@ -84,6 +97,8 @@ class ConversationSeen(msgspec.Struct, frozen=True):
     since: datetime
     """When it became so."""
     opened_at: datetime
+    is_unanswered: bool = False
+    """A survey that the vendor does not name was sent and is not answered (yet): the next answer is another one."""
     turns: dict[str, bool] = {}
     """When it opened (true) or was done (false) before, as far as that was seen, by epoch milliseconds."""
 
@@ -98,7 +113,8 @@ class ConversationSeen(msgspec.Struct, frozen=True):
     def fingerprint(self) -> str:
         """A text that changes whenever what is said here does."""
         one = self.conversation
-        return f"{one.customer_id}|{one.brand_id}|{self.is_open:d}{one.spam:d}|{milliseconds(self.since)}"
+        flags = f"{self.is_open:d}{one.spam:d}{one.deleted:d}{self.is_unanswered:d}"
+        return f"{one.customer_id}|{one.brand_id}|{flags}|{milliseconds(self.since)}"
 
 
 class Counted(msgspec.Struct, frozen=True):

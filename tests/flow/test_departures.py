@@ -7,7 +7,7 @@ import pytest
 from cast import ADA, ADAS, BO, BOS, CY, NEW, NUMBER, ONE_OPEN, OPEN
 from documents import conversation, customer, email, phone
 from kustomer_klaviyo.flow.again import send_again
-from kustomer_klaviyo.store import deliveries
+from kustomer_klaviyo.store import retention
 from line import Line
 
 
@@ -170,7 +170,7 @@ async def test_the_line_about_a_departure_is_kept_longer_than_profile_writes(lin
     await line.write()
     await line.delete(ADA)
     await line.home.database.execute("UPDATE deliveries SET created_at = created_at - interval '60 days'")
-    assert await deliveries.purge_profiles(line.home.database, "acme", days=30) == 1
+    assert await retention.purge_profiles(line.home.database, "acme", days=30) == 1
     assert [row["key"].partition(":")[0] for row in await line.told()] == ["departure"]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from cast import ADA, ADAS, ONE_OPEN, OPEN
 from documents import conversation, customer, email
-from kustomer_klaviyo.store import deliveries
+from kustomer_klaviyo.store import retention
 from line import Line
 
 DONE = {"createdAt": "2026-03-21T18:50:55.976Z"}
@@ -56,7 +56,7 @@ async def test_what_was_told_long_ago_and_is_forgotten_here_stays_on_the_profile
     assert before["Kustomer Last CSAT Rating"] == 2
     await line.home.database.execute("UPDATE deliveries SET occurred_at = occurred_at - interval '500 days'")
     await line.home.database.execute("UPDATE deliveries SET created_at = created_at - interval '500 days'")
-    await deliveries.purge(line.home.database, "acme", days=400)
+    await retention.purge(line.home.database, "acme", days=400)
     await line.receive(customer(customer_id=ADA, rev=2, emails=[email(ADAS)], firstName="Ada"))
     await line.write()
     profile = (await line.held())[ADAS]

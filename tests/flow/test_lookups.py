@@ -9,8 +9,8 @@ import pytest
 
 from documents import CUSTOMER, conversation, customer, email
 from kustomer_klaviyo.flow.again import send_again
+from kustomer_klaviyo.flow.reasons import Reason
 from kustomer_klaviyo.flow.sweep import SWEEP
-from kustomer_klaviyo.flow.telling import NOT_READ
 from kustomer_klaviyo.store import lookups
 from kustomer_klaviyo.store.lookups import Kind, Question
 from line import IMPATIENT, Line
@@ -74,7 +74,7 @@ async def test_an_answer_that_cannot_be_read_ends_as_failed_and_retry_asks_again
     assert question["failed_at"] is not None
     assert question["tries"] == IMPATIENT.tries
     assert question["note"].startswith(f"asked {IMPATIENT.tries} times: Kustomer's answer ")
-    assert (waited["state"], waited["reason"]) == ("failed", NOT_READ)
+    assert (waited["state"], waited["reason"]) == ("failed", Reason.NOT_READ)
     await behave(line)
     await answer(line, READABLE)
     await send_again(line.home.database, line.joined)

@@ -8,7 +8,7 @@ from cast import ADA, ADAS, BO, BOS, NEW, NUMBER
 from documents import conversation, customer, email, phone
 from kustomer_klaviyo.flow.again import send_again
 from kustomer_klaviyo.flow.delivery import MOST_NARROWED
-from kustomer_klaviyo.flow.telling import REFUSED
+from kustomer_klaviyo.flow.reasons import Reason
 from kustomer_klaviyo.settings import Settings
 from line import Line, laid
 
@@ -179,7 +179,7 @@ async def test_who_has_no_other_contact_fails_with_the_reason_and_heals_with_a_n
     await line.write()
     assert (await line.states(), "Invalid value" in await notes(line)) == (["failed"], True)
     await line.receive(opened())
-    assert [row["reason"] for row in await line.told("opened")] == [REFUSED]
+    assert [row["reason"] for row in await line.told("opened")] == [Reason.CONTACTS_REFUSED]
     await line.receive(ada(2, emails=[email(ADAS), email(NEW)]))
     await line.write()
     await line.deliver()

@@ -12,23 +12,15 @@ from kustomer_klaviyo.facts import (
     SatisfactionAnswered,
 )
 from kustomer_klaviyo.flow.options import ConnectionOptions
+from kustomer_klaviyo.flow.reasons import Reason
 from kustomer_klaviyo.flow.routes import Route, Routes
 from kustomer_klaviyo.flow.rules import Rules
-from kustomer_klaviyo.flow.telling import (
-    GONE,
-    IMPORTED,
-    LOOKING_UP,
-    NO_CUSTOMER,
-    NO_IDENTIFIER,
-    SPAM,
-    Telling,
-    pack,
-    unpack,
-)
+from kustomer_klaviyo.flow.telling import Telling, pack, unpack
 from kustomer_klaviyo.klaviyo.express import ExpressOptions
-from kustomer_klaviyo.store.deliveries import State, Told
+from kustomer_klaviyo.store.deliveries import State
 from kustomer_klaviyo.store.lookups import Kind
 from kustomer_klaviyo.store.people import Identifiers
+from kustomer_klaviyo.store.recorded import Told
 
 HORIZON = datetime(2026, 1, 1, tzinfo=UTC)
 AT = datetime(2026, 3, 20, 19, tzinfo=UTC)
@@ -98,7 +90,7 @@ def test_an_unknown_customer_is_looked_up_once() -> None:
     batch.tell(closed(), "e1")
     batch.tell(ConversationOpened(about(), AT), "e1")
     assert {owed.state for owed in batch.new.values()} == {State.UNIDENTIFIED}
-    assert {owed.reason for owed in batch.new.values()} == {LOOKING_UP}
+    assert {owed.reason for owed in batch.new.values()} == {Reason.LOOKING_UP}
     [question] = batch.questions.values()
     assert (question.kind, question.id) == (Kind.CUSTOMER, "k1")
 
@@ -107,7 +99,7 @@ def test_a_customer_without_email_and_phone_is_waited_for() -> None:
     batch = telling(people={"k1": Identifiers(None, None)})
     batch.tell(closed(), "e1")
     [owed] = batch.new.values()
-    assert (owed.state, owed.reason, owed.call) == (State.UNIDENTIFIED, NO_IDENTIFIER, None)
+    assert (owed.state, owed.reason, owed.call) == (State.UNIDENTIFIED, Reason.NO_IDENTIFIER, None)
     assert batch.questions == {}
 
 
@@ -124,14 +116,14 @@ def test_what_can_never_be_sent_is_set_aside_with_its_reason() -> None:
     nobody = telling()
     nobody.tell(ConversationClosed(about(customer=None), AT), "e1")
     reasons = {(owed.state, owed.reason) for one in (batch, nobody) for owed in one.new.values()}
-    assert reasons == {(State.FAILED, GONE), (State.FAILED, NO_CUSTOMER)}
+    assert reasons == {(State.FAILED, Reason.CUSTOMER_GONE), (State.UNIDENTIFIED, Reason.NO_CUSTOMER)}
 
 
 def test_spam_is_skipped_or_sent_by_the_setting() -> None:
     skipped, sent = telling(), telling(options=ConnectionOptions(spam="send"))
     for batch in (skipped, sent):
         batch.tell(ConversationOpened(about(spam=True), AT), "e1")
-    assert [(owed.state, owed.reason) for owed in skipped.new.values()] == [(State.SKIPPED, SPAM)]
+    assert [(owed.state, owed.reason) for owed in skipped.new.values()] == [(State.SKIPPED, Reason.SPAM)]
     assert [owed.state for owed in sent.new.values()] == [State.WAITING]
 
 
@@ -139,7 +131,7 @@ def test_imported_conversations_are_skipped_or_sent_without_starting_flows() -> 
     skipped, sent = telling(), telling(options=ConnectionOptions(imported="backfill"))
     for batch in (skipped, sent):
         batch.tell(ConversationOpened(about(imported=True), AT), "e1")
-    assert [owed.reason for owed in skipped.new.values()] == [IMPORTED]
+    assert [owed.reason for owed in skipped.new.values()] == [Reason.IMPORTED]
     [owed] = sent.new.values()
     assert owed.call is not None
     assert owed.call["backfill"] is True

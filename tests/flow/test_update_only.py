@@ -1,5 +1,6 @@
 """With the option update_only nobody becomes a profile who was none."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from documents import conversation, customer, email, event
 from kustomer_klaviyo.flow.news import Doorkeeper, told_by
 from kustomer_klaviyo.kustomer.interpret import interpret
 from kustomer_klaviyo.kustomer.wire import decode_webhook
-from kustomer_klaviyo.store import conversations, deliveries
+from kustomer_klaviyo.store import conversations, recorded
 from line import Line
 
 
@@ -56,8 +57,8 @@ async def test_what_a_stranger_does_next_costs_nothing(wary: Line) -> None:
 async def is_news(line: Line, resource: dict[str, Any]) -> bool:
     """Say whether the door, which remembers nothing, lets an update in."""
     keeper, body = Doorkeeper(), msgspec.json.encode(event(resource))
-    told = told_by(line.joined, interpret(decode_webhook(body), received_at=line.joined.rules.horizon))
+    told = told_by(line.joined, interpret(decode_webhook(body), received_at=datetime.now(UTC)))
     async with line.home.database.transaction() as connection:
-        keys = await deliveries.told(connection, keeper.unknown_keys(told))
+        keys = await recorded.told(connection, keeper.unknown_keys(told))
         keeper.learn(keys, {}, await conversations.known(connection, keeper.unknown_conversations(told)))
     return keeper.is_news(told)

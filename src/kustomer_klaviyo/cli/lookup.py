@@ -11,6 +11,7 @@ from kustomer_klaviyo.cli.numbers import LIMIT
 from kustomer_klaviyo.cli.output import ago, bold, print_json, received_body, say, show, table, warning
 from kustomer_klaviyo.flow.again import SentAgain, send_again
 from kustomer_klaviyo.flow.directory import joined
+from kustomer_klaviyo.flow.reasons import code, sentence
 from kustomer_klaviyo.flow.status import DISK_FULL, problems, status_of
 from kustomer_klaviyo.service import House, house, lacks_space
 from kustomer_klaviyo.settings import load_settings
@@ -166,6 +167,7 @@ async def _events(search: Search) -> list[dict[str, Any]]:
 
 def _event_document(row: dict[str, Any], *, received: bool) -> dict[str, Any]:
     document = {name: value for name, value in row.items() if name != "received"}
+    document |= {"reason": sentence(row["reason"]), "reason_code": code(row["reason"])}
     if received:
         document["received"] = received_body(row["received"])
     return document

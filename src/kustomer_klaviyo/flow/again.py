@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.owing import owe_profiles
-from kustomer_klaviyo.flow.telling import LOOKING_UP, standing, unpack
-from kustomer_klaviyo.store import deliveries, inbox, lookups, people, refused
+from kustomer_klaviyo.flow.reasons import Reason
+from kustomer_klaviyo.flow.telling import as_now, standing, unpack
+from kustomer_klaviyo.store import conversations, deliveries, inbox, lookups, people, refused
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.lookups import Kind, Question
 
@@ -49,18 +50,21 @@ async def _restate_some(database: Database, joined: Joined, *, key: str | None) 
     connection_id = joined.connection.id
     async with database.transaction() as connection:
         rows = await deliveries.failed(connection, connection_id, key, MOST_AT_ONCE)
-        subjects = sorted({row["subject"] for row in rows})
-        await refused.forget(connection, connection_id, subjects)
-        known = await people.identified(connection, connection_id, subjects)
+        facts = [unpack(row["kind"], row["fact"]) for row in rows]
+        newest = await conversations.newest(connection, connection_id, [fact.conversation.id for fact in facts])
+        facts = [as_now(fact, newest.get(fact.conversation.id)) for fact in facts]
+        subjects = [fact.conversation.customer_id or "" for fact in facts]
+        await refused.forget(connection, connection_id, sorted(set(subjects)))
+        known = await people.identified(connection, connection_id, sorted(set(subjects)))
         news, questions = [], {}
-        for row in rows:
-            person = known.get(row["subject"])
+        for row, fact, subject in zip(rows, facts, subjects, strict=True):
+            person = known.get(subject)
             if person is not None and person.gone:
                 person = None
-            owed = standing(unpack(row["kind"], row["fact"]), person, joined.rules)
-            if owed.reason == LOOKING_UP:
-                questions[row["subject"]] = Question(Kind.CUSTOMER, row["subject"])
-            news.append(owed.restated(row["key"]))
+            owed = standing(fact, person, joined.rules)
+            if owed.reason == Reason.LOOKING_UP:
+                questions[subject] = Question(Kind.CUSTOMER, subject)
+            news.append(owed.restated(row["key"], fact))
         if news:
             await deliveries.restate(connection, connection_id, news)
             await people.forget_gone(connection, connection_id, sorted(questions))

@@ -8,7 +8,8 @@ import structlog
 from kustomer_klaviyo.flow.cards import AHEAD_MINUTES
 from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.health import HealthBook, Loop
-from kustomer_klaviyo.store import deliveries, inbox, insights
+from kustomer_klaviyo.flow.reasons import Reason
+from kustomer_klaviyo.store import inbox, insights, retention
 from kustomer_klaviyo.store.accounts import Accounts
 from kustomer_klaviyo.store.database import Database
 
@@ -17,6 +18,18 @@ KEEP_CARDS_DAYS = 7
 """A card that nobody looked at for so long is forgotten, and fetched anew when somebody does."""
 
 log = structlog.get_logger()
+
+
+async def expire(database: Database, joined: Joined) -> int:
+    """Set aside what waited too long to know whom it is about; returns how many."""
+    return await retention.expire_unidentified(
+        database,
+        joined.connection.id,
+        days=joined.options.keep_unidentified_days,
+        no_customer=Reason.NO_CUSTOMER,
+        never_any=Reason.NEVER_ANY_CUSTOMER,
+        never_identified=Reason.NEVER_IDENTIFIED,
+    )
 
 
 async def keep_house(database: Database, directory: Directory, health: HealthBook) -> None:
@@ -32,9 +45,9 @@ async def keep_house(database: Database, directory: Directory, health: HealthBoo
 
 async def _keep_house_of(database: Database, joined: Joined) -> None:
     options, connection_id = joined.options, joined.connection.id
-    expired = await deliveries.expire_unidentified(database, connection_id, days=options.keep_unidentified_days)
-    forgotten = await deliveries.purge(database, connection_id, days=options.keep_deliveries_days)
-    profiles = await deliveries.purge_profiles(database, connection_id, days=options.keep_events_days)
+    expired = await expire(database, joined)
+    forgotten = await retention.purge(database, connection_id, days=options.keep_deliveries_days)
+    profiles = await retention.purge_profiles(database, connection_id, days=options.keep_events_days)
     await insights.give_up_ahead(database, connection_id, minutes=AHEAD_MINUTES)
     await insights.purge(database, connection_id, days=KEEP_CARDS_DAYS)
     events = await inbox.purge(database, connection_id, days=options.keep_events_days)

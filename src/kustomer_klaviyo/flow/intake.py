@@ -22,7 +22,7 @@ from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.mending import MalformedJSON
 from kustomer_klaviyo.kustomer.signature import is_signed
 from kustomer_klaviyo.kustomer.wire import Envelope, as_id, decode_webhook
-from kustomer_klaviyo.store import conversations, deliveries, inbox, insights, people, tallies
+from kustomer_klaviyo.store import conversations, inbox, insights, people, recorded, tallies
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.inbox import NewEvent, UnreadEvent, land
 
@@ -321,7 +321,7 @@ class Intake:
         keys = {pair for arrival in group for pair in self._doorkeeper.unknown_keys(arrival.told)}
         customers = {pair for arrival in group for pair in self._doorkeeper.unknown_customers(arrival.told)}
         turned = {pair for arrival in group for pair in self._doorkeeper.unknown_conversations(arrival.told)}
-        told = await deliveries.told(lane, list(keys)) if keys else {}
+        told = await recorded.told(lane, list(keys)) if keys else {}
         known = await people.known(lane, list(customers)) if customers else {}
         seen = await conversations.known(lane, list(turned)) if turned else {}
         self._doorkeeper.learn(told, known, seen)

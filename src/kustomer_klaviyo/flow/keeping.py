@@ -7,7 +7,8 @@ from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.identity import ONLY_ATTRIBUTES, ONLY_TAGS
-from kustomer_klaviyo.flow.telling import GONE, NOT_READ, standing, unpack
+from kustomer_klaviyo.flow.reasons import Reason
+from kustomer_klaviyo.flow.telling import standing, unpack
 from kustomer_klaviyo.store import deliveries, lookups, people
 from kustomer_klaviyo.store.deliveries import State
 from kustomer_klaviyo.store.lookups import Kind, Question
@@ -43,7 +44,7 @@ async def restate(
         connection_id,
         customer_ids,
         states=states,
-        gone=(GONE, NOT_READ),
+        gone=(Reason.CUSTOMER_GONE, Reason.NOT_READ),
         left_out=(ONLY_TAGS, ONLY_ATTRIBUTES),
     )
     if not rows:

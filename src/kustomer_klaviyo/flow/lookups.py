@@ -14,9 +14,9 @@ from kustomer_klaviyo.flow import departures
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.faults import describe, frames
 from kustomer_klaviyo.flow.keeping import keep_people
+from kustomer_klaviyo.flow.reasons import Reason
 from kustomer_klaviyo.flow.retry import Patience, jittered
 from kustomer_klaviyo.flow.sweep import Sweep
-from kustomer_klaviyo.flow.telling import LOOKING_UP, NOT_READ
 from kustomer_klaviyo.flow.webhook_watch import WebhookWatch
 from kustomer_klaviyo.kustomer.answers import is_away
 from kustomer_klaviyo.kustomer.client import KustomerClient
@@ -158,7 +158,7 @@ class LookUp:
             await lookups.failed(connection, self._id, question, reason=reason, error=error)
             if question.kind is Kind.CUSTOMER:
                 await deliveries.fail_unidentified(
-                    connection, self._id, question.id, waiting_for=LOOKING_UP, reason=NOT_READ
+                    connection, self._id, question.id, waiting_for=Reason.LOOKING_UP, reason=Reason.NOT_READ
                 )
 
     async def _ask_later(self, question: DueQuestion, outcome: Outcome) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from kustomer_klaviyo.facts import Fact, SatisfactionAnswered
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.identity import fingerprint
 from kustomer_klaviyo.flow.known import Memory
@@ -48,7 +49,7 @@ def told_by(joined: Joined, statement: Statement) -> Told:
     """Return what an event tells, in the door's terms."""
     connection_id, rules = joined.connection.id, joined.rules
     marks = [
-        Mark((connection_id, fact.key), HELD if held_by(fact, rules) else TOLD)
+        Mark((connection_id, _key(fact)), HELD if held_by(fact, rules) else TOLD)
         for fact in statement.facts
         if fact.at >= rules.horizon
     ]
@@ -58,13 +59,20 @@ def told_by(joined: Joined, statement: Statement) -> Told:
         marks.append(Mark((connection_id, f"hinted:{hint.key}"), TOLD, instead=(connection_id, hint.key)))
     seen = statement.seen
     turn = None
-    # What closed before the horizon is no longer open, and was not counted as open: nothing to keep.
-    if seen is not None and (seen.is_open or seen.since >= rules.horizon):
+    # Of what closed before the horizon, and has nothing to tell, there is nothing to keep: it was not counted as open.
+    if seen is not None and (seen.is_open or seen.since >= rules.horizon or marks):
         turn = Sighting((connection_id, seen.conversation.id), seen.conversation.rev, seen.fingerprint)
     if person is None:
         return Told(tuple(marks), None, turn)
     sighting = Sighting((connection_id, person.customer_id), person.rev, fingerprint(person, rules))
     return Told(tuple(marks), sighting, turn)
+
+
+def _key(fact: Fact) -> str:
+    """Return by what the door knows a fact: of an answer without a name, whatever tells it from another."""
+    if isinstance(fact, SatisfactionAnswered) and fact.response is None:
+        return fact.evidence
+    return fact.key
 
 
 class Doorkeeper:

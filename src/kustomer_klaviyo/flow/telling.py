@@ -1,7 +1,7 @@
 """Which facts are news, and what is owed for each: a pure decision over what is already told and known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -13,12 +13,15 @@ from kustomer_klaviyo.facts import (
     Fact,
     SatisfactionAnswered,
 )
+from kustomer_klaviyo.flow.reasons import Reason
 from kustomer_klaviyo.flow.rules import Rules
+from kustomer_klaviyo.flow.same_fact import is_same
 from kustomer_klaviyo.klaviyo.express import express
-from kustomer_klaviyo.kustomer.interpret import SAME_CLOSING
-from kustomer_klaviyo.store.deliveries import NewDelivery, Restated, State, Told
+from kustomer_klaviyo.store.conversations import Newest
+from kustomer_klaviyo.store.deliveries import NewDelivery, Restated, State
 from kustomer_klaviyo.store.lookups import Kind, Question
 from kustomer_klaviyo.store.people import Identifiers
+from kustomer_klaviyo.store.recorded import Told
 
 KINDS: dict[str, type[Fact]] = {
     "opened": ConversationOpened,
@@ -26,16 +29,6 @@ KINDS: dict[str, type[Fact]] = {
     "satisfaction": SatisfactionAnswered,
 }
 KIND_OF = {fact_type: kind for kind, fact_type in KINDS.items()}
-
-LOOKING_UP = "the customer is being looked up in Kustomer"
-NOT_READ = "the customer could not be read from Kustomer (see `status`); `retry` asks again"
-NO_IDENTIFIER = "no identifier: the customer has neither a usable email nor a phone yet"
-GONE = "the customer no longer exists in Kustomer (deleted, or merged into another)"
-TAKEN = "no identifier: the customer has only a number, and Klaviyo keeps that under another profile"
-REFUSED = "no identifier: Klaviyo takes none of the customer's addresses and numbers; correct them in Kustomer"
-NO_CUSTOMER = "the conversation names no customer"
-SPAM = "spam: the conversation is marked as spam (option spam=skip)"
-IMPORTED = "imported: the conversation was imported into Kustomer (option imported=skip)"
 
 HINT_DELAY_SECONDS = 60.0
 """A survey's answer is mirrored on the customer at once; its own webhook is given this long to arrive."""
@@ -52,17 +45,24 @@ class Standing:
     held: bool = False
     """A setting sets it aside, until a newer observation of the conversation no longer gives the reason."""
 
-    def restated(self, key: str, fact: dict[str, Any] | None = None) -> Restated:
-        """Return the new standing of a delivery."""
-        return Restated(key, self.state, self.reason, self.identifier, self.call, fact, self.held)
+    def restated(self, key: str, fact: Fact | None = None) -> Restated:
+        """Return the new standing of a delivery; with a fact, of what is told now and of whom."""
+        if fact is None:
+            return Restated(key, self.state, self.reason, self.identifier, self.call, held=self.held)
+        subject, rev = fact.conversation.customer_id or "", fact.conversation.rev
+        return Restated(
+            key, self.state, self.reason, self.identifier, self.call, pack(fact), self.held, subject=subject, rev=rev
+        )
 
 
 def held_by(fact: Fact, rules: Rules) -> str | None:
-    """Return why a setting sets the fact aside; None when none does."""
+    """Return why a setting, or that the conversation is deleted, sets the fact aside; None when nothing does."""
+    if fact.conversation.deleted:
+        return Reason.DELETED
     if fact.conversation.spam and rules.options.spam == "skip":
-        return SPAM
+        return Reason.SPAM
     if fact.conversation.imported and rules.options.imported == "skip":
-        return IMPORTED
+        return Reason.IMPORTED
     return rules.away(fact.conversation.brand_id)
 
 
@@ -72,11 +72,11 @@ def standing(fact: Fact, person: Identifiers | None, rules: Rules) -> Standing:
     if held is not None:
         return Standing(State.SKIPPED, held, held=True)
     if fact.conversation.customer_id is None:
-        return Standing(State.FAILED, NO_CUSTOMER)
+        return Standing(State.UNIDENTIFIED, Reason.NO_CUSTOMER)
     if person is None:
-        return Standing(State.UNIDENTIFIED, LOOKING_UP)
+        return Standing(State.UNIDENTIFIED, Reason.LOOKING_UP)
     if person.gone:
-        return Standing(State.FAILED, GONE)
+        return Standing(State.FAILED, Reason.CUSTOMER_GONE)
     if person.left_out is not None:
         return Standing(State.SKIPPED, person.left_out)
     if person.email is None and person.phone is None:
@@ -89,8 +89,8 @@ def standing(fact: Fact, person: Identifiers | None, rules: Rules) -> Standing:
 
 def _without_identifier(person: Identifiers) -> str:
     if person.is_refused:
-        return REFUSED
-    return TAKEN if person.is_taken else NO_IDENTIFIER
+        return Reason.CONTACTS_REFUSED
+    return Reason.PHONE_TAKEN if person.is_taken else Reason.NO_IDENTIFIER
 
 
 def pack(fact: Fact) -> dict[str, Any]:
@@ -104,6 +104,24 @@ def unpack(kind: str, document: dict[str, Any]) -> Fact:
     return msgspec.convert(document, KINDS[kind])
 
 
+def as_now(fact: Fact, newest: Newest | None) -> Fact:
+    """Return the fact as its conversation is now: whose it is, and whether anything holds it back."""
+    if newest is None:
+        return fact
+    conversation, latest = fact.conversation, newest.conversation
+    if latest.rev < conversation.rev:
+        latest = conversation
+    now = msgspec.structs.replace(
+        conversation,
+        customer_id=newest.customer_id or conversation.customer_id,
+        brand_id=latest.brand_id,
+        spam=latest.spam,
+        imported=latest.imported,
+        deleted=latest.deleted,
+    )
+    return msgspec.structs.replace(fact, conversation=now)
+
+
 @dataclass(slots=True)
 class Telling:
     """One batch of facts being told: starts from what was told before, ends with what is owed anew."""
@@ -111,6 +129,8 @@ class Telling:
     rules: Rules
     told: Mapping[str, Sequence[Told]]
     people: Mapping[str, Identifiers]
+    newest: Mapping[str, Newest] = field(default_factory=dict)
+    """How each conversation stands by the newest observation."""
     new: dict[str, NewDelivery] = field(default_factory=dict)
     released: dict[str, Restated] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
@@ -121,6 +141,7 @@ class Telling:
         """Take a fact in; returns in a few words what became of it."""
         if fact.at < self.rules.horizon:
             return "before the horizon"
+        fact = as_now(fact, self.newest.get(fact.conversation.id))
         known = self._known(fact)
         if known is not None:
             return self._release(fact, known)
@@ -133,33 +154,55 @@ class Telling:
         if told or hint.key in self.new or hint.at < self.rules.horizon:
             return "survey told"
         question = Question(Kind.CONVERSATION, hint.conversation_id, hint.key, HINT_DELAY_SECONDS)
-        self.questions.setdefault(f"conversation:{question.id}", question)
+        self._question(question)
         return "survey answered: the conversation will be read unless it tells so itself"
 
     def _person(self, fact: Fact) -> Identifiers | None:
         customer_id = fact.conversation.customer_id
         return None if customer_id is None else self.people.get(customer_id)
 
+    def follow(self) -> None:
+        """Let what was not sent yet follow its conversation: to another customer, or aside with it."""
+        for conversation_id, newest in self.newest.items():
+            for told in self.told.get(conversation_id, ()):
+                if _is_unsent(told) and told.key not in self.released and told.fact is not None:
+                    self._follow(told, unpack(told.kind, told.fact), newest)
+
+    def _follow(self, told: Told, fact: Fact, newest: Newest) -> None:
+        now, rev = as_now(fact, newest), newest.conversation.rev
+        owner = now.conversation.customer_id or ""
+        is_moved = owner != told.subject and rev >= told.rev
+        is_turned = (held_by(now, self.rules) is not None) != told.held and rev > told.rev
+        if is_moved or is_turned:
+            if told.subject:
+                self.subjects.add(told.subject)
+            self._restate(told.key, now, rev)
+
     def _known(self, fact: Fact) -> Told | None:
-        kind = KIND_OF[type(fact)]
-        before = [one for one in self.told.get(fact.conversation.id, ()) if one.kind == kind]
+        kind, conversation_id = KIND_OF[type(fact)], fact.conversation.id
+        before = [one for one in self.told.get(conversation_id, ()) if one.kind == kind]
         before += [
-            Told(new.key, new.kind, new.occurred_at, new.held, new.rev)
+            Told(new.key, new.kind, new.occurred_at, new.held, new.rev, new.state, new.subject, new.fact)
             for new in self.new.values()
-            if new.conversation_id == fact.conversation.id and new.kind == kind
+            if new.conversation_id == conversation_id and new.kind == kind
         ]
-        return next((one for one in before if one.key == fact.key or _is_same_closing(fact, one)), None)
+        newest = self.newest.get(conversation_id)
+        unanswered_rev = 0 if newest is None else newest.unanswered_rev
+        return next((one for one in before if is_same(fact, one, unanswered_rev=unanswered_rev)), None)
 
     def _release(self, fact: Fact, known: Told) -> str:
         """Let go what a setting held back, when a newer observation no longer gives the reason."""
         is_free = known.held and known.key not in self.released and known.rev < fact.conversation.rev
         if not is_free or held_by(fact, self.rules):
             return "already told"
+        self._restate(known.key, fact, fact.conversation.rev)
+        return f"{known.kind} released"
+
+    def _restate(self, key: str, fact: Fact, rev: int) -> None:
         owed = standing(fact, self._person(fact), self.rules)
         self._ask(fact, owed)
         self._note_subject(fact)
-        self.released[known.key] = owed.restated(known.key, pack(fact))
-        return f"{known.kind} released"
+        self.released[key] = replace(owed.restated(key, fact), rev=rev)
 
     def _add(self, fact: Fact, event_id: str) -> None:
         owed = standing(fact, self._person(fact), self.rules)
@@ -186,16 +229,17 @@ class Telling:
             self.subjects.add(fact.conversation.customer_id)
 
     def _ask(self, fact: Fact, owed: Standing) -> None:
-        customer_id = fact.conversation.customer_id
-        if owed.reason == LOOKING_UP and customer_id is not None:
-            self.questions.setdefault(f"customer:{customer_id}", Question(Kind.CUSTOMER, customer_id))
+        conversation = fact.conversation
+        if owed.reason == Reason.LOOKING_UP and conversation.customer_id is not None:
+            self._question(Question(Kind.CUSTOMER, conversation.customer_id))
+        elif owed.reason == Reason.NO_CUSTOMER:
+            self._question(Question(Kind.CONVERSATION, conversation.id, delay=HINT_DELAY_SECONDS))
+
+    def _question(self, question: Question) -> None:
+        self.questions.setdefault(f"{question.kind}:{question.id}", question)
 
 
-def _is_same_closing(fact: Fact, told: Told) -> bool:
-    """Say whether a closing and a told one are the same, one of them known only approximately."""
-    if not isinstance(fact, ConversationClosed):
-        return False
-    told_approximately = ":~" in told.key
-    if told_approximately == fact.approximate:
-        return False
-    return abs(told.occurred_at - fact.at) <= SAME_CLOSING
+def _is_unsent(told: Told) -> bool:
+    """Say whether a fact was not sent yet, for a reason that its conversation may lift."""
+    waits = told.state in (State.WAITING, State.UNIDENTIFIED)
+    return waits or told.held or (told.state is State.FAILED and told.reason in (Reason.CUSTOMER_GONE, Reason.NOT_READ))

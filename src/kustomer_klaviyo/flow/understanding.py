@@ -21,7 +21,7 @@ from kustomer_klaviyo.kustomer.mending import MalformedJSON
 from kustomer_klaviyo.kustomer.remarks import remarks
 from kustomer_klaviyo.kustomer.salvage import Salvaged, salvage
 from kustomer_klaviyo.kustomer.wire import decode_webhook
-from kustomer_klaviyo.store import conversations, deliveries, inbox, lookups, people
+from kustomer_klaviyo.store import conversations, deliveries, inbox, lookups, people, recorded
 from kustomer_klaviyo.store.conversations import Seen
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.inbox import Reading, WaitingEvent
@@ -132,6 +132,7 @@ async def _understand(database: Database, joined: Joined, events: Sequence[Waiti
         telling = await _start_telling(connection, joined, seen)
         readings = [Reading(one.event_id, _tell(telling, one)) for one in read]
         readings += [one.reading() for one in unread]
+        telling.follow()
         causes = {one.statement.customer_id: one.event_id for one in read if one.statement.customer_id}
         await _owe(connection, joined.connection.id, telling)
         await _ask_instead(connection, joined.connection.id, unread)
@@ -152,6 +153,7 @@ async def _absorb_conversations(
             one.fingerprint,
             msgspec.to_builtins(one),
             {str(milliseconds(one.since)): one.is_open},
+            one.conversation.rev if one.is_unanswered else 0,
         )
         for statement in statements
         if (one := statement.seen) is not None
@@ -184,9 +186,11 @@ async def _start_telling(
     concerned |= {statement.hint.conversation_id for statement in statements if statement.hint is not None}
     customers = {statement.customer_id for statement in statements if statement.facts and statement.customer_id}
     connection_id = joined.connection.id
-    told = await deliveries.told_of(connection, connection_id, sorted(concerned)) if concerned else {}
+    told = await recorded.told_of(connection, connection_id, sorted(concerned)) if concerned else {}
+    newest = await conversations.newest(connection, connection_id, sorted(concerned)) if concerned else {}
+    customers |= {one.customer_id for one in newest.values() if one.customer_id is not None}
     known = await people.identified(connection, connection_id, sorted(customers)) if customers else {}
-    return Telling(joined.rules, told, known)
+    return Telling(joined.rules, told, known, newest)
 
 
 def _tell(telling: Telling, event: _Read) -> str:
@@ -196,7 +200,7 @@ def _tell(telling: Telling, event: _Read) -> str:
         notes.append("customer seen")
     if statement.hint is not None:
         notes.append(telling.hint(statement.hint))
-    return "; ".join((*(notes or ["nothing we tell of"]), *event.remarks))
+    return "; ".join((*(notes or ["nothing we tell of"]), *statement.notes, *event.remarks))
 
 
 async def _owe(connection: AsyncConnection[DictRow], connection_id: str, telling: Telling) -> None:

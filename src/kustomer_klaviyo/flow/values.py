@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from kustomer_klaviyo.klaviyo.profiles import Value, date
-from kustomer_klaviyo.kustomer.wire import as_number, as_text
+from kustomer_klaviyo.kustomer.wire import LATEST_YEAR, as_number, as_text
 
 Type = Literal["text", "number", "date", "boolean", "list"]
 TYPES: tuple[Type, ...] = get_args(Type)
@@ -55,12 +55,13 @@ def _text(value: Any) -> str | None:
 
 
 def _date(value: Any) -> str | None:
-    """Return a moment in UTC, of whatever year: birthdays are older than any event."""
+    """Return a moment in UTC: birthdays are older than any event, but nothing of ours lies in the year 9999."""
     try:
         at = datetime.fromisoformat(value)
-        return date(at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC))
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
+    return date(at) if at.year < LATEST_YEAR else None
 
 
 def _number(value: Any) -> int | float | None:

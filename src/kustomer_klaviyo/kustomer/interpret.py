@@ -18,9 +18,10 @@ from kustomer_klaviyo.facts import (
     Counted,
     Fact,
     PersonSeen,
-    SatisfactionAnswered,
 )
 from kustomer_klaviyo.kustomer.contacts import masked_contacts, own_emails, own_phones
+from kustomer_klaviyo.kustomer.surveys import answer_of, hint_of, is_unanswered
+from kustomer_klaviyo.kustomer.times import Times, is_ahead, times
 from kustomer_klaviyo.kustomer.wire import (
     PROFILE_ATTRIBUTES,
     Attributes,
@@ -30,7 +31,6 @@ from kustomer_klaviyo.kustomer.wire import (
     as_count,
     as_id,
     as_list,
-    as_number,
     as_object,
     as_rev,
     as_text,
@@ -46,11 +46,11 @@ Kustomer's own workers write a conversation milliseconds after one another."""
 JUST_NOW = timedelta(minutes=2)
 """So long after a customer's message an agent is likely to look."""
 
-ANSWERED = ("rated", "commented")
-"""Survey states that hold an answer (help.kustomer.com/en_us/view-satisfaction-surveys-S1_kAtucU)."""
-
 OPEN = ("open", "snoozed")
 """The states of a conversation that is not done (developer.kustomer.com/docs/concepts/conversations-and-messages)."""
+
+PAST = ("createdAt", "signedUpAt", "birthdayAt")
+"""Attributes of a customer that can only lie in the past."""
 
 WANTED_EVENTS = (
     "kustomer.conversation.create",
@@ -73,6 +73,8 @@ class Statement(msgspec.Struct, frozen=True):
     rev: int = 0
     awaits_agent: bool = False
     """The customer has just written, so that an agent is likely to look soon."""
+    notes: tuple[str, ...] = ()
+    """What of it could not be used, and why."""
 
 
 NOTHING = Statement()
@@ -83,15 +85,15 @@ def interpret(event: Envelope, *, received_at: datetime) -> Statement:
     resource = event.data
     if resource is None:
         return NOTHING
-    seen_at = as_time(event.created_at) or received_at
+    read = times(event.created_at, received_at=received_at)
     kind = _kind(event, resource)
     resource_id = as_id(resource.id) or as_id(event.data_id)
     if resource_id is None:
         return NOTHING
     if kind == "conversation":
-        return _state_conversation(resource, resource_id, event, seen_at)
+        return _state_conversation(resource, resource_id, event, read)
     if kind == "customer":
-        return state_customer(resource, resource_id, seen_at=seen_at)
+        return _state_customer(resource, resource_id, read)
     return NOTHING
 
 
@@ -102,27 +104,29 @@ def _kind(event: Envelope, resource: Resource) -> str | None:
     return resource.type if event.name is None and isinstance(resource.type, str) else None
 
 
-def _state_conversation(resource: Resource, conversation_id: str, event: Envelope, seen_at: datetime) -> Statement:
+def _state_conversation(resource: Resource, conversation_id: str, event: Envelope, read: Times) -> Statement:
     """State every fact an observation of a conversation shows, the oldest first."""
     attributes = resource.attributes or Attributes()
     conversation = _conversation(attributes, resource.relationships, conversation_id)
-    facts: list[Fact] = [ConversationOpened(conversation, as_time(attributes.created_at) or seen_at)]
-    facts += _closings(attributes, conversation, event, seen_at)
-    answer = _answer(attributes.satisfaction_level, conversation, event, seen_at)
+    opened_at = read.read(attributes.created_at, "createdAt") or read.seen_at
+    facts: list[Fact] = [ConversationOpened(conversation, opened_at)]
+    facts += _closings(attributes, conversation, event, read)
+    answer = answer_of(attributes.satisfaction_level, conversation, event, read)
     if answer is not None:
         facts.append(answer)
     return Statement(
         facts=tuple(facts),
-        seen=_seen(attributes, conversation, seen_at),
+        seen=_seen(attributes, conversation, opened_at, read),
         conversation_id=conversation_id,
         customer_id=conversation.customer_id,
         rev=conversation.rev,
-        awaits_agent=_awaits_agent(attributes, event, seen_at),
+        awaits_agent=_awaits_agent(attributes, event, read.seen_at),
+        notes=tuple(read.notes),
     )
 
 
 def _awaits_agent(attributes: Attributes, event: Envelope, seen_at: datetime) -> bool:
-    if attributes.status == "done":
+    if attributes.status == "done" or attributes.deleted is True:
         return False
     written = as_time(as_object(attributes.last_message_in).get("createdAt"))
     is_new = event.name == "kustomer.conversation.create"
@@ -140,18 +144,27 @@ def _conversation(attributes: Attributes, relationships: Relationships | None, c
         rev=as_rev(attributes.rev),
         spam=attributes.spam is True,
         imported=as_time(attributes.imported_at) is not None,
+        deleted=attributes.deleted is True,
     )
 
 
-def _seen(attributes: Attributes, conversation: Conversation, seen_at: datetime) -> ConversationSeen | None:
-    """State whether the conversation is open; a status not known to us says nothing."""
-    if attributes.status not in (*OPEN, "done"):
+def _seen(
+    attributes: Attributes, conversation: Conversation, opened_at: datetime, read: Times
+) -> ConversationSeen | None:
+    """State whether the conversation is open; a status not known to us says nothing. A deleted one is not open."""
+    if attributes.status not in (*OPEN, "done") and not conversation.deleted:
         return None
-    is_open = attributes.status != "done"
-    turned = as_time(as_object(attributes.modification_history).get("statusAt"))
-    done = None if is_open else as_time(as_object(attributes.last_done).get("createdAt"))
-    opened_at = as_time(attributes.created_at) or seen_at
-    return ConversationSeen(conversation, is_open, turned or done or opened_at, opened_at)
+    is_open = attributes.status in OPEN and not conversation.deleted
+    turned = read.read(as_object(attributes.modification_history).get("statusAt"), "modificationHistory.statusAt")
+    done = None if is_open else _time_of(attributes.last_done, "lastDone", read)
+    since = turned or done or opened_at
+    if conversation.deleted and attributes.status != "done":
+        since = read.read(attributes.updated_at, "updatedAt") or read.seen_at
+    return ConversationSeen(conversation, is_open, since, opened_at, is_unanswered(attributes.satisfaction_level))
+
+
+def _time_of(moment: Any, name: str, read: Times) -> datetime | None:
+    return read.read(as_object(moment).get("createdAt"), f"{name}.createdAt")
 
 
 def _channel(attributes: Attributes) -> str | None:
@@ -164,24 +177,24 @@ def _channel(attributes: Attributes) -> str | None:
 
 
 def _closings(
-    attributes: Attributes, conversation: Conversation, event: Envelope, seen_at: datetime
+    attributes: Attributes, conversation: Conversation, event: Envelope, read: Times
 ) -> Iterator[ConversationClosed]:
     """State the closings shown: the first, the last, and one that only the status shows yet.
 
     ``lastDone`` is not cleared when a conversation is opened again, so it heals a closing whose webhook was lost; and
     it may be filled later than the status, so that a ``done`` without a fresh ``lastDone`` is stated approximately.
     """
-    first = as_time(as_object(attributes.first_done).get("createdAt"))
-    last = as_time(as_object(attributes.last_done).get("createdAt"))
+    first = _time_of(attributes.first_done, "firstDone", read)
+    last = _time_of(attributes.last_done, "lastDone", read)
     if first is not None and (last is None or last - first > SAME_CLOSING):
         yield ConversationClosed(conversation, first)
     if last is not None:
         yield ConversationClosed(conversation, last)
     if attributes.status != "done":
         return
-    since = as_time(as_object(attributes.modification_history).get("statusAt"))
+    since = read.read(as_object(attributes.modification_history).get("statusAt"), "modificationHistory.statusAt")
     if since is None and _became_done(event):
-        since = as_time(attributes.updated_at) or seen_at
+        since = read.read(attributes.updated_at, "updatedAt") or read.seen_at
     if since is not None and (last is None or since - last > SAME_CLOSING):
         yield ConversationClosed(conversation, since, approximate=True)
 
@@ -192,42 +205,12 @@ def _became_done(event: Envelope) -> bool:
     return bool(changed(event.changes, "status").get("after") == "done")
 
 
-def _answer(level: Any, conversation: Conversation, event: Envelope, seen_at: datetime) -> SatisfactionAnswered | None:
-    survey = as_object(level)
-    if survey.get("status") not in (*ANSWERED, None):
-        return None
-    rating, score = as_number(survey.get("rating")), as_number(survey.get("score"))
-    if rating is None and score is None:
-        return None
-    return SatisfactionAnswered(
-        conversation,
-        at=as_time(_first_answer(survey, event).get("updatedAt")) or seen_at,
-        response=_response(survey),
-        rating=rating,
-        score=None if score is None else int(score > 0),
-    )
-
-
-def _first_answer(survey: dict[str, Any], event: Envelope) -> dict[str, Any]:
-    """Return the survey as it was when it was answered: a comment's webhook may come first, and tells of before."""
-    if survey.get("status") != "commented":
-        return survey
-    before = as_object(changed(event.changes, "satisfactionLevel").get("before"))
-    was_answered = before.get("status") in ANSWERED and _response(before) == _response(survey)
-    return before if was_answered else survey
-
-
-def _response(survey: dict[str, Any]) -> str:
-    """Name the survey sent: its response id; where a survey tool set none, when it was made."""
-    named = as_id(survey.get("formResponse"))
-    if named is not None:
-        return named
-    made = as_time(survey.get("createdAt")) or as_time(survey.get("sentAt"))
-    return "unnamed" if made is None else str(round(made.timestamp() * 1000))
-
-
 def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -> Statement:
-    """State who a customer is, and the conversation whose survey they answered last."""
+    """State who a customer read at a time is, and the conversation whose survey they answered last."""
+    return _state_customer(resource, customer_id, times(None, received_at=seen_at))
+
+
+def _state_customer(resource: Resource, customer_id: str, read: Times) -> Statement:
     attributes = resource.attributes or Attributes()
     person = PersonSeen(
         customer_id,
@@ -237,33 +220,26 @@ def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -
         attributes={
             name: value
             for name, field in PROFILE_ATTRIBUTES.items()
-            if (value := getattr(attributes, field)) is not None
+            if (value := getattr(attributes, field)) is not None and not _is_ahead(name, value, read)
         },
-        counted=_counted(attributes, seen_at),
-        at=as_time(attributes.updated_at) or seen_at,
+        counted=_counted(attributes, read),
+        at=read.read(attributes.updated_at, "updatedAt") or read.seen_at,
         gone=attributes.deleted is True,
         masked=masked_contacts(attributes),
     )
-    hint = _hint(as_object(as_object(attributes.satisfaction_level).get("lastSatisfaction")), seen_at)
-    return Statement(person=person, hint=hint, customer_id=customer_id, rev=person.rev)
+    hint = hint_of(as_object(attributes.satisfaction_level).get("lastSatisfaction"), read)
+    return Statement(person=person, hint=hint, customer_id=customer_id, rev=person.rev, notes=tuple(read.notes))
 
 
-def _counted(attributes: Attributes, seen_at: datetime) -> Counted | None:
+def _is_ahead(name: str, value: Any, read: Times) -> bool:
+    """Say whether a time of the past, as mapped to profiles, lies in the future."""
+    return name in PAST and is_ahead(value, read.latest) and read.read(value, name) is None
+
+
+def _counted(attributes: Attributes, read: Times) -> Counted | None:
     counts = as_object(attributes.conversation_counts)
     numbers = [as_count(counts[state]) for state in OPEN if state in counts]
     total = as_count(sum(filter(None, numbers)))
     if not numbers or None in numbers or total is None:
         return None
-    return Counted(total, as_time(attributes.updated_at) or seen_at)
-
-
-def _hint(survey: dict[str, Any], seen_at: datetime) -> ConversationHinted | None:
-    """Tell of an answered survey mirrored on the customer: a second signal should the conversation's own be lost."""
-    conversation_id = as_id(survey.get("conversation"))
-    if conversation_id is None or survey.get("status") not in ANSWERED:
-        return None
-    return ConversationHinted(
-        conversation_id,
-        key=f"satisfaction:{conversation_id}:{_response(survey)}",
-        at=as_time(survey.get("updatedAt")) or seen_at,
-    )
+    return Counted(total, read.read(attributes.updated_at, "updatedAt") or read.seen_at)

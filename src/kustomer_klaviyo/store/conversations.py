@@ -1,26 +1,31 @@
 """Whether each conversation is open, as last seen: what the count of a person's open conversations rests on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from kustomer_klaviyo.facts import Conversation
+
 SAVE = """
--- An older revision never overrides a newer one. Returns those that are news, with whose they were before.
+-- An older revision never overrides a newer one; one that names no customer leaves it whose it was. Returns those that
+-- are news, with whose they were before.
 WITH former AS (
     SELECT conversation_id, customer_id FROM conversations
     WHERE connection_id = %(connection)s AND conversation_id = ANY(%(ids)s::text[])
 )
-INSERT INTO conversations (connection_id, conversation_id, customer_id, rev, fingerprint, seen, turns)
+INSERT INTO conversations (connection_id, conversation_id, customer_id, rev, fingerprint, seen, turns, unanswered_rev)
 SELECT %(connection)s, * FROM unnest(%(ids)s::text[], %(customers)s::text[], %(revs)s::int[], %(fingerprints)s::text[],
-                                     %(seen)s::jsonb[], %(turns)s::jsonb[])
+                                     %(seen)s::jsonb[], %(turns)s::jsonb[], %(unanswered)s::int[])
 ON CONFLICT (connection_id, conversation_id) DO UPDATE SET
-    customer_id = excluded.customer_id, rev = excluded.rev, fingerprint = excluded.fingerprint, seen = excluded.seen,
-    turns = conversations.turns || excluded.turns
+    customer_id = coalesce(excluded.customer_id, conversations.customer_id), rev = excluded.rev,
+    fingerprint = excluded.fingerprint, seen = excluded.seen, turns = conversations.turns || excluded.turns,
+    unanswered_rev = greatest(excluded.unanswered_rev, conversations.unanswered_rev)
 WHERE conversations.rev <= excluded.rev
 RETURNING customer_id, (SELECT former.customer_id FROM former WHERE former.conversation_id =
                         conversations.conversation_id) AS former_customer_id
@@ -30,6 +35,12 @@ KNOWN = """
 -- What is known of some conversations' revisions and standing.
 SELECT connection_id, conversation_id, rev, fingerprint FROM conversations
 WHERE (connection_id, conversation_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
+
+NEWEST = """
+-- How some conversations stand by the newest observation.
+SELECT conversation_id, customer_id, seen -> 'conversation' AS conversation, unanswered_rev FROM conversations
+WHERE connection_id = %s AND conversation_id = ANY(%s::text[])
 """
 
 BEGAN = """
@@ -64,6 +75,19 @@ class Seen:
     document: dict[str, Any]
     turns: dict[str, bool]
     """When it opened or was done, by epoch milliseconds."""
+    unanswered_rev: int = 0
+    """The revision, where it shows a survey without a name that is not answered (yet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """A conversation by the newest observation of it."""
+
+    customer_id: str | None
+    """The newest that any observation named."""
+    conversation: Conversation
+    unanswered_rev: int = 0
+    """The latest revision at which a survey without a name was seen unanswered; 0 when none was."""
 
 
 async def save(connection: AsyncConnection[DictRow], connection_id: str, seen: Sequence[Seen]) -> set[str]:
@@ -73,8 +97,7 @@ async def save(connection: AsyncConnection[DictRow], connection_id: str, seen: S
     for one in seen:
         turns.setdefault(one.conversation_id, {}).update(one.turns)
         known = newest.get(one.conversation_id)
-        if known is None or known.rev <= one.rev:
-            newest[one.conversation_id] = one
+        newest[one.conversation_id] = one if known is None else _joined(known, one)
     rows = sorted(newest.values(), key=lambda one: one.conversation_id)
     params = {
         "connection": connection_id,
@@ -84,10 +107,34 @@ async def save(connection: AsyncConnection[DictRow], connection_id: str, seen: S
         "fingerprints": [one.fingerprint for one in rows],
         "seen": [Jsonb(one.document) for one in rows],
         "turns": [Jsonb(turns[one.conversation_id]) for one in rows],
+        "unanswered": [one.unanswered_rev for one in rows],
     }
     saved = await (await connection.execute(SAVE, params)).fetchall()
     concerned = {row["customer_id"] for row in saved} | {row["former_customer_id"] for row in saved}
     return {one for one in concerned if one is not None}
+
+
+def _joined(one: Seen, other: Seen) -> Seen:
+    """Return the newer observation, with what only the older one says."""
+    older, newer = (other, one) if other.rev < one.rev else (one, other)
+    return replace(
+        newer,
+        customer_id=newer.customer_id or older.customer_id,
+        unanswered_rev=max(older.unanswered_rev, newer.unanswered_rev),
+    )
+
+
+async def newest(
+    connection: AsyncConnection[DictRow], connection_id: str, conversation_ids: Sequence[str]
+) -> dict[str, Newest]:
+    """Return how those conversations stand that were seen."""
+    rows = await (await connection.execute(NEWEST, (connection_id, list(conversation_ids)))).fetchall()
+    return {
+        row["conversation_id"]: Newest(
+            row["customer_id"], msgspec.convert(row["conversation"], Conversation), row["unanswered_rev"]
+        )
+        for row in rows
+    }
 
 
 async def known(

@@ -37,18 +37,6 @@ SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::tim
 ON CONFLICT (connection_id, key) DO NOTHING
 """
 
-TOLD = """
--- Which keys are told, and whether a newer observation could still release them.
-SELECT connection_id, key, held FROM deliveries
-WHERE (connection_id, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
-"""
-
-TOLD_OF = """
--- All that is told of some conversations.
-SELECT conversation_id, key, kind, occurred_at, held, rev FROM deliveries
-WHERE connection_id = %s AND conversation_id = ANY(%s::text[])
-"""
-
 CONCERNED_BY = """
 -- What these customers, or those who became part of them, decide about: what waits, for an identifier or for its turn;
 -- what was set aside because they were gone; and what was a moment ago because they are left out.
@@ -76,16 +64,26 @@ ORDER BY seq LIMIT %s FOR UPDATE
 """
 
 RESTATE = """
--- A delivery that waited for something goes on: identified, released, or set aside. One that waits for its turn as
--- before keeps what happened to it.
+-- A delivery that waited for something goes on: identified, released, given to another customer, or set aside. One that
+-- waits for its turn as before keeps what happened to it; one that was delivered meanwhile is never sent again. Locked
+-- in one order everywhere, so that two writers never wait for one another.
+WITH locked AS MATERIALIZED (
+    SELECT key FROM deliveries
+    WHERE connection_id = %(connection)s AND key = ANY(%(keys)s::text[]) AND state <> 'delivered'
+    ORDER BY seq FOR UPDATE
+)
 UPDATE deliveries SET state = news.state, reason = news.reason, identifier = news.identifier, held = news.held,
     call = news.call, fact = coalesce(news.fact, deliveries.fact), due_at = now(),
+    subject = coalesce(news.subject, deliveries.subject), rev = greatest(news.rev, deliveries.rev),
     attempts = 0, first_attempt_at = NULL, own_failures = 0,
     settled_at = CASE WHEN news.state IN ('failed', 'skipped') THEN now() END
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[])
-     AS news (key, state, reason, identifier, call, fact, held)
-WHERE deliveries.connection_id = %s AND deliveries.key = news.key
-  AND NOT (deliveries.state = 'waiting' AND news.state = 'waiting' AND deliveries.identifier = news.identifier)
+FROM unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[], %(identifiers)s::text[], %(calls)s::jsonb[],
+            %(facts)s::jsonb[], %(held)s::boolean[], %(subjects)s::text[], %(revs)s::int[])
+     AS news (key, state, reason, identifier, call, fact, held, subject, rev)
+WHERE deliveries.connection_id = %(connection)s AND deliveries.key = news.key
+  AND deliveries.key IN (SELECT key FROM locked)
+  AND NOT (deliveries.state = 'waiting' AND news.state = 'waiting' AND deliveries.identifier = news.identifier
+           AND deliveries.subject = coalesce(news.subject, deliveries.subject))
 """
 
 FAILED_PROFILES = """
@@ -182,26 +180,6 @@ NEXT_DUE = """
 SELECT min(due_at) AS due_at FROM deliveries WHERE connection_id = %s AND state = 'waiting' AND due_at > %s
 """
 
-EXPIRE = """
--- What waited too long for an identifier is set aside.
-UPDATE deliveries SET state = 'failed', settled_at = now(),
-    reason = 'no identifier: the customer had neither email nor phone for ' || %s::text || ' days'
-WHERE connection_id = %s AND state = 'unidentified' AND created_at < now() - make_interval(days => %s)
-"""
-
-PURGE = """
--- Keys settled long before the horizon are no longer needed to refuse a second telling.
-DELETE FROM deliveries WHERE connection_id = %s AND state IN ('delivered', 'skipped')
-  AND created_at < now() - make_interval(days => %s) AND occurred_at < now() - make_interval(days => %s)
-"""
-
-PURGE_PROFILES = """
--- Profile writes refuse no second telling, so that they need not be kept as long, unlike what became of those who left.
-DELETE FROM deliveries WHERE connection_id = %s AND kind = 'profile' AND state IN ('delivered', 'skipped')
-  AND key LIKE 'profile:%%'
-  AND created_at < now() - make_interval(days => %s)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
@@ -226,17 +204,6 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What was told of a conversation before."""
-
-    key: str
-    kind: str
-    occurred_at: datetime
-    held: bool
-    rev: int
-
-
-@dataclass(frozen=True, slots=True)
 class Restated:
     """The new standing of a delivery that waited for something other than its turn."""
 
@@ -248,6 +215,10 @@ class Restated:
     fact: dict[str, Any] | None = None
     """The fact as a newer observation has it; None keeps the old one."""
     held: bool = False
+    subject: str | None = None
+    """Whose it is from now on; None leaves it whose it was."""
+    rev: int = 0
+    """The revision of the conversation that decided so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,24 +286,6 @@ async def add(connection: AsyncConnection[DictRow], connection_id: str, news: Se
     await connection.execute(ADD, (connection_id, *columns))
 
 
-async def told(connection: AsyncConnection[DictRow], wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bool]:
-    """Return those (connection, key) pairs that are told, each with whether it is held by a setting."""
-    columns = ([pair[0] for pair in wanted], [pair[1] for pair in wanted])
-    rows = await (await connection.execute(TOLD, columns)).fetchall()
-    return {(row["connection_id"], row["key"]): row["held"] for row in rows}
-
-
-async def told_of(
-    connection: AsyncConnection[DictRow], connection_id: str, conversation_ids: Sequence[str]
-) -> dict[str, list[Told]]:
-    """Return what is told of each conversation."""
-    found: dict[str, list[Told]] = {}
-    for row in await (await connection.execute(TOLD_OF, (connection_id, list(conversation_ids)))).fetchall():
-        one = Told(row["key"], row["kind"], row["occurred_at"], row["held"], row["rev"])
-        found.setdefault(row["conversation_id"], []).append(one)
-    return found
-
-
 async def concerned_by(
     connection: AsyncConnection[DictRow],
     connection_id: str,
@@ -374,16 +327,19 @@ async def failed(
 
 async def restate(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[Restated]) -> None:
     """Let deliveries go on that waited for something."""
-    columns: tuple[list[Any], ...] = (
-        [new.key for new in news],
-        [new.state for new in news],
-        [new.reason for new in news],
-        [new.identifier for new in news],
-        [_json(new.call) for new in news],
-        [_json(new.fact) for new in news],
-        [new.held for new in news],
-    )
-    await connection.execute(RESTATE, (*columns, connection_id))
+    params = {
+        "connection": connection_id,
+        "keys": [new.key for new in news],
+        "states": [new.state for new in news],
+        "reasons": [new.reason for new in news],
+        "identifiers": [new.identifier for new in news],
+        "calls": [_json(new.call) for new in news],
+        "facts": [_json(new.fact) for new in news],
+        "held": [new.held for new in news],
+        "subjects": [new.subject for new in news],
+        "revs": [new.rev for new in news],
+    }
+    await connection.execute(RESTATE, params)
 
 
 async def failed_profiles(connection: AsyncConnection[DictRow], connection_id: str, key: str | None) -> list[str]:
@@ -446,21 +402,6 @@ async def next_due(database: Database, connection_id: str, *, after: datetime) -
     rows = await database.fetch(NEXT_DUE, (connection_id, after))
     due_at: datetime | None = rows[0]["due_at"]
     return due_at
-
-
-async def expire_unidentified(database: Database, connection_id: str, *, days: int) -> int:
-    """Set aside what waited too long for an identifier; returns how many."""
-    return await database.execute(EXPIRE, (days, connection_id, days))
-
-
-async def purge(database: Database, connection_id: str, *, days: int) -> int:
-    """Forget what was settled long ago; returns how many."""
-    return await database.execute(PURGE, (connection_id, days, days))
-
-
-async def purge_profiles(database: Database, connection_id: str, *, days: int) -> int:
-    """Forget profile writes settled a while ago; returns how many."""
-    return await database.execute(PURGE_PROFILES, (connection_id, days))
 
 
 def _json(document: dict[str, Any] | None) -> Jsonb | None:
