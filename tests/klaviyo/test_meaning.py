@@ -254,7 +254,8 @@ def test_meaning(documented: Documented, status: int, content_type: str | None, 
 
 def test_an_error_text_with_half_an_emoji_keeps_the_rest_of_its_words() -> None:
     body = errors({"detail": "'Ada ?' is no name", "source": AT_EMAIL}).replace(b"?", rb"\ud83d")
-    assert meaning(TAKEN, 400, JSON_API, body) == Refused(400, "'Ada \ufffd' is no name", pointer=AT_EMAIL["pointer"])
+    at = AT_EMAIL["pointer"]
+    assert meaning(TAKEN, 400, JSON_API, body) == Refused(400, "'Ada \ufffd' is no name", pointer=at, pointers=(at,))
 
 
 @pytest.mark.parametrize(
