@@ -104,7 +104,8 @@ async def test_merging_unites_contacts_moves_conversations_and_leaves_a_record(d
 
 async def test_a_key_that_may_not_read_what_is_sensitive_sees_masks(open_desk: Open) -> None:
     desk = await open_desk(masked=True)
-    customer = await desk.customer(name="Ada Byrne", email=ADA, phone="+447400123456")
+    whatsapps = [{"type": "mobile", "phone": "whatsapp:+447400123456"}]
+    customer = await desk.customer(name="Ada Byrne", email=ADA, phone="+447400123456", whatsapps=whatsapps)
     query = {"queryContext": "customer", "and": []}
     for seen in (
         (await desk.get(f"/v1/customers/{customer['id']}"))["data"],
@@ -114,7 +115,7 @@ async def test_a_key_that_may_not_read_what_is_sensitive_sees_masks(open_desk: O
     ):
         attributes = seen["attributes"]
         values = [attributes["name"], attributes["emails"][0]["email"], attributes["phones"][0]["phone"]]
-        assert values == ["********"] * 3
+        assert [*values, attributes["whatsapps"][0]["phone"]] == ["********"] * 4
     assert (await desk.expected()) == []
 
 

@@ -7,7 +7,13 @@ from kustomer_klaviyo.sandbox.kustomer.documents import Document
 
 MASK = "********"
 SENSITIVE = ("name", "firstName", "lastName", "displayName", "username")
-CONTACTS = {"emails": "email", "sharedEmails": "email", "phones": "phone", "sharedPhones": "phone"}
+CONTACTS = {
+    "emails": "email",
+    "sharedEmails": "email",
+    "phones": "phone",
+    "sharedPhones": "phone",
+    "whatsapps": "phone",
+}
 
 
 def masked(resource: Document) -> Document:
