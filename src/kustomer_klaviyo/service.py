@@ -136,10 +136,10 @@ class Service:
         self.home = home
         self.session = session
         self._clients = Clients(session)
-        self.directory = Directory(home.connections)
+        self.health = HealthBook(home.database)
+        self.directory = Directory(home.connections, self.health)
         self.intake = Intake(home.database, self.directory)
         self.cards = CardDesk(home.database, self.directory)
-        self.health = HealthBook(home.database)
         self._work = Work(home.database, self.directory, self.start_run)
         self._stopped = asyncio.Event()
 

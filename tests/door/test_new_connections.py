@@ -64,7 +64,7 @@ class Counted(Connections):
 
 async def test_strangers_who_come_together_share_one_look_at_the_database(door: Door) -> None:
     connections = Counted(door.home.database, door.home.sealer)
-    directory = Directory(connections)
+    directory = Directory(connections, door.service.health)
     await asyncio.gather(*(directory.catch_up() for _ in range(300)))
     await asyncio.gather(*(directory.catch_up() for _ in range(300)))
     assert connections.looks == 2

@@ -20,7 +20,7 @@ async def know_ada(line: Line) -> None:
 
 async def test_who_makes_customers_up_has_few_of_them_asked_about_and_real_cards_stay(line: Line) -> None:
     await know_ada(line)
-    directory = Directory(line.home.connections)
+    directory = Directory(line.home.connections, line.service.health)
     await directory.read()
     joined = directory.get(NAME)
     assert joined

@@ -9,6 +9,7 @@ import pytest
 
 from cast import ADA, ADAS
 from documents import conversation, customer, email
+from kustomer_klaviyo.flow.again import send_again
 from kustomer_klaviyo.store import insights, loop_failures
 from line import Line
 
@@ -247,3 +248,17 @@ async def test_where_it_cannot_be_noted_that_all_must_wait_nothing_is_failed_and
         await asyncio.gather(*line.run.in_flight)
     assert await line.states("opened") == ["waiting"]
     assert await line.met() == 1
+
+
+async def test_a_kept_event_that_cannot_be_read_any_more_is_failed_and_the_customers_others_are_told(
+    line: Line,
+) -> None:
+    await line.connect()
+    others = [conversation(conversation_id=f"67dd47dfbc632c1804db000{n}", customer=ADA) for n in range(3)]
+    await line.receive(*others)
+    await line.home.database.execute("""UPDATE deliveries SET fact = '{"at": 5}' WHERE key LIKE '%%0001'""")
+    await line.receive(customer(customer_id=ADA, emails=[email(ADAS)]))
+    assert sorted(await line.states("opened")) == ["failed", "waiting", "waiting"]
+    await send_again(line.home.database, line.joined)
+    assert sorted(await line.states("opened")) == ["failed", "waiting", "waiting"]
+    assert await line.sql("SELECT FROM inbox WHERE state = 'failed'") == []

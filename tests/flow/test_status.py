@@ -121,3 +121,35 @@ async def test_the_wait_of_a_failing_loop_grows_and_is_bounded(line: Line) -> No
 
 async def test_a_full_disk_is_told_on_every_page(line: Line) -> None:
     assert "disk" in (await alerts(line, is_full=True))[0]
+
+
+async def test_a_connection_that_cannot_be_read_hides_no_other_and_is_told(line: Line) -> None:
+    await line.connect()
+    await line.home.database.execute(
+        """INSERT INTO connections (id, organisation, kustomer_url, klaviyo_url, secrets)
+        VALUES ('broken', 'x', 'http://127.0.0.1:9', 'http://127.0.0.1:9', 'not sealed')"""
+    )
+    await line.home.database.execute("INSERT INTO delivery_lanes (connection_id) VALUES ('broken')")
+    await line.begin_anew()
+    directory = line.service.directory
+    assert [one.connection.id for one in directory.all()] == ["acme"]
+    assert (directory.is_broken("broken"), directory.is_broken("acme"), directory.is_broken("nobody")) == (
+        True,
+        False,
+        False,
+    )
+    assert (await line.service.intake.receive("broken", "00", b"{}")).status == 503
+    assert (await line.service.intake.receive("nobody", "00", b"{}")).status == 404
+    assert [status_of(row) for row in await reports.status(line.home.database)] == ["delivering", "failing"]
+    await line.home.connections.check()
+
+
+async def test_a_connection_that_cannot_be_read_any_more_goes_on_as_it_was(line: Line) -> None:
+    await line.connect()
+    await line.home.database.execute("""UPDATE connections SET options = '{"keep_events_days": "never"}'""")
+    await line.begin_anew()
+    assert [one.connection.id for one in line.service.directory.all()] == ["acme"]
+    assert [one["loop"] for one in await loop_failures.failing(line.home.database)] == ["load_connection"]
+    await line.home.database.execute("UPDATE connections SET options = '{}'")
+    await line.begin_anew()
+    assert await loop_failures.failing(line.home.database) == []

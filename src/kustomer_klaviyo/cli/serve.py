@@ -81,7 +81,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 async def _serve(serve_web: ServeWeb, settings: Settings, place: tuple[str, int], *, work: bool) -> None:
     host, port = place
     async with house(settings, owner=True) as home, aiohttp.ClientSession() as session:
-        await home.connections.all()  # a wrong encryption key is told now, not with every webhook
+        await home.connections.check()  # a wrong encryption key is told now, not with every webhook
         service = Service(home, session)
         loops = asyncio.create_task(service.run(door=True, work=work))
         log.info("serve.started", host=host, port=port, work=work)
@@ -106,7 +106,7 @@ async def _welcome(home: House, site: str) -> None:
 
 async def _work(settings: Settings) -> None:
     async with house(settings, waits=True) as home, aiohttp.ClientSession() as session:
-        await home.connections.all()
+        await home.connections.check()
         service = Service(home, session)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, service.stop)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.keeping import read_fact
 from kustomer_klaviyo.flow.owing import owe_profiles
 from kustomer_klaviyo.flow.reasons import Reason
-from kustomer_klaviyo.flow.telling import as_now, standing, unpack
+from kustomer_klaviyo.flow.telling import as_now, standing
 from kustomer_klaviyo.store import conversations, deliveries, inbox, lookups, people, refused
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.lookups import Kind, Question
@@ -50,7 +51,8 @@ async def _restate_some(database: Database, joined: Joined, *, key: str | None) 
     connection_id = joined.connection.id
     async with database.transaction() as connection:
         rows = await deliveries.failed(connection, connection_id, key, MOST_AT_ONCE)
-        facts = [unpack(row["kind"], row["fact"]) for row in rows]
+        read = [(row, fact) for row in rows if (fact := read_fact(row)) is not None]
+        rows, facts = [row for row, _ in read], [fact for _, fact in read]
         newest = await conversations.newest(connection, connection_id, [fact.conversation.id for fact in facts])
         facts = [as_now(fact, newest.get(fact.conversation.id)) for fact in facts]
         subjects = [fact.conversation.customer_id or "" for fact in facts]

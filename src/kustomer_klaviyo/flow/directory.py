@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from kustomer_klaviyo.flow.health import HealthBook, Loop
 from kustomer_klaviyo.flow.mapping import read_mapping
-from kustomer_klaviyo.flow.options import ConnectionOptions, OptionsError, read_options
+from kustomer_klaviyo.flow.options import ConnectionOptions, read_options
 from kustomer_klaviyo.flow.routes import read_routes
 from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.klaviyo.express import ExpressOptions
@@ -53,8 +55,11 @@ def joined(connection: Connection) -> Joined:
 class Directory:
     """All connections, kept in memory; a database that is away leaves the last ones standing."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, health: HealthBook) -> None:
         self._connections = connections
+        self._health = health
+        self._broken: dict[str, Exception] = {}
+        self._again_at = 0.0
         self._joined: dict[str, Joined] | None = None
         self._mark: object = None
         self._next_look: asyncio.Task[None] | None = None
@@ -77,16 +82,29 @@ class Directory:
         """Return every connection."""
         return list((self._joined or {}).values())
 
+    def is_broken(self, connection_id: str) -> bool:
+        """Say whether there is such a connection, and it cannot be read."""
+        return connection_id in self._broken
+
     async def read(self) -> None:
-        """Read all connections anew."""
+        """Read all connections anew. One that cannot be read stays as it was, if it ever was read."""
+        connections, broken = await self._connections.readable()
         found: dict[str, Joined] = {}
-        for connection in await self._connections.all():
+        for connection in connections:
             try:
                 found[connection.id] = joined(connection)
-            except OptionsError as error:
-                # Saved by another version of the program: one connection's trouble is no other's.
-                log.warning("connection.options_refused", connection=connection.id, error=str(error))
-        self._joined = found
+            except Exception as error:  # noqa: BLE001 - saved by another version of the program, perhaps
+                broken[connection.id] = error
+        former = self._joined or {}
+        self._joined = found | {one: former[one] for one in broken if one in former}
+        self._broken = broken
+        await self._tell(found)
+
+    async def _tell(self, found: Iterable[str]) -> None:
+        waits = [await self._health.of(one).failed(Loop.LOADING, error) for one, error in self._broken.items()]
+        self._again_at = time.monotonic() + max(waits, default=0.0)
+        for one in found:
+            await self._health.of(one).succeeded(Loop.LOADING)
 
     async def catch_up(self) -> None:
         """Know all that was saved before this moment. Raises what a database raises that is away."""
@@ -102,7 +120,8 @@ class Directory:
 
     async def _look(self) -> None:
         mark = (*await self._connections.mark(), time.monotonic() // READ_AGAIN_SECONDS)
-        if mark != self._mark or self._joined is None:
+        is_due = bool(self._broken) and time.monotonic() > self._again_at
+        if mark != self._mark or self._joined is None or is_due:
             await self.read()
             self._mark = mark
 

@@ -150,7 +150,7 @@ class Intake:
         tokens = STRANGER_TOKENS if joined is None else joined.connection.secrets.webhook_tokens
         signed = is_signed(tokens)
         if joined is None:
-            return UNKNOWN_CONNECTION
+            return AWAY if self._directory.is_broken(connection_id) else UNKNOWN_CONNECTION
         if not tokens:
             return AWAY  # its webhook is being made: Kustomer has the token, we are about to
         return joined if signed else BAD_SIGNATURE

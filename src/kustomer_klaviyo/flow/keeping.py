@@ -1,17 +1,26 @@
 """Keeps who the customers are, and lets go on what waited to know them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from kustomer_klaviyo.facts import Fact
 from kustomer_klaviyo.flow.directory import Joined
+from kustomer_klaviyo.flow.faults import frames
 from kustomer_klaviyo.flow.identity import ONLY_ATTRIBUTES, ONLY_TAGS
 from kustomer_klaviyo.flow.reasons import Reason
+from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.flow.telling import standing, unpack
 from kustomer_klaviyo.store import deliveries, lookups, people
-from kustomer_klaviyo.store.deliveries import State
+from kustomer_klaviyo.store.deliveries import Restated, State
 from kustomer_klaviyo.store.lookups import Kind, Question
+
+NOT_READABLE = "what is kept of the event cannot be read any more"
+
+log = structlog.get_logger()
 
 
 async def keep_people(connection: AsyncConnection[DictRow], joined: Joined, found: Sequence[people.Person]) -> set[str]:
@@ -50,8 +59,22 @@ async def restate(
     if not rows:
         return
     known = await people.identified(connection, connection_id, sorted({row["subject"] for row in rows}))
-    news = [
-        standing(unpack(row["kind"], row["fact"]), known.get(row["subject"]), joined.rules).restated(row["key"])
-        for row in rows
-    ]
+    news = [judge(row, known.get(row["subject"]), joined.rules) for row in rows]
     await deliveries.restate(connection, connection_id, news)
+
+
+def judge(row: Mapping[str, Any], person: people.Identifiers | None, rules: Rules) -> Restated:
+    """Judge a kept delivery anew; one that cannot be read any more is failed, and no hindrance to others."""
+    fact = read_fact(row)
+    if fact is None:
+        return Restated(row["key"], State.FAILED, NOT_READABLE)
+    return standing(fact, person, rules).restated(row["key"])
+
+
+def read_fact(row: Mapping[str, Any]) -> Fact | None:
+    """Return the fact of a kept delivery; None when it cannot be read any more."""
+    try:
+        return unpack(row["kind"], row["fact"])
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this delivery's
+        log.warning("delivery.unreadable", key=row["key"], error=type(error).__name__, at=frames(error))
+        return None

@@ -177,6 +177,8 @@ class KlaviyoClient:
         except (aiohttp.ClientError, OSError) as error:
             # Only the kind of error: its text may repeat what was sent.
             return Unreachable(f"the way to Klaviyo is broken ({type(error).__name__})")
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong on the way, it is no fault of what was sent
+            return Unreachable(f"Klaviyo's answer could not be handled ({type(error).__name__})")
 
     @staticmethod
     def _learn(response: aiohttp.ClientResponse, outcome: Outcome, windows: Windows | None, began: float) -> None:

@@ -156,6 +156,8 @@ class KustomerClient:
             return Unreadable(f"Kustomer's answer cannot be read: {type(error).__name__}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unreachable(f"{type(error).__name__} from Kustomer")
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong on the way, it is no fault of what was asked
+            return Unreachable(f"Kustomer's answer could not be handled ({type(error).__name__})")
 
     def _learn(self, outcome: Outcome, windows: Windows, began: float) -> None:
         now, spread = time.monotonic(), random.random()

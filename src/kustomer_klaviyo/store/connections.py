@@ -134,6 +134,23 @@ class Connections:
         """Return every connection, in the order of their names."""
         return [self._open(row) for row in await self._database.fetch(f"{ALL} ORDER BY connections.id")]
 
+    async def readable(self) -> tuple[list[Connection], dict[str, Exception]]:
+        """Return every connection that can be read, and of each other one why not."""
+        found: list[Connection] = []
+        broken: dict[str, Exception] = {}
+        for row in await self._database.fetch(f"{ALL} ORDER BY connections.id"):
+            try:
+                found.append(self._open(row))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other connections are read
+                broken[row["id"]] = error
+        return found, broken
+
+    async def check(self) -> None:
+        """Raise what keeps every single connection from being read, such as a wrong encryption key."""
+        found, broken = await self.readable()
+        if broken and not found:
+            raise next(iter(broken.values()))
+
     async def get(self, connection_id: str) -> Connection | None:
         """Return one connection; None when there is none of that name."""
         rows = await self._database.fetch(f"{ALL} WHERE connections.id = %s", (connection_id,))
