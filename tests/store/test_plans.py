@@ -104,7 +104,9 @@ CASES: dict[str, Any] = {
     "people.DOUBT": (CUSTOMERS, ["{}"] * 20, CONNECTION),
     "people.NAMED": (CONNECTION, CUSTOMERS, timedelta(days=1)),
     "people.NAME_PROFILES": (CUSTOMERS, TWENTY, CONNECTION),
-    "people.TAKEN_PHONE": {"connection": CONNECTION, "customer": "k10", "phone": "+447911123456", "property": "p"},
+    "refused.NOTE": {"connection": CONNECTION, "customer": "k10", "note": "why"},
+    "lookups.PLAN": (60, CONNECTION, "swept", CONNECTION, "sweep", "customers"),
+    "refused.TAKEN_PHONE": {"connection": CONNECTION, "customer": "k10", "phone": "+447911123456", "property": "p"},
     "people.SHARERS": {
         "connection": CONNECTION, "customer": "k10", "emails": ["k20@lanternpost.example"], "phones": ["+447910000020"],
     },
@@ -135,7 +137,7 @@ ROOMS_OF_FEW_ROWS = {"accounts", "connections", "drafts", "names", "loop_failure
 """Their tables have a row for each account, connection, campaign."""
 
 FEW_ROWS = {
-    "lanes.GET", "lanes.WAIT", "lanes.ACCEPTED", "lanes.NOTE", "imports.LATER", "imports.END",
+    "lanes.GET", "lanes.WAIT", "lanes.ACCEPTED", "lanes.NOTE", "lanes.NOTE_WEBHOOK", "imports.LATER", "imports.END",
 }  # fmt: skip
 
 SMALL, LARGE = 25_000, 100_000

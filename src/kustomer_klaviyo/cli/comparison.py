@@ -137,8 +137,16 @@ def _say(mark: Mark, text: str) -> str:
 
 
 def _may_be_left_out(fact: Row) -> bool:
-    """Spam is left out once it is marked, which may come after it was told; nobody is told of the unreachable."""
-    return fact["spam"] or fact["imported"] or (fact["email"] is None and fact["phone"] is None)
+    """Spam is left out once it is marked, which may come after it was told; so is what is deleted.
+
+    Nobody is told of the unreachable.
+    """
+    return (
+        fact["spam"]
+        or fact["imported"]
+        or fact.get("deleted", False)
+        or (fact["email"] is None and fact["phone"] is None)
+    )
 
 
 def _mark(fact: Row) -> Mark:

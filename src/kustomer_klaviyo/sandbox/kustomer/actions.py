@@ -114,6 +114,24 @@ class Support:
         """Mark a conversation as spam, or no longer."""
         self._org.change(conversation, {"spam": spam})
 
+    def give(self, conversation: Document, customer: Document) -> None:
+        """Give a conversation to another customer: its update names the new one, both customers' counts move."""
+        former, status = self.customer(conversation), conversation["attributes"]["status"]
+        self._org.give(conversation, customer)
+        self._count(former, {status: -1, "all": -1})
+        self._count(customer, {status: 1, "all": 1})
+
+    def delete(self, conversation: Document, *, is_told: bool) -> None:
+        """Delete a conversation: Kustomer has no event for it, so that only the customer's count moves.
+
+        ``is_told`` lets an update with ``deleted`` tell of it, since no text of Kustomer's rules that out.
+        """
+        status = conversation["attributes"]["status"]
+        if is_told:
+            self._org.change(conversation, {"deleted": True})
+        self._org.delete(conversation)
+        self._count(self.customer(conversation), {status: -1, "all": -1})
+
     def customer(self, conversation: Document) -> Document:
         """Return whose conversation it is."""
         return self._org.customers[conversation["relationships"]["customer"]["data"]["id"]]

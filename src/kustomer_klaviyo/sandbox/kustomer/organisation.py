@@ -162,6 +162,22 @@ class Organisation:
         self._announce("update", resource, _differences(before, news))
         return resource
 
+    def give(self, conversation: Document, customer: Document) -> None:
+        """Let a conversation be another customer's from now on."""
+        former = conversation["relationships"]["customer"]["data"]["id"]
+        moved = {"customer": related("customer", customer["id"], "customers")}
+        conversation["relationships"] = conversation["relationships"] | moved
+        self.conversations_of[former].remove(conversation["id"])
+        self.conversations_of[customer["id"]].append(conversation["id"])
+        self.change(conversation, {})
+
+    def announce_nameless(self, conversation: Document) -> None:
+        """Tell of a conversation without saying whose it is; whoever reads it by API learns it."""
+        attributes = conversation["attributes"]
+        conversation["attributes"] = attributes | {"updatedAt": self.now(), "rev": attributes["rev"] + 1}
+        others = {name: one for name, one in conversation["relationships"].items() if name != "customer"}
+        self._announce("update", conversation | {"relationships": others}, _differences({}, {}))
+
     def delete(self, resource: Document) -> None:
         """Delete a customer or conversation: no event tells of it."""
         self._release(resource["id"], resource["attributes"], UNIQUE)

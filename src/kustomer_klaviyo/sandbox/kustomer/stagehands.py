@@ -29,6 +29,11 @@ def act(app: web.Application, conversation: Document, action: str, body: Documen
         "survey": lambda: surveys.offer(conversation),
         "rate": lambda: surveys.rate(conversation, _rating(body)),
         "comment": lambda: _comment(app, conversation, body),
+        "give": lambda: support.give(conversation, _receiver(app, body)),
+        "delete": lambda: support.delete(conversation, is_told=body.get("told") is True),
+        "write-survey": lambda: surveys.write(conversation, body),
+        "write": lambda: app[ORGANISATION].change(conversation, body),
+        "lose-customer": lambda: app[ORGANISATION].announce_nameless(conversation),
         "note": lambda: app[ORGANISATION].change(
             conversation, {"noteCount": conversation["attributes"]["noteCount"] + 1}
         ),
@@ -45,6 +50,13 @@ def _write(app: web.Application, conversation: Document, body: Document) -> None
     app[SUPPORT].write(
         conversation, by_customer=sender == "customer", channel=channel and str(channel), text=text and str(text)
     )
+
+
+def _receiver(app: web.Application, body: Document) -> Document:
+    found = app[ORGANISATION].customers.get(str(body.get("to")))
+    if found is None or found["attributes"]["deleted"]:
+        raise not_found("to")
+    return found
 
 
 def _rating(body: Document) -> float:

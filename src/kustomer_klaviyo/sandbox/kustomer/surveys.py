@@ -70,6 +70,18 @@ class Surveys:
             self._support.note("csat", conversation, level["updatedAt"], rating=rating, score=score)
         self._write(conversation, level)
 
+    def write(self, conversation: Document, level: Document) -> None:
+        """Write upon a survey as it comes, as tools may: any time, none, no response id; null takes a part away."""
+        held = conversation["attributes"]["satisfactionLevel"]
+        written = {name: value for name, value in (held | level).items() if value is not None}
+        if "formResponse" in written:
+            written.setdefault("form", self._org.around.queue)
+        if written.get("status") in ANSWERED and held.get("status") not in ANSWERED:
+            at = written.get("updatedAt") or self._org.now()
+            rating, score = written.get("rating"), written.get("score")
+            self._support.note("csat", conversation, at, rating=rating, score=score)
+        self._write(conversation, written)
+
     def _moment(self, level: Document) -> str:
         """Return now, or a moment after the survey last changed."""
         last = level.get("updatedAt")

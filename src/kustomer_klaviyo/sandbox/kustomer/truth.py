@@ -21,6 +21,7 @@ def expected_people(organisation: Organisation) -> list[dict[str, Any]]:
             "name": customer["attributes"].get("name"),
             "open": sum(
                 organisation.conversations[one]["attributes"]["status"] != "done"
+                and not organisation.conversations[one]["attributes"].get("deleted")
                 for one in organisation.conversations_of[customer["id"]]
             ),
         }
@@ -46,6 +47,7 @@ def _entry(organisation: Organisation, told: Told) -> dict[str, Any]:
         "score": told.score,
         "spam": attributes["spam"],
         "imported": bool(attributes.get("importedAt")),
+        "deleted": bool(attributes.get("deleted")),
     }
 
 
