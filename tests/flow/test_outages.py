@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -126,7 +127,9 @@ async def test_all_arrives_after_an_outage_and_no_patience_is_worn_out(line: Lin
     people = [one["id"] for one in crowd(12)]
     await line.receive(*map(lambda one, who: conversation(conversation_id=one, customer=who), begun, people))
     await line.misbehave(kind="status", status=503, path="/api", seconds=seconds)
+    began = time.monotonic()
     await until(lambda: all_is_delivered(line), "everything arrived")
+    log.info("outage %6.1f s -> all arrived %4.1f s after its end", seconds, time.monotonic() - began - seconds)
     assert await line.sql("SELECT FROM deliveries WHERE own_failures > 0") == []
     assert (await lane(line))["failures"] == 0
 
