@@ -2,11 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from doorway import Door, opened
-from kustomer_klaviyo.web.limits import BODY_BYTES, HEAD_BYTES, largest_body
+from kustomer_klaviyo.web.limits import (
+    BODY_BYTES,
+    BODY_SECONDS,
+    HEAD_BYTES,
+    HEAD_SECONDS,
+    LARGEST_BODIES,
+    READ_BY_ITSELF,
+    largest_body,
+)
 from kustomer_klaviyo.web.protocol import HttpProtocol
 from raw import told, wired
 from stage import own_database, own_directory
@@ -188,3 +197,18 @@ async def test_requests_sent_together_are_answered_in_turn(door: Door) -> None:
         await wire.send(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n" * 3)
         for _ in range(3):
             assert (await wire.answer() or pytest.fail("no answer")).status == 200
+
+
+def test_the_documentation_says_what_each_address_takes() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    assert f"| body sent anywhere else (forms) | {BODY_BYTES // 1024} KB" in told
+    for start, limit in LARGEST_BODIES.items():
+        assert f"| body sent to `{start}...` | {limit // 1024} KB |" in told
+    assert f"| body sent to `{READ_BY_ITSELF}...` |" in told
+    assert f"| {HEAD_BYTES // 1024} KB, whole within {HEAD_SECONDS:.0f} seconds |" in told
+    assert f"| whole within {BODY_SECONDS:.0f} seconds |" in told
+
+
+@pytest.mark.parametrize("path", ["/", "/x", "/webhooks", "/webhooks/other", "//card/x", "/card", "", "*"])
+def test_there_is_no_address_without_a_limit(path: str) -> None:
+    assert largest_body(path) == BODY_BYTES

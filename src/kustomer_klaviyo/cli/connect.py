@@ -114,7 +114,7 @@ def connect(
         imported, keep_unidentified_days. Profiles: profiles (everyone, conversations, none), update_only,
         support_state, default_country, placeholders, only_tags, only_attributes, external_id, merge_profiles,
         on_deletion (nothing, clear, erase), sweep_minutes. Card: card_minutes, profile_link, list_link, segment_link,
-        campaign_link, flow_link, agents_at, cards_sdk. House: kustomer_share, keep_events_days,
+        campaign_link, flow_link, agents_at, cards_sdk, card_sandbox. House: kustomer_share, keep_events_days,
         keep_deliveries_days.
     drop_old_key
         Forget the former Klaviyo key instead of keeping it as a fallback.

@@ -12,7 +12,7 @@ BODY_SECONDS = 30.0
 BODY_BYTES = 16_384
 """The largest body of every address that the table does not name: the forms of this service are far smaller."""
 
-READ_BY_ITSELF = "/webhooks/"
+READ_BY_ITSELF = "/webhooks/kustomer/"
 """Webhooks are counted by the intake, which keeps what is signed and too large; see ``flow/intake.py``."""
 
 LARGEST_BODIES = {"/card/": 4_096}
