@@ -34,7 +34,7 @@ def routes() -> Iterator[tuple[str, str]]:
     service: Any = type("Nobody", (), {})()
     service.home = type("Nowhere", (), {"database": None, "connections": None, "sealer": None})()
     service.home.settings = Settings()
-    service.session = None
+    service.session = service.lacks_space = None
     made = create_app(
         service, cards=service, directory=service, why_not_ready=service, health_numbers=service,
         registry=CollectorRegistry(), metrics_token=None, more=[site(service)],
