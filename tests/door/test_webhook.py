@@ -89,11 +89,12 @@ async def test_a_customer_seen_again_with_the_same_contacts_is_noise_and_a_new_e
     assert answers == ["received", "nothing new", "received", "nothing new"]
 
 
-async def test_what_happened_before_the_horizon_takes_no_row(door: Door) -> None:
+async def test_what_happened_before_the_horizon_takes_one_row_and_never_another(door: Door) -> None:
     before = "2025-12-31T23:59:59.999Z"
     done: dict[str, Any] = {"lastDone": {"createdAt": before}, "modificationHistory": {"statusAt": before}}
-    _, text, _ = await door.knock(event(conversation(status="done", createdAt=before, **done)))
-    assert text == "nothing new"
+    times = ("2026-02-01T10:00:00Z", "2026-02-01T11:00:00Z")
+    old = [event(conversation(status="done", createdAt=before, updatedAt=at, **done)) for at in times]
+    assert [(await door.knock(body))[1] for body in old] == ["received", "nothing new"]
 
 
 async def test_an_old_conversation_that_is_still_open_is_counted_once(door: Door) -> None:

@@ -79,10 +79,12 @@ def test_an_approximate_closing_long_after_a_told_one_is_another() -> None:
     assert telling(told(closed())).tell(later, "e1") == "closed told"
 
 
-def test_what_happened_before_the_horizon_is_not_told() -> None:
+def test_what_happened_before_the_horizon_is_not_told_and_can_be_found_with_that_reason() -> None:
     batch = telling()
-    assert batch.tell(closed(HORIZON - timedelta(seconds=1)), "e1") == "before the horizon"
-    assert batch.new == {}
+    batch.tell(closed(HORIZON - timedelta(seconds=1)), "e1")
+    [found] = batch.new.values()
+    assert (found.state, found.reason, found.held) == (State.SKIPPED, Reason.BEFORE_SINCE, True)
+    assert (batch.questions, batch.subjects) == ({}, set())
 
 
 def test_an_unknown_customer_is_looked_up_once() -> None:

@@ -16,6 +16,8 @@ from cyclopts import Parameter
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import bold, print_json, say, warning
 from kustomer_klaviyo.flow.checks import KlaviyoCheck, check_klaviyo, check_kustomer
+from kustomer_klaviyo.flow.clock import clock_problem, keep_clock, kustomer_now
+from kustomer_klaviyo.flow.directory import joined
 from kustomer_klaviyo.flow.options import read_options
 from kustomer_klaviyo.flow.setup import (
     KLAVIYO_URL,
@@ -26,9 +28,11 @@ from kustomer_klaviyo.flow.setup import (
     SetupError,
     check_address,
     clean_secret,
+    is_local,
     known_at_the_door,
     propose_metrics,
     put_first,
+    repeated_metrics,
     with_klaviyo_key,
     with_webhook,
 )
@@ -72,6 +76,8 @@ class Made:
     webhook_was_found: bool
     missing: list[str]
     """Scopes and permissions that would be useful, and are not there."""
+    warnings: list[str]
+    """What is allowed and hardly meant."""
 
 
 def connect(
@@ -178,13 +184,43 @@ async def _connect(wish: Wish) -> Made:
         kustomer = KustomerClient(session, base_url=draft.kustomer_url, key=draft.secrets.kustomer_key)
         roles = await check_kustomer(kustomer, organisation=draft.organisation)
         roles.insist()
+        if before is None and wish.since is None:
+            draft = replace(draft, horizon=kustomer_now(kustomer))
         async with home.connections.alone(draft.id), known_at_the_door(home.connections, draft) as known:
             connection, found = await _with_webhook(kustomer, known)
             await home.connections.save(connection)
+        await keep_clock(home.database, connection.id, kustomer)
         findings = (*klaviyo.findings, *roles.findings)
-        return Made(
-            connection, found, [f"{one.name}: {one.why}" for one in findings if one.standing is Standing.MISSING]
+        missing = [f"{one.name}: {one.why}" for one in findings if one.standing is Standing.MISSING]
+        warnings = [*_warnings(wish, connection, kustomer), *await _doubled(session, connection)]
+        return Made(connection, found, missing, warnings)
+
+
+def _warnings(wish: Wish, connection: Connection, kustomer: KustomerClient) -> list[str]:
+    """Say what is allowed and hardly meant."""
+    found = [clock_problem(kustomer.ahead)]
+    reached = joined(connection).rules.horizon
+    if wish.since is not None and reached > connection.horizon:
+        found.append(
+            f"--since reaches back beyond keep_deliveries_days: nothing from before {reached:%Y-%m-%d} is sent"
         )
+    address = connection.webhook_url or ""
+    if address.startswith("http://") and not is_local(address):
+        found.append(f"{address} is not https: Kustomer sends webhooks to https only")
+    return [one for one in found if one is not None]
+
+
+async def _doubled(session: aiohttp.ClientSession, connection: Connection) -> list[str]:
+    """Say which of our metrics' names several metrics of the account have: flows and segments tell them apart."""
+    client = KlaviyoClient(session, base_url=connection.klaviyo_url, key=connection.secrets.klaviyo_keys[0])
+    options = read_options(connection.options)
+    names = (options.created_metric, options.closed_metric, options.satisfaction_metric)
+    return [
+        f"the Klaviyo account has several metrics called {name!r}: build flows and segments on the one of this "
+        "service (integration API), or choose another name with --option"
+        for name in await repeated_metrics(client)
+        if name in names
+    ]
 
 
 async def _before(connections: Connections, name: str) -> Connection | None:
@@ -287,6 +323,7 @@ def _report(made: Made, *, json: bool) -> None:
                 "webhook_url": connection.webhook_url,
                 "webhook_was_found": found,
                 "missing": made.missing,
+                "warnings": made.warnings,
                 "since": connection.horizon,
                 "options": connection.options,
             }
@@ -296,6 +333,8 @@ def _report(made: Made, *, json: bool) -> None:
     for option in USUAL:
         if option in connection.options:
             say(f"  metric, found in the account or chosen: {connection.options[option]}")
+    for line in made.warnings:
+        say("  ", warning(line))
     for line in made.missing:
         say(warning("  not with these keys"), f": {line}")
     say(f"  webhook {'found' if found else 'created'}: {connection.webhook_url}")

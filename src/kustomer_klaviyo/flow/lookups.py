@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from kustomer_klaviyo.flow import departures
+from kustomer_klaviyo.flow.clock import keep_clock
 from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.faults import describe, frames
 from kustomer_klaviyo.flow.keeping import keep_people
@@ -57,6 +58,10 @@ class LookUp:
 
     async def answer(self, question: DueQuestion) -> None:
         """Ask one question and act on the answer; without one it is asked again later."""
+        await self._answer(question)
+        await keep_clock(self._database, self._id, self._client)
+
+    async def _answer(self, question: DueQuestion) -> None:
         if question.kind is Kind.WEBHOOK:
             await self._watch.look(question)
             return

@@ -19,7 +19,7 @@ TOLD, HELD = "told", "held"
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A key that an event states, within the horizon."""
+    """A key that an event states."""
 
     pair: Pair
     standing: str
@@ -48,11 +48,7 @@ class Told(msgspec.Struct, frozen=True):
 def told_by(joined: Joined, statement: Statement) -> Told:
     """Return what an event tells, in the door's terms."""
     connection_id, rules = joined.connection.id, joined.rules
-    marks = [
-        Mark((connection_id, _key(fact)), HELD if held_by(fact, rules) else TOLD)
-        for fact in statement.facts
-        if fact.at >= rules.horizon
-    ]
+    marks = [Mark((connection_id, _key(fact)), HELD if held_by(fact, rules) else TOLD) for fact in statement.facts]
     hint, person = statement.hint, statement.person
     if hint is not None and hint.at >= rules.horizon:
         # The hint itself is durable under a key of its own: the fact it speaks of is still to be told.

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import msgspec
 
 from kustomer_klaviyo.flow.checks import KlaviyoCheck, KustomerCheck, check_klaviyo, check_kustomer
+from kustomer_klaviyo.flow.clock import keep_clock, kustomer_now
 from kustomer_klaviyo.flow.intake import TEST_EVENT
 from kustomer_klaviyo.flow.options import OptionsError, read_options
 from kustomer_klaviyo.flow.setup import (
@@ -81,7 +81,7 @@ class Onboarding:
                 kustomer_url=url,
                 klaviyo_url=draft.document["klaviyo_url"],
                 secrets=Secrets(key, (draft.secrets["klaviyo_key"],), ()),
-                horizon=datetime.now(UTC) if before is None else before.horizon,
+                horizon=kustomer_now(client) if before is None else before.horizon,
                 revision=0 if before is None else before.revision,
                 klaviyo_account=draft.document["account"],
                 webhook_url=public_url.rstrip("/") + WEBHOOK_PATH.format(name),
@@ -91,7 +91,9 @@ class Onboarding:
             names = {one.option: one.name for one in await self.proposals(draft_connection) if one.exists}
             async with known_at_the_door(self._connections, replace(draft_connection, options=names)) as known:
                 connection, _ = await with_webhook(client, known)
-                return await self._connections.save(connection)
+                saved = await self._connections.save(connection)
+            await keep_clock(self._connections.database, saved.id, client)
+            return saved
 
     async def check_keys(self, connection: Connection) -> tuple[KlaviyoCheck, KustomerCheck]:
         """Say what a connection's keys may do. Raises SetupError."""

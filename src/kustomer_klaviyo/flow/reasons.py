@@ -15,6 +15,7 @@ class Reason(StrEnum):
     CUSTOMER_GONE = "customer_gone"
     NO_CUSTOMER = "no_customer"
     NEVER_ANY_CUSTOMER = "never_any_customer"
+    BEFORE_SINCE = "before_since"
     SPAM = "spam"
     IMPORTED = "imported"
     DELETED = "conversation_deleted"
@@ -33,6 +34,8 @@ SENTENCES = {
     Reason.NO_CUSTOMER: "the conversation names no customer yet",
     Reason.NEVER_ANY_CUSTOMER: "the conversation named no customer for as many days as the option"
     " keep_unidentified_days says: there is nobody to tell of",
+    Reason.BEFORE_SINCE: "before_since: it happened before this connection tells (`connect --since`), or longer ago"
+    " than the option keep_deliveries_days says",
     Reason.SPAM: "spam: the conversation is marked as spam (option spam=skip)",
     Reason.IMPORTED: "imported: the conversation was imported into Kustomer (option imported=skip)",
     Reason.DELETED: "the conversation was deleted in Kustomer",

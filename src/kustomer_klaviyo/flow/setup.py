@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -153,6 +154,13 @@ async def propose_metrics(client: KlaviyoClient, chosen: Mapping[str, Any]) -> l
     outcomes = await KlaviyoReader(client).metrics(integration=None)
     names = {metric.name for one in outcomes if isinstance(one, Accepted) for metric in read_named(one.body)}
     return propose(names, {option: str(chosen[option]) for option in USUAL if option in chosen})
+
+
+async def repeated_metrics(client: KlaviyoClient) -> list[str]:
+    """Return the names that several metrics of the account have, each integration its own."""
+    outcomes = await KlaviyoReader(client).metrics(integration=None)
+    ids = {(metric.name, metric.id) for one in outcomes if isinstance(one, Accepted) for metric in read_named(one.body)}
+    return sorted(name for name, n in Counter(name for name, _ in ids).items() if n > 1)
 
 
 def clean_secret(title: str, text: str) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from kustomer_klaviyo.flow.clock import clock_problem
 from kustomer_klaviyo.flow.webhook_watch import WebhookState
 
 DISK_FULL = (
@@ -69,7 +70,8 @@ def loop_problems(failing: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def problems(row: Mapping[str, Any]) -> list[str]:
     """Say what somebody must look after although it is no pause."""
-    return [text for text in (webhook_problem(row), *loop_problems(row["failing"])) if text is not None]
+    clock = clock_problem(row.get("kustomer_clock_ahead_seconds"))
+    return [text for text in (webhook_problem(row), clock, *loop_problems(row["failing"])) if text is not None]
 
 
 def _at(moment: datetime) -> str:

@@ -57,6 +57,8 @@ class Standing:
 
 def held_by(fact: Fact, rules: Rules) -> str | None:
     """Return why a setting, or that the conversation is deleted, sets the fact aside; None when nothing does."""
+    if fact.at < rules.horizon:
+        return Reason.BEFORE_SINCE
     if fact.conversation.deleted:
         return Reason.DELETED
     if fact.conversation.spam and rules.options.spam == "skip":
@@ -139,8 +141,6 @@ class Telling:
 
     def tell(self, fact: Fact, event_id: str) -> str:
         """Take a fact in; returns in a few words what became of it."""
-        if fact.at < self.rules.horizon:
-            return "before the horizon"
         fact = as_now(fact, self.newest.get(fact.conversation.id))
         known = self._known(fact)
         if known is not None:
@@ -225,7 +225,7 @@ class Telling:
         )
 
     def _note_subject(self, fact: Fact) -> None:
-        if fact.conversation.customer_id is not None:
+        if fact.conversation.customer_id is not None and fact.at >= self.rules.horizon:
             self.subjects.add(fact.conversation.customer_id)
 
     def _ask(self, fact: Fact, owed: Standing) -> None:

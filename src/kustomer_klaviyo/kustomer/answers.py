@@ -4,11 +4,15 @@ Its error bodies come in several shapes (developer.kustomer.com/api), so the sta
 """
 
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from kustomer_klaviyo.kustomer.mending import MalformedJSON
 from kustomer_klaviyo.kustomer.wire import as_list, as_object, read_json, strict
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
+
+LONGEST_SKEW_SECONDS = 366 * 86_400.0
+"""A clock further off than that is a broken answer, not a clock."""
 
 READ = (200, 201)
 PASSING = (408, 425)
@@ -86,3 +90,12 @@ def _seconds_to_wait(headers: Mapping[str, str], now: float) -> float | None:
         if 0 <= seconds <= 3600:
             return seconds
     return None
+
+
+def ahead_by(date: str | None, *, now: float) -> float | None:
+    """Return by how many seconds a ``Date`` header is ahead of ``now``; None where it says nothing sensible."""
+    try:
+        seconds = parsedate_to_datetime(date or "").timestamp() - now
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return seconds if abs(seconds) <= LONGEST_SKEW_SECONDS else None

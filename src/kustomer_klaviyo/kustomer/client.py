@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from kustomer_klaviyo.kustomer.answers import classify, is_away
+from kustomer_klaviyo.kustomer.answers import ahead_by, classify, is_away
 from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable, Unreadable
 from kustomer_klaviyo.throttle import Limits, Outage, Windows
 from kustomer_klaviyo.transport import read_bounded
@@ -29,6 +29,8 @@ class KustomerClient:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._key = key
+        self.ahead: float | None = None
+        """Seconds by which Kustomer's clock is ahead of ours, by the ``Date`` of its last answer; a second coarse."""
         self.windows = Windows(Limits(burst=None, steady=requests_per_minute), headroom=1.0)
         self.outage = Outage()
         self.search_windows = Windows(Limits(burst=None, steady=min(SEARCHES_PER_MINUTE, requests_per_minute)))
@@ -147,11 +149,13 @@ class KustomerClient:
                 timeout=TIMEOUT,
                 allow_redirects=False,
             ) as response:
+                self.ahead = ahead_by(response.headers.get("Date"), now=time.time())
                 answer = await read_bounded(response.content, LARGEST_ANSWER)
                 if response.status < 300 and len(answer) >= LARGEST_ANSWER:
                     said = f"Kustomer's answer cannot be read ({response.status}): it is larger than what is read"
                     return Unreadable(said, response.status)
-                return classify(response.status, response.headers, answer, now=time.time(), is_read=is_read)
+                now = time.time() + (self.ahead or 0.0)
+                return classify(response.status, response.headers, answer, now=now, is_read=is_read)
         except aiohttp.ClientPayloadError as error:
             return Unreadable(f"Kustomer's answer cannot be read: {type(error).__name__}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

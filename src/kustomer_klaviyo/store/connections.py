@@ -130,6 +130,11 @@ class Connections:
         self._database = database
         self._sealer = sealer
 
+    @property
+    def database(self) -> Database:
+        """Where they are kept."""
+        return self._database
+
     async def all(self) -> list[Connection]:
         """Return every connection, in the order of their names."""
         return [self._open(row) for row in await self._database.fetch(f"{ALL} ORDER BY connections.id")]

@@ -9,6 +9,8 @@ from kustomer_klaviyo.store.database import Database
 STATUS = """
 -- One row per connection: its lane, what it owes, what it received.
 SELECT c.id, c.organisation, c.klaviyo_account, c.webhook_url, c.horizon,
+       (SELECT value::float8 FROM bookmarks WHERE bookmarks.connection_id = c.id AND name = 'kustomer clock'
+       ) AS kustomer_clock_ahead_seconds,
        lane.paused, lane.wait_until, lane.reason, lane.failures, lane.last_accepted_at,
        CASE WHEN lane.paused THEN NULL ELSE lane.note END AS note, lane.webhook_state, lane.webhook_since,
        (SELECT count(*) FROM inbox WHERE inbox.connection_id = c.id AND inbox.state = 'waiting') AS inbox_waiting,

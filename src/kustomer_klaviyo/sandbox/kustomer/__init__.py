@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
 
 from aiohttp import web
 
@@ -57,6 +58,7 @@ def create_app(options: KustomerOptions | None = None) -> web.Application:
             operation.install(app)
     install_control(app)
     install_desktop(app)
+    app.on_response_prepare.append(_dated)
     app.cleanup_ctx.append(_delivering)
     app.cleanup_ctx.append(routes_apps.with_session)
     return app
@@ -76,6 +78,11 @@ def _furnish(app: web.Application, options: KustomerOptions) -> None:
     app[SURVEYS] = Surveys(organisation, support)
     app[APPS] = Apps(organisation.id)
     app[COMMANDS] = Commands(app[APPS], options.clock)
+
+
+async def _dated(request: web.Request, response: web.StreamResponse) -> None:
+    """Date an answer by the organisation's clock."""
+    response.headers["Date"] = formatdate(request.app[OPTIONS].clock(), usegmt=True)
 
 
 async def _delivering(app: web.Application) -> AsyncIterator[None]:

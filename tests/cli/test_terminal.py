@@ -1,0 +1,82 @@
+"""What strangers wrote never steers a terminal: no markup, no control characters, no turned text."""
+
+import json
+import logging
+
+import pytest
+import structlog
+from rich.console import Console
+
+from kustomer_klaviyo.cli.logs import start_logging
+from kustomer_klaviyo.cli.output import bold, complain, print_json, print_text, say, table, warning
+from kustomer_klaviyo.terminal import is_harmful, shown
+
+HOSTILE = (
+    "[/]x@lantern.io", "[link=https://evil.example]here[/link]", "[bold]", "\\[", "x\\", ":smile:", "\x1b[31mred",
+    "\x9b31m", "\u202egnp.exe", "\u2066x\u2069", "\u200e", "a\rb", "a\nb", "a\tb", "\x00", "\x7f", "\u2028", "\ufeff",
+    "\ud83d", "\U000e0041",
+)  # fmt: skip
+
+
+def assert_harmless(printed: str) -> None:
+    assert [one for one in printed if is_harmful(one) and one != "\n"] == []
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_a_line_says_a_hostile_text_as_text(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say("seen: ", bold(text), warning(text), text)
+    printed = capsys.readouterr().out
+    assert printed == f"seen: {shown(text) * 3}\n"
+    assert_harmless(printed)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_a_table_shows_a_hostile_text_as_text(text: str) -> None:
+    console = Console(width=200, markup=True)
+    with console.capture() as printed:
+        console.print(table("who", rows=[[text], [bold(text)]]))
+    assert printed.get().count(shown(text)) == 2
+    assert_harmless(printed.get())
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_an_error_is_one_line_of_text(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    complain(f"{text} is refused")
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert_harmless(printed)
+
+
+@pytest.mark.parametrize("text", [one for one in HOSTILE if one != "\ud83d"], ids=ascii)
+def test_json_means_the_same_and_steers_nothing(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"email": text})
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {"email": text}
+    assert_harmless(printed)
+
+
+def test_a_text_of_several_lines_keeps_them(capsys: pytest.CaptureFixture[str]) -> None:
+    print_text("a\n\x1b[31mb\n")
+    assert capsys.readouterr().out == "a\n\\x1b[31mb\n"
+
+
+def test_joined_emoji_and_letters_of_every_script_are_left_alone() -> None:
+    text = "Zoë 👩\u200d🚀 日本 क्\u200dष naïve"
+    assert shown(text) == text
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_logs_hold_neither_control_characters_nor_the_database_password(
+    text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada:ses%40me@localhost/x")
+    handlers = logging.getLogger().handlers[:]
+    start_logging("info")
+    structlog.get_logger().info("seen", who=text, why="ses@me and ses%40me")
+    logging.getLogger("library").warning("%s ses@me", text)
+    logging.getLogger().handlers[:] = handlers
+    structlog.reset_defaults()
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 2
+    assert "ses" not in printed
+    assert_harmless(printed)
