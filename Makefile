@@ -54,7 +54,7 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-fuzz: setup ## Bring 200,000 malformed webhooks to a real door (N=1000 SEED=7 for others)
+fuzz: .venv/dev ## Bring 200,000 malformed webhooks to a real door (N=1000 SEED=7 for others)
 	PYTHONPATH=tests:bench $(BIN)/python bench/fuzz.py $(or $(N),200000) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/dev ## Measure speed and memory, each figure beside its yardstick, into bench-results.json

@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Directory, Joined
+from kustomer_klaviyo.flow.faults import frames
 from kustomer_klaviyo.flow.news import Doorkeeper, Pair, Sighting, Told, told_by
 from kustomer_klaviyo.flow.unreadable import Oversized, unread
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
@@ -107,8 +108,8 @@ class Intake:
         except MalformedJSON:
             self._count(joined, "unreadable")
             return await self._keep(unread(joined.connection.id, body))
-        except Exception as error:
-            log.exception("intake.event_failed", connection=joined.connection.id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is kept with the event
+            _log_fault("intake.event_failed", error, connection=joined.connection.id)
             return await self._keep(unread(joined.connection.id, body, error=error))
         if self._is_noise(arrival.told):
             self._count(joined, "nothing new")
@@ -183,8 +184,8 @@ class Intake:
         except UNREACHABLE as error:
             log.warning("database.unavailable", where="intake", error=type(error).__name__)
             return AWAY
-        except Exception:
-            log.exception("intake.keeping_failed", connection=event.connection_id)
+        except Exception as error:  # noqa: BLE001 - Kustomer is asked to come again
+            _log_fault("intake.keeping_failed", error, connection=event.connection_id)
             return AWAY
         return UNREAD
 
@@ -270,8 +271,8 @@ class Intake:
             await self._turn_back(group)
             self._away_until = asyncio.get_running_loop().time() + AWAY_SECONDS
             log.warning("intake.database_away", turned_back=len(group), error=type(error).__name__)
-        except Exception as error:
-            log.warning("intake.commit_failed", events=len(group), exc_info=True)
+        except Exception as error:  # noqa: BLE001 - narrowed down to the event that is the matter
+            _log_fault("intake.commit_failed", error, events=len(group))
             await self._close_lane()
             await self._commit_apart(group, error)
         except BaseException:
@@ -350,3 +351,8 @@ def _new_event(joined: Joined, envelope: Envelope, statement: Statement, body: b
         body=body,
         received_at=now,
     )
+
+
+def _log_fault(name: str, error: Exception, **more: object) -> None:
+    """Log where something went wrong; its words may hold what a customer wrote, and are kept with the event only."""
+    log.error(name, error=type(error).__name__, at=frames(error), **more)

@@ -10,12 +10,12 @@ from psycopg.rows import DictRow
 
 from kustomer_klaviyo.facts import milliseconds
 from kustomer_klaviyo.flow.directory import Joined
-from kustomer_klaviyo.flow.faults import frames
+from kustomer_klaviyo.flow.faults import describe, frames
 from kustomer_klaviyo.flow.identity import identify
 from kustomer_klaviyo.flow.keeping import keep_people
 from kustomer_klaviyo.flow.owing import owe_profiles
 from kustomer_klaviyo.flow.telling import Telling
-from kustomer_klaviyo.flow.unreadable import Problem, clean_trace, sentence
+from kustomer_klaviyo.flow.unreadable import Problem, sentence
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.mending import MalformedJSON
 from kustomer_klaviyo.kustomer.remarks import remarks
@@ -86,7 +86,7 @@ async def _fail(database: Database, joined: Joined, event: WaitingEvent, error: 
         error=type(error).__name__,
         at=frames(error),
     )
-    unread = _Unread(event.event_id, Problem.FAULT, type(error).__name__, None, clean_trace(error))
+    unread = _Unread(event.event_id, Problem.FAULT, type(error).__name__, None, describe(error).traceback)
     async with database.transaction() as connection:
         await inbox.mark_understood(connection, joined.connection.id, [unread.reading()])
 

@@ -4,19 +4,17 @@ Also the codes of why an event ended otherwise than processed, and the sentences
 """
 
 import hashlib
-import traceback
 from collections.abc import Iterable
 from enum import StrEnum
 
-from kustomer_klaviyo.cleaning import clean, clean_lines
+from kustomer_klaviyo.cleaning import clean
+from kustomer_klaviyo.flow.faults import describe
 from kustomer_klaviyo.kustomer.salvage import Salvaged, salvage
 from kustomer_klaviyo.kustomer.signature import SignatureCheck
 from kustomer_klaviyo.store.inbox import UnreadEvent
 
 HEAD_BYTES = 16_384
 """What is kept of a body that is too large: enough to see what it is about."""
-
-LONGEST_TRACE = 8000
 
 
 class Problem(StrEnum):
@@ -45,15 +43,10 @@ def sentence(problem: Problem, detail: str, salvaged: Salvaged | None) -> str:
     return f"{said} The {salvaged.kind} {salvaged.id} is read from Kustomer instead."
 
 
-def clean_trace(error: BaseException) -> str:
-    """Return an exception's traceback as text that any store takes; the end of a long one."""
-    return clean_lines("".join(traceback.format_exception(error)), LONGEST_TRACE)
-
-
 def unread(connection_id: str, body: bytes, *, error: BaseException | None = None, bare: bool = False) -> UnreadEvent:
     """Make the event of a body that could not be read, or whose reading failed; ``bare`` takes nothing out of it."""
     digest = hashlib.sha256(body).hexdigest()
-    trace = None if error is None else clean_trace(error)
+    trace = None if error is None else describe(error).traceback
     return _event(connection_id, body, digest, about=None if bare else salvage(body), error=trace)
 
 
