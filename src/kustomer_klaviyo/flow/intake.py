@@ -252,7 +252,11 @@ class Intake:
                 counts.clear()
             if advances:
                 await people.advance(
-                    self._database, [(*one.pair, one.rev, one.fingerprint) for one in advances.values()]
+                    self._database,
+                    [
+                        (*one.pair, one.rev, one.fingerprint)
+                        for one in sorted(advances.values(), key=lambda one: one.pair)
+                    ],
                 )
             if awaited:
                 await insights.wish_ahead(self._database, awaited)
