@@ -251,13 +251,10 @@ class Intake:
                 await tallies.add(self._database, counts)
                 counts.clear()
             if advances:
-                await people.advance(
-                    self._database,
-                    [
-                        (*one.pair, one.rev, one.fingerprint)
-                        for one in sorted(advances.values(), key=lambda one: one.pair)
-                    ],
-                )
+                rows = [(*one.pair, one.rev, one.fingerprint) for one in advances.values()]
+                locked = await people.advance(self._database, rows)
+                advances = {pair: advances[pair] for pair in locked}
+                self._advances = advances | self._advances
             if awaited:
                 await insights.wish_ahead(self._database, awaited)
         except UNREACHABLE:

@@ -45,10 +45,22 @@ RETURNING customer_id
 ADVANCE = """
 -- Activity-only updates raise the revision, so that an older document arriving late stays older. Only where the same
 -- identity stands already: a newer one may still wait in the inbox, and must not look old when its turn comes.
-UPDATE people SET rev = news.rev
-FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[]) AS news (connection_id, customer_id, rev, fingerprint)
-WHERE people.connection_id = news.connection_id AND people.customer_id = news.customer_id
-  AND people.fingerprint = news.fingerprint AND people.rev < news.rev
+-- Whoever is locked is left for the next time and returned: waiting for one customer while others are locked here
+-- would be a deadlock with whoever processes events.
+WITH behind AS MATERIALIZED (
+    SELECT connection_id, customer_id, news.rev
+    FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[]) AS news (connection_id, customer_id, rev, fingerprint)
+         JOIN people USING (connection_id, customer_id)
+    WHERE people.fingerprint = news.fingerprint AND people.rev < news.rev
+), free AS MATERIALIZED (
+    SELECT people.connection_id, people.customer_id, behind.rev, people.fingerprint
+    FROM behind JOIN people USING (connection_id, customer_id) FOR NO KEY UPDATE OF people SKIP LOCKED
+), raised AS (
+    UPDATE people SET rev = free.rev FROM free
+    WHERE people.connection_id = free.connection_id AND people.customer_id = free.customer_id
+      AND people.fingerprint = free.fingerprint AND people.rev < free.rev
+)
+SELECT connection_id, customer_id FROM behind EXCEPT SELECT connection_id, customer_id FROM free
 """
 
 KNOWN = """
@@ -283,9 +295,13 @@ async def save(connection: AsyncConnection[DictRow], connection_id: str, people:
     return {row["customer_id"] for row in saved}
 
 
-async def advance(database: Database, news: Sequence[tuple[str, str, int, str]]) -> None:
-    """Raise revisions of customers of whom nothing else changed: (connection, customer, revision, fingerprint)."""
-    await database.execute(ADVANCE, tuple(map(list, zip(*sorted(news), strict=True))))
+async def advance(database: Database, news: Sequence[tuple[str, str, int, str]]) -> set[tuple[str, str]]:
+    """Raise revisions of customers of whom nothing else changed: (connection, customer, revision, fingerprint).
+
+    Returns the (connection, customer) pairs that are locked by somebody else now, to be tried again.
+    """
+    rows = await database.fetch(ADVANCE, tuple(map(list, zip(*news, strict=True))))
+    return {(row["connection_id"], row["customer_id"]) for row in rows}
 
 
 async def known(
