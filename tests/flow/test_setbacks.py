@@ -1,6 +1,9 @@
 """Profile writes that fail: what is said again, and what else may go on meanwhile."""
 
+import json
 from typing import Any
+
+import pytest
 
 from cast import ADA, ADAS, BO, NEW
 from documents import customer, email
@@ -130,3 +133,62 @@ async def test_an_import_that_does_not_end_is_given_up_and_its_people_go_one_by_
         await line.home.database.execute("UPDATE imports SET poll_at = now()")
         await line.write()
         assert len(await line.held()) == 61
+
+
+NO_ANSWER: dict[str, dict[str, Any]] = {
+    "503": {"kind": "status", "status": 503},
+    "a 404 with a web page": {"kind": "page", "status": 404},
+    "half of it": {"kind": "malform", "malform": "truncated"},
+    "a rate limit": {"kind": "throttle", "retry_after": 0},
+}
+
+
+@pytest.mark.parametrize("fault", NO_ANSWER)
+async def test_an_import_of_which_klaviyo_never_tells_is_given_up_after_an_hour(line: Line, fault: str) -> None:
+    await line.connect()
+    await line.receive(*crowd())
+    await line.run.write_profiles()
+    await line.misbehave(path=IMPORTS, method="GET", **NO_ANSWER[fault])
+    for age in ("0", "2 hours"):
+        await line.home.database.execute(
+            "UPDATE imports SET poll_at = now(), submitted_at = now() - %s::interval", (age,)
+        )
+        await line.run.write_profiles()
+        assert len(await line.sql("SELECT FROM imports")) == (age == "0")
+    await line.write()
+    assert set(await line.states()) == {"delivered"}
+    assert await line.met() == 2
+
+
+async def ended(line: Line, failed: int | None) -> str:
+    """Let an import end with so many failures; returns its path."""
+    await line.connect()
+    await line.receive(*crowd())
+    await line.run.write_profiles()
+    [one] = await line.sql("UPDATE imports SET poll_at = now() RETURNING id")
+    path = f"{IMPORTS}/{one['id']}"
+    attributes = {"status": "complete", "failed_count": failed, "total_count": 61}
+    answer = {"data": {"type": "profile-bulk-import-job", "id": one["id"], "attributes": attributes}}
+    await line.misbehave(kind="answer", path=path, exact=True, status=200, json=answer)
+    return path
+
+
+@pytest.mark.parametrize("links", [["a", "b", "a", "b", "a", "b"], ["a", "a", "a"], ["["]])
+async def test_pages_of_an_imports_errors_that_lead_nowhere_end(line: Line, links: list[str]) -> None:
+    path = await ended(line, 1)
+    for one in links:
+        following = f"http://[?page[cursor]={one}" if one == "[" else f"http://127.0.0.1/?page[cursor]={one}"
+        page = json.dumps({"data": [], "links": {"next": following}})
+        await line.misbehave(kind="answer", path=f"{path}/import-errors", status=200, times=1, body=page)
+    await line.run.write_profiles()
+    assert await line.sql("SELECT FROM imports") == []
+    assert await line.met() <= 4
+
+
+async def test_an_import_that_does_not_say_how_many_failed_is_asked_for_its_errors(line: Line) -> None:
+    path = await ended(line, None)
+    fault = {"detail": "No.", "source": {"pointer": "/data/attributes/profiles/data/0"}}
+    errors = {"data": [{"type": "import-error", "id": "1", "attributes": fault}], "links": {}}
+    await line.misbehave(kind="answer", path=f"{path}/import-errors", status=200, json=errors)
+    await line.run.write_profiles()
+    assert (await line.states()).count("waiting") == 1

@@ -50,11 +50,14 @@ CLOCKS_APART = timedelta(minutes=1)
 GIVE_UP = timedelta(hours=1)
 """An import that takes so long is taken for stuck, and what it carries goes one by one."""
 
+MOST_PAGES = 2 * MOST_PROFILES // 100
+"""Pages of an import's errors, a hundred on each: Klaviyo may blame a profile twice."""
+
 BEGIN, POLL = "begin", "poll"
 """What waits, with the import's id, when it could not be written down how a request ended."""
 
 IMPORTED = "imported in bulk"
-CANCELLED = "Klaviyo gave the bulk import up; sent again by itself"
+CANCELLED = "Klaviyo gave the bulk import up, or does not say how it ended; sent again by itself"
 
 log = structlog.get_logger()
 
@@ -221,37 +224,39 @@ class Imports:
 
     async def _ask_about(self, one: DueImport) -> bool:
         began = datetime.now(UTC)
+        is_late = began - one.submitted_at > GIVE_UP
         outcome = await self._sender.profile_import(one.id)
         match outcome:
             case Accepted(body=body):
-                return await self._take_standing(
-                    one, outcome, read_standing(body), is_late=began - one.submitted_at > GIVE_UP
-                )
+                return await self._take_standing(one, outcome, read_standing(body), is_late=is_late)
             case Refused() | LockedOut(status=403 | 404 | 405 | 410):
                 # A key that may begin imports but not ask about them does without.
                 self._without_until = time.monotonic() + WITHOUT_SECONDS
-                await self._end(one, outcome, [], failed=0, lost=True)
-                return True
+                return await self._give_up(one, outcome)
             case LockedOut():
-                await self._ask_later(one)
                 await self._settler.note(outcome, began)
-            case _:
-                await self._ask_later(one)
+        if is_late:
+            return await self._give_up(one, outcome)
+        await self._ask_later(one)
         return False
+
+    async def _give_up(self, one: DueImport, outcome: Outcome) -> bool:
+        """Ask about an import no more: whatever became of it, its people go one by one."""
+        log.warning("imports.given_up", connection=self._connection_id)
+        await self._end(one, outcome, [], failed=0, lost=True)
+        return True
 
     async def _take_standing(
         self, one: DueImport, outcome: Outcome, standing: ImportStanding, *, is_late: bool
     ) -> bool:
         """Act on how an import stands; returns whether it has ended."""
         if not standing.is_over and is_late:
-            log.warning("imports.stuck", connection=self._connection_id)
-            await self._end(one, outcome, [], failed=0, lost=True)
-            return True
-        faults = await self._faults(one) if standing.is_over and standing.failed else []
+            return await self._give_up(one, outcome)
+        faults = await self._faults(one) if standing.is_over and standing.failed != 0 else []
         if not standing.is_over or (faults is None and not is_late):
             await self._ask_later(one)
             return False
-        await self._end(one, outcome, faults or [], failed=standing.failed, lost=standing.was_cancelled)
+        await self._end(one, outcome, faults or [], failed=standing.failed or 0, lost=standing.was_cancelled)
         return True
 
     async def _ask_later(self, one: DueImport) -> None:
@@ -263,15 +268,15 @@ class Imports:
         """Read all that could not be imported; None when Klaviyo does not say now."""
         found: list[ImportFault] = []
         cursor: str | None = None
-        while True:
+        cursors: set[str | None] = set()
+        while cursor not in cursors and len(cursors) < MOST_PAGES:
+            cursors.add(cursor)
             outcome = await self._sender.import_errors(one.id, cursor)
             if not isinstance(outcome, Accepted):
                 return None
-            page, following = read_faults(outcome.body)
+            page, cursor = read_faults(outcome.body)
             found += page
-            if following is None or following == cursor:
-                return found
-            cursor = following
+        return found
 
     async def _end(
         self, one: DueImport, outcome: Outcome, faults: Sequence[ImportFault], *, failed: int, lost: bool

@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from kustomer_klaviyo.klaviyo.profiles import ProfileCall, resource
+from kustomer_klaviyo.klaviyo.wire import next_cursor
 
 MOST_PROFILES = 10_000
 MOST_BYTES = 4_500_000
@@ -33,7 +33,8 @@ class ImportStanding:
 
     is_over: bool
     was_cancelled: bool
-    failed: int
+    failed: int | None
+    """None when it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def read_standing(body: bytes) -> ImportStanding:
     return ImportStanding(
         is_over=said.get("status") in ("complete", "cancelled"),
         was_cancelled=said.get("status") == "cancelled",
-        failed=failed if isinstance(failed, int) else 0,
+        failed=failed if isinstance(failed, int) else None,
     )
 
 
@@ -128,10 +129,7 @@ def read_faults(body: bytes) -> tuple[list[ImportFault], str | None]:
     document = _object(body)
     listed = document.get("data")
     faults = [_fault(one) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    links = document.get("links")
-    following = links.get("next") if isinstance(links, dict) else None
-    cursors = parse_qs(urlsplit(following).query).get("page[cursor]") if isinstance(following, str) else None
-    return faults, cursors[0] if cursors else None
+    return faults, next_cursor(document)
 
 
 def _fault(error: dict[str, Any]) -> ImportFault:

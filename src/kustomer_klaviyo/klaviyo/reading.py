@@ -11,12 +11,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Literal
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from kustomer_klaviyo.klaviyo.client import TIER_L, TIER_M, TIER_S, TIER_XL, TIER_XS, KlaviyoClient
 from kustomer_klaviyo.klaviyo.insight import OWN_INTEGRATION
 from kustomer_klaviyo.klaviyo.profile_wire import quoted
-from kustomer_klaviyo.klaviyo.wire import read_document
+from kustomer_klaviyo.klaviyo.wire import next_cursor, read_document
 from kustomer_klaviyo.outcomes import Accepted, Outcome, Refused, Throttled
 from kustomer_klaviyo.throttle import Limits, Windows
 
@@ -172,9 +172,4 @@ def _cursor(outcome: Outcome) -> str | None:
     """Return the cursor of the page after an answer's; None when it is the last."""
     if not isinstance(outcome, Accepted):
         return None
-    try:
-        following = read_document(outcome.body)["links"]["next"]
-    except (KeyError, TypeError):
-        return None
-    cursors = parse_qs(urlsplit(following).query).get("page[cursor]") if isinstance(following, str) else None
-    return cursors[0] if cursors else None
+    return next_cursor(read_document(outcome.body))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -114,6 +115,17 @@ def read_success(body: bytes) -> bytes | None:
 def read_document(body: bytes) -> Any:
     """Read an answer's JSON; None for what is none. Half a character, as a cut emoji leaves, spoils nothing else."""
     return read_leniently(body)
+
+
+def next_cursor(document: Any) -> str | None:
+    """Return the cursor of the page after a list's document; None when it is the last, or its link leads nowhere."""
+    links = document.get("links") if isinstance(document, dict) else None
+    following = links.get("next") if isinstance(links, dict) else None
+    try:
+        cursors = parse_qs(urlsplit(following).query).get("page[cursor]") if isinstance(following, str) else None
+    except ValueError:
+        return None
+    return cursors[0] if cursors else None
 
 
 def limits(headers: Mapping[str, str]) -> Limits | None:
