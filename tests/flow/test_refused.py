@@ -285,3 +285,18 @@ async def test_what_cannot_be_left_out_fails_after_one_request(line: Line) -> No
     await line.deliver()
     assert await line.states("opened") == ["failed"]
     assert (await line.requests(line.klaviyo))["create_event"] == 1
+
+
+async def test_a_profile_arrives_however_many_values_are_blamed_one_after_another(line: Line) -> None:
+    fields = [f"Field{number}" for number in range(25)]
+    await line.connect(mapping={"properties": {one: f"custom.{one}Str" for one in fields}}, support_state=False)
+    for one in fields:
+        await line.refuse("/api/profile-import", pointer=f"/data/attributes/properties/{one}", containing=f'"{one}"')
+    await line.receive(ada(custom={f"{one}Str": "gold" for one in fields}))
+    await line.write()
+    assert (await line.held())[ADAS]["first_name"] == "Ada"
+    assert await line.states() == ["skipped", "skipped", "delivered"]
+    assert await line.met() == 25
+    await line.receive(ada(2, custom={f"{one}Str": "gold" for one in fields}, lastName="Byron"))
+    await line.write()
+    assert ((await line.states())[-1], await line.met()) == ("delivered", 25)

@@ -219,6 +219,9 @@ class ProfileDeliverer:
         renews = not (one.call.erase or one.call.must_exist)
         if renews and contact is not None and await self._turn_to_next(one, contact):
             return
+        if renews and written.is_cut_short:
+            await self._go_on_without(one, written)
+            return
 
         async def beside(connection: AsyncConnection[DictRow], verdicts: Sequence[Verdict]) -> None:
             if isinstance(written.outcome, Accepted):
@@ -247,6 +250,15 @@ class ProfileDeliverer:
                 said = f"superseded: {contact} left out, {NOT_TAKEN}; the profile is written under the next contact"
                 await deliveries.settle(db, self._id, [Settled(key, State.SKIPPED, said) for key in one.keys])
         return has_next
+
+    async def _go_on_without(self, one: OwedProfile, written: Written) -> None:
+        """Owe another write, without all that Klaviyo blamed so far: each leaves some values less, so that it ends."""
+        said = f"superseded: {len(written.refused)} values left out, {NOT_TAKEN}; the rest is written next"
+        async with self._database.transaction() as db:
+            await people.doubt(db, self._id, {one.subject: _former(one.call)})
+            await refused.refuse_fields(db, self._id, one.subject, written.refused)
+            await deliveries.settle(db, self._id, [Settled(key, State.SKIPPED, said) for key in one.keys])
+            await owe_profiles(db, self._joined, [one.subject])
 
     async def _note_written(self, connection: AsyncConnection[DictRow], one: OwedProfile, written: Written) -> None:
         """Remember where Klaviyo keeps the person, and owe the rest where that is not where it was."""

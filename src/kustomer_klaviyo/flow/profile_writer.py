@@ -20,7 +20,7 @@ Send = Callable[[ProfileCall], Awaitable[Outcome]]
 LONG_SECONDS = 3.0
 
 MOST_TRIES = 10
-"""So many times what Klaviyo blames is left out of one write; what was found out by then is remembered."""
+"""So many times what Klaviyo blames is left out of one write; another write goes on without all of it."""
 
 NUMBER_TAKEN = "the phone number belongs to another Klaviyo profile: kept as a property"
 NUMBER_REFUSED = "Klaviyo does not take the phone number: kept as a property"
@@ -50,6 +50,8 @@ class Written:
     """A number that is not the person's identifier was written as a property."""
     refused: dict[str, Value | None] = field(default_factory=dict)
     """Values that Klaviyo does not take, by their fields, which were left out."""
+    is_cut_short: bool = False
+    """Klaviyo blames still more than was left out in so many tries."""
 
     def leave_out(self, refused: Mapping[str, Value | None], detail: str) -> None:
         """Note what is left out because Klaviyo does not take it."""
@@ -139,14 +141,15 @@ class ProfileWriter:
         Each further try leaves out at least one thing more.
         """
         outcome = await send(call)
-        for _ in range(MOST_TRIES):
-            refused = refused_fields(call, outcome)
-            if not refused:
+        tries = 1
+        while refused := refused_fields(call, outcome):
+            known.leave_out(refused, outcome.detail if isinstance(outcome, Refused) else "")
+            if tries > MOST_TRIES:
+                known.is_cut_short = True
                 break
-            detail = outcome.detail if isinstance(outcome, Refused) else ""
-            known.leave_out(refused, detail)
             call = without(call, refused)
             outcome = await send(call)
+            tries += 1
         if call.phone and isinstance(outcome, Accepted):
             known.number_taken = outcome.without_phone
             known.is_number_told = not outcome.without_phone
