@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import jwt
 from aiohttp import BasicAuth, web
+from aiohttp.typedefs import Handler
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kustomer_klaviyo.sandbox.serving import serving
@@ -48,6 +49,8 @@ class Provider:
     algorithm: str = "RS256"
     codes: dict[str, SignedIn] = field(default_factory=dict)
     redeemed: int = 0
+    instead: dict[str, bytes] = field(default_factory=dict)
+    """What is answered at a path, whatever is asked."""
 
     def behave(self) -> None:
         """Forget whatever misbehaviour, and who was signed in."""
@@ -113,7 +116,14 @@ class Provider:
 @asynccontextmanager
 async def providing() -> AsyncIterator[Provider]:
     """Run a provider."""
-    provider, app = Provider(), web.Application()
+    provider = Provider()
+
+    @web.middleware
+    async def misbehave(request: web.Request, handler: Handler) -> web.StreamResponse:
+        body = provider.instead.get(request.path)
+        return await handler(request) if body is None else web.Response(body=body)
+
+    app = web.Application(middlewares=[misbehave])
     app.router.add_get("/.well-known/openid-configuration", provider.configuration)
     app.router.add_get("/authorize", provider.authorize)
     app.router.add_post("/token", provider.token)

@@ -28,6 +28,7 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=10)
 LARGEST_ANSWER = 1_000_000
+UNREADABLE_BODY = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 KNOWN_FOR_SECONDS = 3600.0
 CLOCKS_APART_SECONDS = 60
 UNDER_WAY_SECONDS = 600
@@ -108,6 +109,14 @@ def _is_meant(entry: str, identity: str, claims: Mapping[str, Any]) -> bool:
     return value.strip() in (held if isinstance(held, list) else [held])
 
 
+def _is_address(value: object) -> bool:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
 class Provider:
     """Asks the provider. One per process."""
 
@@ -159,7 +168,8 @@ class Provider:
             "code_verifier": verifier,
         }
         headers = {}
-        if "client_secret_basic" in endpoints.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]):
+        ways = endpoints.get("token_endpoint_auth_methods_supported")
+        if not isinstance(ways, list) or "client_secret_basic" in ways:
             both = f"{quote(settings.client_id, safe='')}:{quote(settings.client_secret, safe='')}"
             headers["Authorization"] = f"Basic {base64.b64encode(both.encode()).decode()}"
         else:
@@ -223,7 +233,7 @@ class Provider:
         if document.get("issuer") != self.settings.issuer:
             raise NotAdmitted(UNREADABLE.format("it names another issuer"))
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-            if not isinstance(document.get(name), str):
+            if not _is_address(document.get(name)):
                 raise NotAdmitted(UNREADABLE.format(f"it names no {name}"))
         self._endpoints, self._known_until = document, time.monotonic() + KNOWN_FOR_SECONDS
         return document
@@ -242,7 +252,7 @@ class Provider:
             ) as response:
                 body = await read_bounded(response.content, LARGEST_ANSWER)
                 document = msgspec.json.decode(body) if response.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (aiohttp.ClientError, OSError, *UNREADABLE_BODY) as error:
             raise NotAdmitted(UNREADABLE.format(type(error).__name__)) from error
         if not isinstance(document, dict):
             raise NotAdmitted(UNREADABLE.format(f"{urlsplit(address).path} answers {response.status}"))
