@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import cyclopts
@@ -13,7 +14,7 @@ import cyclopts
 from kustomer_klaviyo import __version__
 from kustomer_klaviyo.cli.failures import FAILURES, ExitCode, UsageError, explain, kept_traceback
 from kustomer_klaviyo.cli.logs import start_logging
-from kustomer_klaviyo.cli.output import complain
+from kustomer_klaviyo.cli.output import complain, help_console
 from kustomer_klaviyo.settings import hidden
 from kustomer_klaviyo.terminal import is_text
 
@@ -39,20 +40,20 @@ COMMANDS = (
 )
 """Where each command is."""
 
+STANDARD_ERROR = 2
+
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _open_streams()
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not try to write the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = 128 + signal.SIGPIPE
     except FAILURES as error:
+        _drop_output()
         complain(hidden(explain(error)))
         code = ExitCode.of(error)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -63,12 +64,31 @@ def main() -> None:
     sys.exit(code)
 
 
+def _open_streams() -> None:
+    """Have output and errors take any text, and go nowhere where a shell closed them."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass  # what is opened next would be taken for the stream of that number
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Keep Python from writing at its end what it could not write before; what could be is written now."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _run(arguments: list[str]) -> int:
     for argument in arguments:
         if not is_text(argument):
             raise UsageError(f"The argument {argument!r} is not UTF-8.")
     start_logging("error")
-    app = cyclopts.App(name="kustomer-klaviyo", version=__version__, help=HELP)
+    app = cyclopts.App(name="kustomer-klaviyo", version=__version__, help=HELP, console=help_console)
     is_overview = arguments[:1] in ([], ["--help"], ["-h"])
     for path in COMMANDS:
         # Reading every command takes longer than most of them run; only the overview needs to know them all.

@@ -64,8 +64,10 @@ def explain(error: BaseException) -> str:
             return what_is_wrong(error)
         case OSError(filename=str() | bytes() as path, strerror=str() as why):
             return f"{os.fsdecode(path)} cannot be used: {why}."
-        case OSError() | PoolTimeout():
+        case PoolTimeout() | OSError() if isinstance(error, UNREACHABLE):
             return what_is_wrong(error)
+        case OSError(strerror=str() as why):
+            return f"This machine does not let it be done: {why}."
         case _:
             return str(error)
 

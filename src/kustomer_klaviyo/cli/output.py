@@ -4,6 +4,7 @@ No markup is read in what is printed: an address such as ``[/]x@acme.com`` is te
 """
 
 import base64
+import os
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,22 @@ from kustomer_klaviyo.terminal import shown, shown_json
 Part = str | tuple[str, str]
 """A piece of a line: text, or text with a style."""
 
-_console = Console(markup=False, emoji=False, highlight=False)
+WIDE = 10_000
+"""Columns for a program that reads a table: nothing is folded."""
+
+
+class _Console(Console):
+    """A console whose reader may have seen enough: the command ends by that, and not with an exit code of its own."""
+
+    def on_broken_pipe(self) -> None:
+        """Say what the caller of the command is to know."""
+        raise BrokenPipeError
+
+
+_is_for_a_person = (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
+_console = _Console(markup=False, emoji=False, highlight=False, width=None if _is_for_a_person else WIDE)
+help_console = _Console()
+"""For the words of ``--help``, which are our own."""
 
 
 def bold(value: object) -> Part:
@@ -50,7 +66,9 @@ def live(*, is_quiet: bool) -> Live:
 
 def table(*headers: str, rows: Iterable[Iterable[Part]]) -> Table:
     """Return a table, of plain lines without headers."""
-    made = Table(*headers, box=None, pad_edge=False, show_header=bool(headers))
+    made = Table(box=None, pad_edge=False, show_header=bool(headers))
+    for header in headers:
+        made.add_column(header, overflow="fold")
     for row in rows:
         made.add_row(*(_line([cell], "") for cell in row))
     return made
