@@ -195,7 +195,7 @@ class Telling:
         is_free = known.held and known.key not in self.released and known.rev < fact.conversation.rev
         if not is_free or held_by(fact, self.rules):
             return "already told"
-        self._restate(known.key, fact, fact.conversation.rev)
+        self._restate(known.key, _first_told(fact, known), fact.conversation.rev)
         return f"{known.kind} released"
 
     def _restate(self, key: str, fact: Fact, rev: int) -> None:
@@ -237,6 +237,13 @@ class Telling:
 
     def _question(self, question: Question) -> None:
         self.questions.setdefault(f"{question.kind}:{question.id}", question)
+
+
+def _first_told(fact: Fact, told: Told) -> Fact:
+    """Return a fact at the time that was told first: a survey's answer is written upon later."""
+    if not isinstance(fact, SatisfactionAnswered):
+        return fact
+    return msgspec.structs.replace(fact, at=min(fact.at, told.occurred_at))
 
 
 def _is_unsent(told: Told) -> bool:
