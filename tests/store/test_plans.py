@@ -26,6 +26,7 @@ PAIRS = ([CONNECTION] * 20, CUSTOMERS)
 
 CASES: dict[str, Any] = {
     "conversations.KNOWN": ([CONNECTION] * 20, CONVERSATIONS),
+    "conversations.ADVANCE": ([CONNECTION] * 20, CONVERSATIONS, [9] * 20, ["same"] * 20),
     "conversations.NEWEST": (CONNECTION, CONVERSATIONS),
     "conversations.BEGAN": (CUSTOMERS, [NOW - timedelta(days=3)] * 20, CONNECTION),
     "conversations.TURNED": (CUSTOMERS, [NOW - timedelta(days=3)] * 20, CONNECTION),

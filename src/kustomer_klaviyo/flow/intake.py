@@ -17,13 +17,14 @@ from psycopg.rows import DictRow
 
 from kustomer_klaviyo.flow.directory import Directory, Joined
 from kustomer_klaviyo.flow.faults import frames
-from kustomer_klaviyo.flow.news import Doorkeeper, Pair, Sighting, Told, told_by
+from kustomer_klaviyo.flow.news import Doorkeeper, Told, told_by
+from kustomer_klaviyo.flow.notes import Notes, Object
 from kustomer_klaviyo.flow.unreadable import Oversized, unread
 from kustomer_klaviyo.kustomer.interpret import Statement, interpret
 from kustomer_klaviyo.kustomer.mending import MalformedJSON
 from kustomer_klaviyo.kustomer.signature import is_signed
 from kustomer_klaviyo.kustomer.wire import Envelope, as_id, decode_webhook
-from kustomer_klaviyo.store import conversations, inbox, insights, people, recorded, tallies
+from kustomer_klaviyo.store import conversations, inbox, people, recorded
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.inbox import NewEvent, UnreadEvent, land
 
@@ -91,9 +92,8 @@ class Intake:
         self._arrived = asyncio.Event()
         self._lane: AsyncConnection[DictRow] | None = None
         self._away_until = 0.0
-        self._tallies: Counter[Pair] = Counter()
-        self._advances: dict[Pair, Sighting] = {}
-        self._awaited: set[Pair] = set()
+        self._notes = Notes(database)
+        self._pending: Counter[Object] = Counter()
 
     async def receive(self, connection_id: str, signature: str, body: bytes) -> Answer:
         """Answer one webhook; 2xx only when nothing of it can be lost any more."""
@@ -194,30 +194,38 @@ class Intake:
             return AWAY
         if len(self._waiting) >= MOST_WAITING:
             return BUSY
+        objects = arrival.told.objects
+        self._pending.update(objects)
+        arrival.answer.add_done_callback(lambda _: self._settle(objects))
         self._waiting.append(arrival)
         self._arrived.set()
         return await arrival.answer
 
+    def _settle(self, objects: list[Object]) -> None:
+        """Let go of what an arrival was about: it is durable now, or turned back."""
+        self._pending -= Counter(objects)
+
     def _is_noise(self, told: Told) -> bool:
-        """Say whether all that an event tells is known to be durable; a customer seen unchanged is taken note of."""
-        if self._doorkeeper.is_news(told):
+        """Say whether all that an event tells is known to be durable; what was seen unchanged is taken note of.
+
+        Not while another event about the same is on its way into the database: what is remembered may be of before.
+        """
+        if any(one in self._pending for one in told.objects) or self._doorkeeper.is_news(told):
             return False
-        self._take_note(told.sighting)
+        self._take_note(told)
         return True
 
-    def _take_note(self, sighting: Sighting | None) -> None:
-        if sighting is not None and self._doorkeeper.is_advance(sighting):
-            self._doorkeeper.saw(sighting)
-            self._advances[sighting.pair] = sighting
+    def _take_note(self, told: Told) -> None:
+        for advance in self._doorkeeper.advance(told):
+            self._notes.advanced(advance)
 
     def _expect_agent(self, joined: Joined, statement: Statement) -> None:
         """Have the card fetched before an agent looks. A wish lost in a crash costs an agent a moment, not an event."""
-        wanted = statement.awaits_agent and statement.customer_id is not None and joined.connection.app
-        if wanted and len(self._awaited) < MOST_WAITING:
-            self._awaited.add((joined.connection.id, statement.customer_id or ""))
+        if statement.awaits_agent and statement.customer_id is not None and joined.connection.app:
+            self._notes.expect_agent((joined.connection.id, statement.customer_id))
 
     def _count(self, joined: Joined, name: str) -> None:
-        self._tallies[joined.connection.id, name] += 1
+        self._notes.count(joined.connection.id, name)
 
     async def run(self) -> None:
         """Commit group after group until cancelled; what still waits then is turned back."""
@@ -239,27 +247,8 @@ class Intake:
             await self.write_notes()
 
     async def write_notes(self) -> None:
-        """Write down what noise taught: how much of it there was, and customers' newer revisions.
-
-        Those of a database that is away are kept for the next time.
-        """
-        counts, self._tallies = self._tallies, Counter()
-        advances, self._advances = self._advances, {}
-        awaited, self._awaited = self._awaited, set()
-        try:
-            if counts:
-                await tallies.add(self._database, counts)
-                counts.clear()
-            if advances:
-                rows = [(*one.pair, one.rev, one.fingerprint) for one in advances.values()]
-                locked = await people.advance(self._database, rows)
-                advances = {pair: advances[pair] for pair in locked}
-                self._advances = advances | self._advances
-            if awaited:
-                await insights.wish_ahead(self._database, awaited)
-        except UNREACHABLE:
-            self._tallies.update(counts)
-            self._advances = advances | self._advances
+        """Write the notes down now."""
+        await self._notes.write()
 
     async def _commit(self, group: list[Arrival]) -> None:
         try:
@@ -296,28 +285,34 @@ class Intake:
 
     async def _store(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
         await self._ask(lane, group)
-        news, noise = self._part(group)
+        news = self._news(group)
         if news:
             await land(lane, [arrival.event for arrival in news])
-        self._doorkeeper.landed(arrival.told for arrival in news)
-        for arrival in noise:
-            self._take_note(arrival.told.sighting)
-            self._tallies[arrival.event.connection_id, "nothing new"] += 1
-        _answer(news, RECEIVED)
-        _answer(noise, NOTHING_NEW)
+        fresh = {id(arrival) for arrival in news}
+        for arrival in group:
+            is_news = id(arrival) in fresh
+            self._remember(arrival, is_news=is_news)
+            _answer([arrival], RECEIVED if is_news else NOTHING_NEW)
 
-    def _part(self, group: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
-        """Part news from noise; what an earlier event of the same commit tells is no news in a later one."""
+    def _remember(self, arrival: Arrival, *, is_news: bool) -> None:
+        if is_news:
+            self._doorkeeper.landed([arrival.told])
+        else:
+            self._take_note(arrival.told)
+            self._notes.count(arrival.event.connection_id, "nothing new")
+
+    def _news(self, group: list[Arrival]) -> list[Arrival]:
+        """Return what is news; what an earlier event of the same commit tells is no news in a later one."""
         draft = self._doorkeeper.draft()
         news: list[Arrival] = []
-        noise: list[Arrival] = []
         for arrival in group:
             if draft.is_news(arrival.told):
                 news.append(arrival)
                 draft.landed([arrival.told])
             else:
-                noise.append(arrival)
-        return news, noise
+                for _ in draft.advance(arrival.told):
+                    pass
+        return news
 
     async def _ask(self, lane: AsyncConnection[DictRow], group: list[Arrival]) -> None:
         keys = {pair for arrival in group for pair in self._doorkeeper.unknown_keys(arrival.told)}

@@ -1,6 +1,7 @@
 """What of an arriving event is news to us: decided at the door, before anything is written. Pure but for its memory."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -10,6 +11,7 @@ from kustomer_klaviyo.flow.identity import fingerprint
 from kustomer_klaviyo.flow.known import Memory
 from kustomer_klaviyo.flow.telling import held_by
 from kustomer_klaviyo.kustomer.interpret import Statement
+from kustomer_klaviyo.store.lookups import Kind
 
 Pair = tuple[str, str]
 """A connection and a fact's key, or a connection and a customer."""
@@ -43,6 +45,22 @@ class Told(msgspec.Struct, frozen=True):
     sighting: Sighting | None
     turn: Sighting | None = None
     """Whether the conversation is open, as the event shows it."""
+
+    @property
+    def objects(self) -> list[tuple[Kind, Pair]]:
+        """What the event shows."""
+        seen = ((Kind.CUSTOMER, self.sighting), (Kind.CONVERSATION, self.turn))
+        return [(kind, one.pair) for kind, one in seen if one is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """A customer or a conversation seen unchanged at a newer revision."""
+
+    kind: Kind
+    sighting: Sighting
+    since: int
+    """The revision at which it was remembered so."""
 
 
 def told_by(joined: Joined, statement: Statement) -> Told:
@@ -96,10 +114,18 @@ class Doorkeeper:
             or _is_new(told.turn, self._conversations)
         )
 
-    def is_advance(self, sighting: Sighting) -> bool:
-        """Say whether a customer was seen unchanged at a newer revision."""
-        known = self._people.get(sighting.pair)
-        return known is not None and known[0] < sighting.rev and known[1] == sighting.fingerprint
+    def advance(self, told: Told) -> Iterator[Advance]:
+        """Yield, and remember, what an event shows unchanged at a newer revision: what is older stays older."""
+        for kind, sighting, memory in (
+            (Kind.CUSTOMER, told.sighting, self._people),
+            (Kind.CONVERSATION, told.turn, self._conversations),
+        ):
+            known = None if sighting is None else memory.get(sighting.pair)
+            if sighting is None or known is None:
+                continue
+            if known[0] < sighting.rev and known[1] == sighting.fingerprint:
+                _remember(sighting, memory)
+                yield Advance(kind, sighting, known[0])
 
     def unknown_keys(self, told: Told) -> list[Pair]:
         """Return the keys of which only the database can say whether they are told."""
@@ -136,13 +162,9 @@ class Doorkeeper:
                 if self._is_untold(mark):
                     self._keys.put(mark.pair, mark.standing)
             if told.sighting is not None:
-                self.saw(told.sighting)
+                _remember(told.sighting, self._people)
             if told.turn is not None:
                 _remember(told.turn, self._conversations)
-
-    def saw(self, sighting: Sighting) -> None:
-        """Remember a customer, unless a newer revision is remembered."""
-        _remember(sighting, self._people)
 
     def _is_untold(self, mark: Mark) -> bool:
         remembered = self._keys.get(mark.pair)

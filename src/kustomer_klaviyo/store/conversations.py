@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from kustomer_klaviyo.facts import Conversation
+from kustomer_klaviyo.store.database import Database
 
 SAVE = """
 -- An older revision never overrides a newer one; one that names no customer leaves it whose it was. Returns those that
@@ -37,9 +38,32 @@ SELECT connection_id, conversation_id, rev, fingerprint FROM conversations
 WHERE (connection_id, conversation_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
 
+ADVANCE = """
+-- Of conversations seen unchanged the revision is raised, so that an older document arriving late stays older. As with
+-- customers: whoever is locked is left for the next time and returned.
+WITH behind AS MATERIALIZED (
+    SELECT connection_id, conversation_id, news.rev
+    FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[])
+         AS news (connection_id, conversation_id, rev, fingerprint)
+         JOIN conversations USING (connection_id, conversation_id)
+    WHERE conversations.fingerprint = news.fingerprint AND conversations.rev < news.rev
+), free AS MATERIALIZED (
+    SELECT conversations.connection_id, conversations.conversation_id, behind.rev, conversations.fingerprint
+    FROM behind JOIN conversations USING (connection_id, conversation_id)
+    FOR NO KEY UPDATE OF conversations SKIP LOCKED
+), raised AS (
+    UPDATE conversations SET rev = free.rev FROM free
+    WHERE conversations.connection_id = free.connection_id AND conversations.conversation_id = free.conversation_id
+      AND conversations.fingerprint = free.fingerprint AND conversations.rev < free.rev
+)
+SELECT connection_id, conversation_id FROM behind EXCEPT SELECT connection_id, conversation_id FROM free
+"""
+
 NEWEST = """
 -- How some conversations stand by the newest observation.
-SELECT conversation_id, customer_id, seen -> 'conversation' AS conversation, unanswered_rev FROM conversations
+SELECT conversation_id, customer_id, (seen -> 'conversation') || jsonb_build_object('rev', rev) AS conversation,
+       unanswered_rev
+FROM conversations
 WHERE connection_id = %s AND conversation_id = ANY(%s::text[])
 """
 
@@ -144,6 +168,15 @@ async def known(
     columns = ([pair[0] for pair in wanted], [pair[1] for pair in wanted])
     rows = await (await connection.execute(KNOWN, columns)).fetchall()
     return {(row["connection_id"], row["conversation_id"]): (row["rev"], row["fingerprint"]) for row in rows}
+
+
+async def advance(database: Database, news: Sequence[tuple[str, str, int, str]]) -> set[tuple[str, str]]:
+    """Raise revisions of conversations of which nothing else changed: (connection, id, revision, fingerprint).
+
+    Returns the (connection, id) pairs that are locked by somebody else now, to be tried again.
+    """
+    rows = await database.fetch(ADVANCE, tuple(map(list, zip(*news, strict=True))))
+    return {(row["connection_id"], row["conversation_id"]) for row in rows}
 
 
 async def began(
