@@ -55,7 +55,7 @@ def migrate(conninfo: str) -> None:
 
 
 def _migrate_tables(conninfo: str) -> None:
-    backend = get_backend(_yoyo_url(conninfo))
+    backend = get_backend(yoyo_url(conninfo))
     try:
         with as_file(files("kustomer_klaviyo.store") / "migrations") as folder:
             backend.apply_migrations(backend.to_apply(read_migrations(str(folder))))
@@ -63,7 +63,8 @@ def _migrate_tables(conninfo: str) -> None:
         backend.connection.close()
 
 
-def _yoyo_url(conninfo: str) -> str:
+def yoyo_url(conninfo: str) -> str:
+    """Return a database's address as yoyo writes it."""
     parts = {name: value for name, value in conninfo_to_dict(conninfo).items() if value is not None}
     database = parts.pop("dbname", "")
     return f"postgresql+psycopg:///{database}?{urlencode(parts)}"
