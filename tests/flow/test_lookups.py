@@ -25,6 +25,10 @@ UNREADABLE = {
     "a list of none": b'{"data": []}',
     "null within": b'{"data": null}',
     "errors": b'{"errors": [{"code": "internal", "message": "Sorry"}]}',
+    "another type": READABLE.replace(b'"customer"', b'"message"'),
+    "a type that is none": READABLE.replace(b'"customer"', b"7"),
+    "no attributes": msgspec.json.encode({"data": {"type": "customer", "id": CUSTOMER}}),
+    "attributes that are a list": msgspec.json.encode({"data": {"type": "customer", "id": CUSTOMER, "attributes": []}}),
     "another customer": READABLE.replace(CUSTOMER.encode(), b"another"),
 }
 MENDED = {

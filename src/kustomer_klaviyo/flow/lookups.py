@@ -181,7 +181,8 @@ def _checked(outcome: Outcome, question: DueQuestion) -> Outcome:
     """Take an answer for one only if it is about what was asked."""
     if not isinstance(outcome, Accepted):
         return outcome
-    is_right = is_list(outcome.body) if question.kind is Kind.MERGE else is_document(outcome.body, question.id)
+    is_merges, body = question.kind is Kind.MERGE, outcome.body
+    is_right = is_list(body) if is_merges else is_document(body, question.kind, question.id)
     said = f"Kustomer's answer is not about the {question.kind} that was asked for"
     return outcome if is_right else Unreadable(said, outcome.status)
 

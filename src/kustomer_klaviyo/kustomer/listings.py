@@ -19,9 +19,11 @@ class FoundCustomers:
     """Whether they stand in the order of their updates, as was asked."""
 
 
-def is_document(body: bytes, resource_id: str) -> bool:
-    """Say whether an answer is the document of this very resource."""
-    return as_id(as_object(_document(body).get("data")).get("id")) == resource_id
+def is_document(body: bytes, kind: str, resource_id: str) -> bool:
+    """Say whether an answer is the document of this very resource: of its type, if it names one, with attributes."""
+    found = as_object(_document(body).get("data"))
+    is_kind = found.get("type") in (kind, None)
+    return is_kind and isinstance(found.get("attributes"), dict) and as_id(found.get("id")) == resource_id
 
 
 def is_list(body: bytes) -> bool:
