@@ -60,7 +60,7 @@ def test_a_delivery_tried_all_through_an_outage_is_not_late_after_it() -> None:
     accepted, tried = BEGIN - timedelta(seconds=1), BEGIN
     for minute in range(600):
         now = BEGIN + timedelta(minutes=minute)
-        history = History(0, tried, accepted)
+        history = History(0, tried, accepted, accepted)
         verdict = decide(Unreachable("503"), history, now=now, chance=lambda: 1.0, patience=Patience())
         assert isinstance(verdict, Again)
         assert verdict.at is not None

@@ -21,7 +21,7 @@ from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Thr
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 PATIENCE = Patience()
-FRESH = History(0, None, None)
+FRESH = History(0, None, None, None)
 
 
 def held(outcome: Outcome, failures: int = 0, chance: float = 0.0) -> Hold:
@@ -75,12 +75,19 @@ def test_unreachable_comes_again_by_itself() -> None:
 
 def test_a_delivery_that_fails_while_others_get_through_is_set_aside_in_the_end() -> None:
     before, after = NOW - timedelta(hours=9), NOW - timedelta(hours=1)
-    assert isinstance(decided(Unreachable("500"), History(10, before, after)), SetAside)
+    assert isinstance(decided(Unreachable("500"), History(10, before, after, after)), SetAside)
 
 
 def test_while_nothing_gets_through_no_delivery_is_given_up() -> None:
     long_ago, before_that = NOW - timedelta(days=9), NOW - timedelta(days=10)
-    assert isinstance(decided(Unreachable("500"), History(500, long_ago, before_that)), Again)
+    assert isinstance(decided(Unreachable("500"), History(500, long_ago, before_that, before_that)), Again)
+
+
+def test_while_only_deliveries_of_another_kind_get_through_none_is_given_up_but_waits_longer() -> None:
+    before, after = NOW - timedelta(hours=1), NOW - timedelta(minutes=1)
+    verdict = decided(Unreachable("500"), History(500, before, after, before - timedelta(hours=1)))
+    assert isinstance(verdict, Again)
+    assert verdict.at == NOW + timedelta(seconds=PATIENCE.longest_wait)
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))

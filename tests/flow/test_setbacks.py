@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from cast import ADA, ADAS, BO, NEW
-from documents import customer, email
+from documents import conversation, customer, email
 from kustomer_klaviyo.flow.again import send_again
 from kustomer_klaviyo.flow.imports import WITHOUT_SECONDS
 from kustomer_klaviyo.settings import Settings
-from line import Line, laid
+from line import IMPATIENT, Line, laid
 from patience import until
 
 TITLED = {"fields": {"title": "custom.titleStr"}}
@@ -192,3 +192,23 @@ async def test_an_import_that_does_not_say_how_many_failed_is_asked_for_its_erro
     await line.misbehave(kind="answer", path=f"{path}/import-errors", status=200, json=errors)
     await line.run.write_profiles()
     assert (await line.states()).count("waiting") == 1
+
+
+async def test_profile_writes_outlast_an_outage_of_their_endpoint_while_events_get_through(line: Line) -> None:
+    await line.connect()
+    people = [customer(customer_id=one, emails=[email(f"{one}@lantern.example")]) for one in (ADA, BO)]
+    await line.receive(*people)
+    await line.write()
+    await line.misbehave(kind="status", status=503, path="/api/profile-import")
+    await line.receive(customer(customer_id=ADA, rev=2, emails=[email(f"{ADA}@lantern.example")], firstName="Ada"))
+    for number in range(8):
+        begun = f"67dd47dfbc632c1804db{number:04d}"
+        await line.receive(conversation(conversation_id=begun, customer=BO))
+        await line.write(turns=6)
+        await line.deliver()
+    assert set(await line.states("opened")) == {"delivered"}
+    assert "failed" not in await line.states()
+    assert await line.met() > IMPATIENT.tries
+    await line.behave()
+    await line.write()
+    assert (await line.held())[f"{ADA}@lantern.example"]["first_name"] == "Ada"

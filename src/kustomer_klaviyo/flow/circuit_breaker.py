@@ -74,7 +74,15 @@ class CircuitBreaker:
         """End somebody's probe."""
         self._probes.pop(who, None)
 
-    async def settle(self, db: AsyncConnection[DictRow], outcome: Outcome, *, began: datetime, now: datetime) -> None:
+    async def settle(
+        self,
+        db: AsyncConnection[DictRow],
+        outcome: Outcome,
+        *,
+        began: datetime,
+        now: datetime,
+        is_profile: bool = False,
+    ) -> None:
         """Take note of an answer. Requests that were under way together count once, as the first of them to fail."""
         await self.state()
         async with self._changing:
@@ -82,15 +90,15 @@ class CircuitBreaker:
             if lane.held_at is not None and lane.held_at > began:
                 return
             if isinstance(outcome, Accepted):
-                self._lane = await self._closed(db, lane, now)
+                self._lane = await self._closed(db, lane, now, is_profile=is_profile)
             elif not isinstance(outcome, Refused):
                 self._lane = await self._opened(db, lane, outcome, now)
 
-    async def _closed(self, db: AsyncConnection[DictRow], lane: Lane, now: datetime) -> Lane:
-        is_noted = lane.is_worth_noting(now)
+    async def _closed(self, db: AsyncConnection[DictRow], lane: Lane, now: datetime, *, is_profile: bool) -> Lane:
+        is_noted = lane.is_worth_noting(now, is_profile=is_profile)
         if is_noted:
-            await lanes.accepted(db, self._connection_id, at=now)
-        return lane.after_acceptance(now, is_noted=is_noted)
+            await lanes.accepted(db, self._connection_id, at=now, is_profile=is_profile)
+        return lane.after_acceptance(now, is_profile=is_profile, is_noted=is_noted)
 
     async def _opened(self, db: AsyncConnection[DictRow], lane: Lane, outcome: Outcome, now: datetime) -> Lane:
         held = hold(outcome, lane.failures, now=now, chance=random.random, patience=self._patience)

@@ -49,6 +49,8 @@ class History:
     attempted_at: datetime | None
     last_accepted_at: datetime | None
     """When Klaviyo last took anything of the same connection."""
+    like_accepted_at: datetime | None
+    """When it last took something of the same kind: an event, or a profile write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +114,18 @@ def _decide_failed(
     outcome: Unreachable | LockedOut, history: History, *, now: datetime, chance: Chance, patience: Patience
 ) -> Verdict:
     """Try again; what fails time and again is given up only while others get through: in an outage all fail."""
-    is_own = (
-        history.attempted_at is not None
-        and history.last_accepted_at is not None
-        and history.last_accepted_at > history.attempted_at
-    )
+    is_own = _is_since(history.attempted_at, history.last_accepted_at)
     failures = history.own_failures + is_own
-    if is_own and failures + 1 >= patience.tries:
+    # One endpoint may be away for hours while the other is well: then it is not the delivery that is the matter.
+    is_alone = _is_since(history.attempted_at, history.like_accepted_at)
+    if is_alone and failures + 1 >= patience.tries:
         return SetAside(f"failed {failures + 1} times while others got through: {outcome.detail}")
     wait = jittered(patience.first_wait, patience.longest_wait, failures, chance)
     return Again(now + timedelta(seconds=wait), reason_of(outcome), is_own)
+
+
+def _is_since(attempted_at: datetime | None, accepted_at: datetime | None) -> bool:
+    return attempted_at is not None and accepted_at is not None and accepted_at > attempted_at
 
 
 def hold(outcome: Outcome, failures: int, *, now: datetime, chance: Chance, patience: Patience) -> Hold | None:

@@ -23,6 +23,7 @@ from kustomer_klaviyo.store import deliveries, people
 from kustomer_klaviyo.store.connections import Connection
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
 from kustomer_klaviyo.store.deliveries import DueDelivery, Settled, State
+from kustomer_klaviyo.store.lanes import Lane
 
 Beside = Callable[[AsyncConnection[DictRow], Sequence[Verdict]], Awaitable[None]]
 """What else is written down in the same transaction."""
@@ -83,8 +84,8 @@ class Settler:
         """Decide on what one request carried, and write it down; ``remarks`` are notes on each if it was accepted."""
         now = datetime.now(UTC)
         self._log(sent, outcome, (now - began).total_seconds())
-        accepted_at = (await self.circuit.state()).last_accepted_at
-        verdicts = [self._decide(one, outcome, accepted_at, now) for one in sent]
+        lane = await self.circuit.state()
+        verdicts = [self._decide(one, outcome, lane, now) for one in sent]
         news = [
             None if isinstance(verdict, Again) and verdict.at is None else _settled(one, verdict, outcome, remark, now)
             for one, verdict, remark in zip(sent, verdicts, remarks or [None] * len(sent), strict=True)
@@ -150,7 +151,8 @@ class Settler:
     async def _write(self, attempt: "_Attempt", outcome: Outcome, began: datetime, now: datetime) -> None:
         async with self._database.transaction() as connection:
             await self._write_verdicts(connection, attempt)
-            await self.circuit.settle(connection, outcome, began=began, now=now)
+            is_profile = attempt.sent[0].is_profile
+            await self.circuit.settle(connection, outcome, began=began, now=now, is_profile=is_profile)
 
     async def _write_verdicts(self, connection: AsyncConnection[DictRow], attempt: "_Attempt") -> None:
         news = [one for one in attempt.news if one is not None]
@@ -167,7 +169,7 @@ class Settler:
         if not refused:
             await self._health.failed(Loop.EVENTS, error)
         try:
-            await self.note(outcome, began)
+            await self.note(outcome, began, is_profile=attempt.sent[0].is_profile)
         except Exception as second:
             raise NotSettled from second
         return [
@@ -195,13 +197,15 @@ class Settler:
         self._backoff.succeeded(one.subject for one in attempt.sent)
         return []
 
-    async def note(self, outcome: Outcome, began: datetime) -> None:
+    async def note(self, outcome: Outcome, began: datetime, *, is_profile: bool = False) -> None:
         """Take note of an answer that concerns no delivery but tells how the lane fares."""
         async with self._database.transaction() as connection:
-            await self.circuit.settle(connection, outcome, began=began, now=datetime.now(UTC))
+            now = datetime.now(UTC)
+            await self.circuit.settle(connection, outcome, began=began, now=now, is_profile=is_profile)
 
-    def _decide(self, one: DueDelivery, outcome: Outcome, accepted_at: datetime | None, now: datetime) -> Verdict:
-        history = History(one.own_failures, one.attempted_at, accepted_at)
+    def _decide(self, one: DueDelivery, outcome: Outcome, lane: Lane, now: datetime) -> Verdict:
+        like_accepted_at = lane.accepted_at[one.is_profile]
+        history = History(one.own_failures, one.attempted_at, lane.last_accepted_at, like_accepted_at)
         return decide(outcome, history, now=now, chance=random.random, patience=self._patience)
 
     def _log(self, sent: Sequence[DueDelivery], outcome: Outcome, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """How the delivery of each connection fares: running, waiting a while, or paused until someone acts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,8 +20,11 @@ WHERE connection_id = %(connection)s
 
 ACCEPTED = """
 -- Klaviyo took something: whatever was wrong is over.
-UPDATE delivery_lanes SET paused = false, wait_until = NULL, reason = NULL, failures = 0, last_accepted_at = %s
-WHERE connection_id = %s
+UPDATE delivery_lanes SET paused = false, wait_until = NULL, reason = NULL, failures = 0,
+    last_accepted_at = %(at)s,
+    event_accepted_at = CASE WHEN %(profile)s THEN event_accepted_at ELSE %(at)s END,
+    profile_accepted_at = CASE WHEN %(profile)s THEN %(at)s ELSE profile_accepted_at END
+WHERE connection_id = %(connection)s
 """
 
 NOTE = "UPDATE delivery_lanes SET note = %s WHERE connection_id = %s AND note IS DISTINCT FROM %s"
@@ -52,6 +55,10 @@ NOTED_AGAIN_AFTER = timedelta(seconds=1)
 """An acceptance is written down this often at most."""
 
 
+Moments = tuple[datetime | None, datetime | None]
+"""One of events, one of profile writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """The standing of one connection's delivery."""
@@ -65,22 +72,36 @@ class Lane:
     last_accepted_at: datetime | None
     held_at: datetime | None = None
     """When the lane was last told to wait; a request that began before says nothing new about it."""
-    noted_at: datetime | None = None
-    """When an acceptance was last written down."""
+    accepted_at: Moments = (None, None)
+    """When Klaviyo last took an event, and when a profile write."""
+    noted_at: Moments = (None, None)
+    """When such an acceptance was last written down."""
 
-    def is_worth_noting(self, now: datetime) -> bool:
-        """Say whether an acceptance now is news: something was wrong, or the last one is a while ago."""
-        recent = self.noted_at is not None and now - self.noted_at < NOTED_AGAIN_AFTER
+    def is_worth_noting(self, now: datetime, *, is_profile: bool) -> bool:
+        """Say whether an acceptance now is news: something was wrong, or the last one of its kind is a while ago."""
+        noted_at = self.noted_at[is_profile]
+        recent = noted_at is not None and now - noted_at < NOTED_AGAIN_AFTER
         return self.failures > 0 or not recent
 
-    def after_acceptance(self, now: datetime, *, is_noted: bool) -> "Lane":
-        """Return the lane as it is once Klaviyo took something."""
-        noted_at = now if is_noted else self.noted_at
-        return Lane(paused=False, wait_until=None, reason=None, failures=0, last_accepted_at=now, noted_at=noted_at)
+    def after_acceptance(self, now: datetime, *, is_profile: bool, is_noted: bool) -> "Lane":
+        """Return the lane as it is once Klaviyo took an event or a profile write."""
+        return Lane(
+            paused=False,
+            wait_until=None,
+            reason=None,
+            failures=0,
+            last_accepted_at=now,
+            accepted_at=_with(self.accepted_at, now, is_profile=is_profile),
+            noted_at=_with(self.noted_at, now, is_profile=is_profile) if is_noted else self.noted_at,
+        )
 
     def after_hold(self, *, until: datetime, reason: str, paused: bool, now: datetime) -> "Lane":
         """Return the lane as it is once it was told to wait."""
-        return Lane(paused, until, reason, self.failures + 1, self.last_accepted_at, now)
+        return replace(self, paused=paused, wait_until=until, reason=reason, failures=self.failures + 1, held_at=now)
+
+
+def _with(moments: Moments, now: datetime, *, is_profile: bool) -> Moments:
+    return (moments[0], now) if is_profile else (now, moments[1])
 
 
 async def get(database: Database, connection_id: str) -> Lane:
@@ -89,7 +110,14 @@ async def get(database: Database, connection_id: str) -> Lane:
     if not rows:
         return Lane(paused=False, wait_until=None, reason=None, failures=0, last_accepted_at=None)
     row = rows[0]
-    return Lane(row["paused"], row["wait_until"], row["reason"], row["failures"], row["last_accepted_at"])
+    return Lane(
+        row["paused"],
+        row["wait_until"],
+        row["reason"],
+        row["failures"],
+        row["last_accepted_at"],
+        accepted_at=(row["event_accepted_at"], row["profile_accepted_at"]),
+    )
 
 
 async def hold(db: AsyncConnection[DictRow], connection_id: str, lane: Lane, *, revision: int) -> None:
@@ -110,9 +138,9 @@ async def note(database: Database, connection_id: str, text: str | None) -> None
     await database.execute(NOTE, (text, connection_id, text))
 
 
-async def accepted(db: AsyncConnection[DictRow], connection_id: str, *, at: datetime) -> None:
-    """Note that Klaviyo took something."""
-    await db.execute(ACCEPTED, (at, connection_id))
+async def accepted(db: AsyncConnection[DictRow], connection_id: str, *, at: datetime, is_profile: bool) -> None:
+    """Note that Klaviyo took an event or a profile write."""
+    await db.execute(ACCEPTED, {"connection": connection_id, "at": at, "profile": is_profile})
 
 
 async def with_work(database: Database) -> list[str]:
