@@ -160,7 +160,8 @@ class Service:
         if work:
             await self._work.stop()
         if door:
-            await self.intake.write_notes()
+            with suppress(*UNREACHABLE):
+                await self.intake.write_notes()
         await end(tasks)
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ from documents import CONVERSATION, CUSTOMER, conversation, customer, email, eve
 from kustomer_klaviyo.flow.intake import Intake
 from kustomer_klaviyo.kustomer.signature import sign
 from kustomer_klaviyo.service import Service
+from kustomer_klaviyo.store.database import UNREACHABLE
 from line import NAME, Line
 
 FIRST, SECOND = "ada@lantern.example", "new@lantern.example"
@@ -138,3 +139,17 @@ async def test_what_is_unchanged_while_its_news_wait_to_be_processed_is_not_read
     assert await asked(connected) == set()
     [person] = await connected.sql("SELECT email, rev FROM people")
     assert (person["email"], person["rev"]) == (SECOND, 3)
+
+
+async def test_counters_that_cannot_be_written_fail_visibly_and_hold_up_nothing_else(connected: Line) -> None:
+    async with door(connected) as intake:
+        assert await bring(intake, customer(rev=5, emails=[email(FIRST)])) == "nothing new"
+        await connected.home.database.execute("ALTER TABLE tallies RENAME TO elsewhere")
+        with pytest.raises(UNREACHABLE):
+            await intake.write_notes()
+        [person] = await connected.sql("SELECT rev FROM people")
+        assert person["rev"] == 5
+        await connected.home.database.execute("ALTER TABLE elsewhere RENAME TO tallies")
+        await intake.write_notes()
+    counted = await connected.sql("SELECT count FROM tallies WHERE name = 'received'")
+    assert counted == [{"count": 1}]

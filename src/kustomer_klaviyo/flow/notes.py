@@ -8,7 +8,7 @@ import structlog
 
 from kustomer_klaviyo.flow.news import Advance, Pair
 from kustomer_klaviyo.store import conversations, insights, lookups, people, tallies
-from kustomer_klaviyo.store.database import UNREACHABLE, Database
+from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.lookups import Kind, Question
 
 MOST_TRIES = 60
@@ -61,22 +61,39 @@ class Notes:
         self._advances[key] = _Note(advance)
 
     async def write(self) -> None:
-        """Write down what was noted; what a database that is away does not take is kept for the next time."""
+        """Write down what was noted, whichever part of it fails; that part is kept for the next time, and raises."""
+        failed: Exception | None = None
+        for part in (self._write_counts, self._write_advances, self._write_wishes):
+            try:
+                await part()
+            except Exception as error:  # noqa: BLE001 - raised when the other parts had their turn
+                failed = error
+        if failed is not None:
+            raise failed
+
+    async def _write_counts(self) -> None:
         counts, self._tallies = self._tallies, Counter()
-        advances, self._advances = self._advances, {}
-        awaited, self._awaited = self._awaited, set()
         try:
             if counts:
                 await tallies.add(self._database, counts)
-                counts.clear()
+        except Exception:
+            self._tallies.update(counts)
+            raise
+
+    async def _write_advances(self) -> None:
+        advances, self._advances = self._advances, {}
+        try:
             for kind in (Kind.CUSTOMER, Kind.CONVERSATION):
                 await self._raise(kind, {key: note for key, note in advances.items() if key[0] is kind})
-                advances = {key: note for key, note in advances.items() if key[0] is not kind}
-            if awaited:
-                await insights.wish_ahead(self._database, awaited)
-        except UNREACHABLE:
-            self._tallies.update(counts)
+        except Exception:
             self._advances = advances | self._advances
+            raise
+
+    async def _write_wishes(self) -> None:
+        """Have cards fetched; a wish that fails is not worth another try."""
+        awaited, self._awaited = self._awaited, set()
+        if awaited:
+            await insights.wish_ahead(self._database, awaited)
 
     async def _raise(self, kind: Kind, notes: Mapping[Object, _Note]) -> None:
         """Raise the revisions of what is kept unchanged; read by API what is kept otherwise than the door knew it.
