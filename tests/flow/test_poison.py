@@ -12,6 +12,7 @@ from documents import conversation, customer, email
 from kustomer_klaviyo.flow.again import send_again
 from kustomer_klaviyo.store import insights, loop_failures
 from line import Line
+from patience import until
 
 EVENTS = "/api/events"
 NUL_IN_DETAIL = r'{"errors":[{"detail":"The \u0000 value is no good","source":{"pointer":"/data"}}]}'
@@ -262,3 +263,21 @@ async def test_a_kept_event_that_cannot_be_read_any_more_is_failed_and_the_custo
     await send_again(line.home.database, line.joined)
     assert sorted(await line.states("opened")) == ["failed", "waiting", "waiting"]
     assert await line.sql("SELECT FROM inbox WHERE state = 'failed'") == []
+
+
+async def test_connections_that_cannot_be_read_any_more_are_told_as_a_failing_loop(line: Line) -> None:
+    await line.connect()
+    running = asyncio.create_task(line.service.run(door=True, work=False))
+    await line.home.database.execute("ALTER TABLE connections RENAME TO elsewhere")
+
+    async def is_told() -> bool:
+        return bool(await line.sql("SELECT FROM loop_failures WHERE loop = 'refresh_connections'"))
+
+    async def is_over() -> bool:
+        return not await is_told()
+
+    await until(is_told, "the loop is told as failing")
+    await line.home.database.execute("ALTER TABLE elsewhere RENAME TO connections")
+    await until(is_over, "the loop works again")
+    line.service.stop()
+    await running

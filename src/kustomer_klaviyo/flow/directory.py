@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
 from kustomer_klaviyo.flow.health import HealthBook, Loop
 from kustomer_klaviyo.flow.mapping import read_mapping
 from kustomer_klaviyo.flow.options import ConnectionOptions, read_options
@@ -15,14 +13,11 @@ from kustomer_klaviyo.flow.routes import read_routes
 from kustomer_klaviyo.flow.rules import Rules
 from kustomer_klaviyo.klaviyo.express import ExpressOptions
 from kustomer_klaviyo.store.connections import Connection, Connections
-from kustomer_klaviyo.store.database import UNREACHABLE
 
 LOOK_AGAIN_SECONDS = 1.0
 READ_AGAIN_SECONDS = 3600.0
 CATCH_UP_SECONDS = 0.25
 """So often at most strangers make us look; all who come meanwhile share one look."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +121,7 @@ class Directory:
             self._mark = mark
 
     async def keep_fresh(self) -> None:
-        """Read again whenever a connection was saved; runs until cancelled."""
+        """Read again whenever a connection was saved; runs until cancelled. Raises what reading raises."""
         while True:
-            try:
-                await self._look()
-            except UNREACHABLE as error:
-                log.warning("connections.unread", error=type(error).__name__)
+            await self._look()
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
