@@ -9,6 +9,9 @@ HEAD_SECONDS = 15.0
 BODY_SECONDS = 30.0
 """For the body to arrive whole."""
 
+ANSWER_SECONDS = 30.0
+"""For what was written of an answer to be read."""
+
 BODY_BYTES = 16_384
 """The largest body of every address that the table does not name: the forms of this service are far smaller."""
 

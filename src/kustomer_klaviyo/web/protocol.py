@@ -3,16 +3,21 @@
 import asyncio
 import http
 import secrets
+import socket
+import struct
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from kustomer_klaviyo.web.headers import completed
-from kustomer_klaviyo.web.limits import BODY_SECONDS, HEAD_BYTES, HEAD_SECONDS
+from kustomer_klaviyo.web.limits import ANSWER_SECONDS, BODY_SECONDS, HEAD_BYTES, HEAD_SECONDS
 
 HEAD_TOO_LARGE = f"The request's headers are larger than {HEAD_BYTES} bytes."
 TOO_SLOW = "The request took too long to arrive."
 LINGER_SECONDS = 1.0
+RESET = struct.pack("ii", 1, 0)
+"""Has the system end a connection at once when it is closed, and keep nothing for the client."""
+
 MOST_FRAMING = 8
 """Bytes between the chunks of a body, for each byte of it."""
 
@@ -25,6 +30,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     head_seconds = HEAD_SECONDS
     body_seconds = BODY_SECONDS
+    answer_seconds = ANSWER_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -32,6 +38,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._framing = 0
         """Bytes of the request that are no body: its head, later what stands between the chunks of a body."""
         self._timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for the first request."""
@@ -41,7 +48,23 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer with the connection."""
         self._stop_waiting()
+        self._is_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read: it takes less than it asked for."""
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        """End that wait."""
+        self._is_read()
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the client to read the rest of an answer."""
+        super().on_response_complete()
+        self._wait_for_reader()
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, unless the client was refused."""
@@ -98,6 +121,23 @@ class HttpProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _wait_for_reader(self) -> None:
+        if self._answer_timer is None and self.transport.get_write_buffer_size():
+            self._answer_timer = self.loop.call_later(self.answer_seconds, self._give_reader_up)
+
+    def _is_read(self) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
+
+    def _give_reader_up(self) -> None:
+        """Drop what the client did not read: a connection that is only closed waits for it, for ever."""
+        self._answer_timer = None
+        if self.transport.get_write_buffer_size():
+            # Without this the system would go on offering the client what it keeps of the answer.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self.transport.abort()
+
     def _give_up(self) -> None:
         if self._framing or self._is_in_body:
             self._refuse(408, TOO_SLOW)
@@ -117,6 +157,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(_answer(status, text))
+        self._wait_for_reader()
         # Closed at once, unread bytes would make the system reset the connection, and the answer would be lost.
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
