@@ -1,11 +1,12 @@
 """What whoever runs the program may set, read once from the environment and handed down."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from kustomer_klaviyo.flow.retry import Patience
 from kustomer_klaviyo.flow.setup import is_local, site_of
@@ -90,7 +91,14 @@ def _secrets(environment: Mapping[str, str]) -> set[str]:
     except ValueError:
         password = written
     escaped = written.partition("://")[2].rpartition("@")[0].partition(":")[2]
-    return {one.strip() for one in (*given, password or "", escaped) if len(one.strip()) >= SHORTEST_SECRET}
+    known = {one.strip() for one in (*given, password or "", escaped)}
+    return {way for one in known if len(one) >= SHORTEST_SECRET for way in _ways_to_write(one)}
+
+
+def _ways_to_write(secret: str) -> set[str]:
+    """Return how texts repeat a secret: as it is, in Python's and JSON's strings, within an address."""
+    plain = {secret, repr(secret)[1:-1], quote(secret, safe="", errors="replace"), quote(secret, errors="replace")}
+    return {way for one in plain for way in (one, json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1])}
 
 
 def _text(environment: Mapping[str, str], name: str) -> str | None:

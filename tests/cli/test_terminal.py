@@ -2,6 +2,7 @@
 
 import json
 import logging
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -80,3 +81,18 @@ def test_logs_hold_neither_control_characters_nor_the_database_password(
     assert printed.count("\n") == 2
     assert "ses" not in printed
     assert_harmless(printed)
+
+
+@pytest.mark.parametrize("password", ['ses"ame', "ses\\ame", "sés ame", "ses/ame", "ses%ame"])
+def test_a_password_is_hidden_however_it_is_written(
+    password: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", password)
+    handlers = logging.getLogger().handlers[:]
+    start_logging("info")
+    structlog.get_logger().info("seen", why=f"{password} {password!r} {quote(password, safe='')}")
+    logging.getLogger().handlers[:] = handlers
+    structlog.reset_defaults()
+    printed = capsys.readouterr().err
+    assert "***" in printed
+    assert "ame" not in printed.replace("name", "")
