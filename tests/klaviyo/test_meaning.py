@@ -155,7 +155,9 @@ REFUSALS: list[Case] = [
     (UPDATED, 409, JSON_API, blaming(pointer="/data/attributes"), Refused),
     (CREATED, 400, JSON_API, blaming(pointer="/data/id"), Refused),
     # A query is all that a read sends.
-    (READ, 400, JSON_API, PARAMETER, Refused),
+    (READ, 400, JSON_API, blaming(parameter="filter"), Refused),
+    (READ, 400, JSON_API, blaming(parameter="page[size]"), LockedOut),
+    (READ, 400, JSON_API, blaming(parameter="include"), LockedOut),
     (READ, 400, JSON_API, NOBODY, Refused),
     (READ, 400, JSON_API, DEFAULT, Refused),
     # Words of Klaviyo's that no reader could make out were once reason enough to blame the event.

@@ -28,6 +28,9 @@ ABOUT_CONTENT = (400, 409, TOO_LARGE, 422)
 CONFLICT = 409
 """Says by itself that the content is the matter: the profile is a duplicate."""
 
+ASKED_FOR = "filter"
+"""The parameter of a read that holds values of ours, such as an address; any other is the way we ask."""
+
 _EXPECTED = re.compile(r"available in ([0-9]{1,5}) second")
 _ENTRY = re.compile(r"/data/attributes/events-bulk-create/data/([0-9]{1,6})(/|\Z)")
 _IN_THE_BODY = re.compile(r"/data(/|\Z)")
@@ -41,7 +44,7 @@ class Documented:
     has_document: bool
     """Whether the answer is a document with ``data``; otherwise it is empty, though a document does no harm."""
     is_read: bool = False
-    """Nothing is sent but a query: a refusal that blames a parameter blames the request itself."""
+    """Nothing is sent but a query: a refusal that blames the filter blames whom or what it asks for."""
 
 
 READ = Documented((200,), has_document=True, is_read=True)
@@ -119,7 +122,8 @@ def _blaming(
 ) -> Outcome:
     """Find out whom a refusal blames: what was sent, how we ask, or nobody in particular."""
     pointer = _source(problems, "pointer")
-    asks_wrongly = _source(problems, "header") or (not documented.is_read and _source(problems, "parameter"))
+    parameter = _source(problems, "parameter")
+    asks_wrongly = _source(problems, "header") or (parameter and not (documented.is_read and parameter == ASKED_FOR))
     is_own = documented.is_read or status == CONFLICT or (pointer is not None and _IN_THE_BODY.match(pointer))
     if asks_wrongly:
         return LockedOut(status, f"{_WAY}: {detail}", request_id)
