@@ -32,6 +32,19 @@ async def test_a_signed_event_is_durable_before_it_is_acknowledged(door: Door) -
     assert msgspec.json.decode(row["body"]) == event(conversation())
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_two_events_of_one_id_are_two_and_one_that_comes_again_is_one(door: Door, *, together: bool) -> None:
+    bodies = [event(conversation(conversation_id=one), id=OTHER) for one in (OTHER, OTHER[::-1])]
+    if together:
+        await asyncio.gather(*map(door.knock, bodies))
+    else:
+        for body in bodies:
+            assert (await door.knock(body))[0] == 200
+    for body in bodies:
+        await door.knock(body)
+    assert sorted(row["conversation_id"] for row in await door.rows()) == sorted([OTHER, OTHER[::-1]])
+
+
 async def test_each_of_several_tokens_is_accepted(door: Door) -> None:
     assert (await door.knock(event(conversation()), token="former-token"))[0] == 200
 

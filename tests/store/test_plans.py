@@ -70,6 +70,7 @@ CASES: dict[str, Any] = {
     "imports.CARRIED": (CONNECTION, "import1"),
     "imports.CALLS": (CONNECTION,),
     "imports.IDS": (CONNECTION,),
+    "inbox.LAND_NAMESAKES": ([CONNECTION] * 20, TWENTY, TWENTY, TWENTY, TWENTY, [b"x"] * 20, [NOW] * 20),
     "inbox.WAITING": (CONNECTION, 500),
     "inbox.UNDERSTOOD": (CONVERSATIONS, TWENTY, [False] * 20, TWENTY, TWENTY, CONNECTION),
     "inbox.REPLAY": (CONNECTION,),

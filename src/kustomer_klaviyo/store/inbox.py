@@ -19,6 +19,23 @@ WITH landed AS (
     ON CONFLICT (connection_id, event_id) DO NOTHING
     RETURNING connection_id
 )
+SELECT pg_notify('work', connection_id), events FROM (
+    SELECT connection_id, count(*) AS events FROM landed GROUP BY connection_id) AS woken
+"""
+
+LAND_NAMESAKES = """
+-- Another event under an id that is taken is kept under an id of its own: what is signed is never thrown away.
+WITH landed AS (
+    INSERT INTO inbox (connection_id, event_id, name, conversation_id, customer_id, body, received_at)
+    SELECT connection_id, event_id || '-' || md5(new.body), new.name, new.conversation_id, new.customer_id, new.body,
+           new.received_at
+    FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::timestamptz[])
+         AS new (connection_id, event_id, name, conversation_id, customer_id, body, received_at)
+         JOIN inbox USING (connection_id, event_id)
+    WHERE inbox.body <> new.body
+    ON CONFLICT (connection_id, event_id) DO NOTHING
+    RETURNING connection_id
+)
 SELECT pg_notify('work', connection_id) FROM (SELECT DISTINCT connection_id FROM landed) AS woken
 """
 
@@ -123,7 +140,9 @@ async def land(connection: AsyncConnection[DictRow], events: Sequence[NewEvent])
         [event.body for event in events],
         [event.received_at for event in events],
     ]
-    await connection.execute(LAND, columns)
+    woken = await (await connection.execute(LAND, columns)).fetchall()
+    if sum(row["events"] for row in woken) < len(events):
+        await connection.execute(LAND_NAMESAKES, columns)
 
 
 async def keep(database: Database, event: UnreadEvent) -> None:
