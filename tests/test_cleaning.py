@@ -62,7 +62,9 @@ def test_every_outcome_holds_clean_words_only() -> None:
 
 def test_klaviyos_words_of_a_refusal_are_clean() -> None:
     body = rb'{"errors":[{"detail":"no \u0000 good","source":{"pointer":"/data/\u0000"}}]}'
-    assert classify(400, CIMultiDict(), body) == Refused(400, "no \ufffd good", None, "/data/\ufffd")
+    assert classify(400, CIMultiDict(), body) == Refused(
+        400, "no \ufffd good", None, "/data/\ufffd", pointers=("/data/\ufffd",)
+    )
 
 
 @given(ANY_JSON)

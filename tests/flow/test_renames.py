@@ -3,6 +3,7 @@
 from cast import ADA, ADAS, BO, BOS, NEW, NUMBER, ONE_OPEN, OPEN
 from documents import conversation, customer, email, phone
 from kustomer_klaviyo.flow.again import send_again
+from kustomer_klaviyo.flow.reasons import Reason
 from kustomer_klaviyo.klaviyo.profiles import PHONE_PROPERTY
 from line import Line
 
@@ -77,7 +78,7 @@ async def test_a_number_that_klaviyo_keeps_under_another_profile_is_never_taken_
     assert (held[BOS]["first_name"], held[BOS]["properties"]) == ("Bo", {})
     assert await line.arrived() == []
     [waiting] = await line.told("opened")
-    assert (waiting["state"], "another profile" in waiting["reason"]) == ("unidentified", True)
+    assert (waiting["state"], waiting["reason"]) == ("unidentified", Reason.PHONE_TAKEN)
 
 
 async def test_a_number_kept_as_a_property_goes_when_it_is_the_persons_no_more(line: Line) -> None:
