@@ -50,7 +50,7 @@ CASES: dict[str, Any] = {
     "deliveries.FAILED_PROFILES": (CONNECTION, None, None),
     "deliveries.SET_ASIDE": ("why", CONNECTION, "k10"),
     "deliveries.OWED_PROFILES": (CONNECTION, "k10"),
-    "deliveries.SUPPORT": (CONNECTION, CUSTOMERS),
+    "recorded.SUPPORT": (CONNECTION, CUSTOMERS),
     "deliveries.DUE_EVENTS": {"connection": CONNECTION, "limit": 100},
     "deliveries.DUE_PROFILES": {"connection": CONNECTION, "limit": 100},
     "deliveries.SETTLE": {

@@ -12,7 +12,7 @@ from kustomer_klaviyo.flow.directory import Joined
 from kustomer_klaviyo.flow.profiles import Owed, owed_profile
 from kustomer_klaviyo.flow.support import Support, fields_of, open_conversations, together
 from kustomer_klaviyo.klaviyo.profiles import Fields
-from kustomer_klaviyo.store import conversations, deliveries, people
+from kustomer_klaviyo.store import conversations, deliveries, people, recorded
 from kustomer_klaviyo.store.deliveries import NewDelivery, State
 from kustomer_klaviyo.store.people import Profiled
 
@@ -65,7 +65,7 @@ async def _supports(
     everybody = sorted({one for those in parts.values() for one in those})
     before = {
         customer_id: _support(row)
-        for customer_id, row in (await deliveries.support(connection, connection_id, everybody)).items()
+        for customer_id, row in (await recorded.support(connection, connection_id, everybody)).items()
     }
     counted_at = {one: person.counted_at for person in persons for one in parts[person.customer_id]}
     began = await conversations.began(connection, connection_id, counted_at)

@@ -111,19 +111,6 @@ SELECT key, call, fact FROM deliveries
 WHERE connection_id = %s AND subject = %s AND kind = 'profile' AND state = 'waiting' ORDER BY seq
 """
 
-SUPPORT = """
--- What was told of some customers, for the state of their support.
-SELECT subject, max(occurred_at) FILTER (WHERE kind = 'opened') AS created_at,
-       max(occurred_at) FILTER (WHERE kind = 'closed') AS done_at,
-       (array_agg(fact ORDER BY occurred_at DESC) FILTER (WHERE kind = 'satisfaction'))[1] AS answer,
-       count(fact ->> 'rating') FILTER (WHERE kind = 'satisfaction') AS ratings,
-       coalesce(sum((fact ->> 'rating')::float8) FILTER (WHERE kind = 'satisfaction'), 0) AS ratings_sum
-FROM deliveries
-WHERE connection_id = %s AND subject = ANY(%s::text[]) AND kind IN ('opened', 'closed', 'satisfaction')
-  AND state <> 'skipped'
-GROUP BY subject
-"""
-
 # OFFSET 0 and CASE keep the question about each customer a question by the customer's index: made a join of, or
 # answered by the index of all that waits, it is quadratic whenever the planner has not noticed yet how much waits.
 DUE_EVENTS = """
@@ -354,14 +341,6 @@ async def failed_profiles(connection: AsyncConnection[DictRow], connection_id: s
 async def owed_profiles(connection: AsyncConnection[DictRow], connection_id: str, subject: str) -> list[DictRow]:
     """Return call and fact of a customer's profile writes that wait, the oldest first."""
     return await (await connection.execute(OWED_PROFILES, (connection_id, subject))).fetchall()
-
-
-async def support(
-    connection: AsyncConnection[DictRow], connection_id: str, subjects: Sequence[str]
-) -> dict[str, DictRow]:
-    """Return what was told of customers: created_at, done_at, the last answer's fact, ratings and ratings_sum."""
-    rows = await (await connection.execute(SUPPORT, (connection_id, list(subjects)))).fetchall()
-    return {row.pop("subject"): row for row in rows}
 
 
 async def due_events(database: Database, connection_id: str, limit: int) -> list[DueDelivery]:

@@ -1,4 +1,4 @@
-"""What is told already: by its key, and of each conversation."""
+"""What is told already: by its key, of each conversation, and of each customer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +21,19 @@ TOLD_OF = """
 SELECT conversation_id, key, kind, occurred_at, held, rev, state, subject, reason,
        CASE WHEN kind = 'satisfaction' OR state <> 'delivered' THEN fact END AS fact FROM deliveries
 WHERE connection_id = %s AND conversation_id = ANY(%s::text[])
+"""
+
+SUPPORT = """
+-- What was told of some customers, for the state of their support.
+SELECT subject, max(occurred_at) FILTER (WHERE kind = 'opened') AS created_at,
+       max(occurred_at) FILTER (WHERE kind = 'closed') AS done_at,
+       (array_agg(fact ORDER BY occurred_at DESC) FILTER (WHERE kind = 'satisfaction'))[1] AS answer,
+       count(fact ->> 'rating') FILTER (WHERE kind = 'satisfaction') AS ratings,
+       coalesce(sum((fact ->> 'rating')::float8) FILTER (WHERE kind = 'satisfaction'), 0) AS ratings_sum
+FROM deliveries
+WHERE connection_id = %s AND subject = ANY(%s::text[]) AND kind IN ('opened', 'closed', 'satisfaction')
+  AND state <> 'skipped'
+GROUP BY subject
 """
 
 
@@ -56,3 +69,11 @@ async def told_of(
         conversation_id, state = row.pop("conversation_id"), State(row.pop("state"))
         found.setdefault(conversation_id, []).append(Told(**row, state=state))
     return found
+
+
+async def support(
+    connection: AsyncConnection[DictRow], connection_id: str, subjects: Sequence[str]
+) -> dict[str, DictRow]:
+    """Return what was told of customers: created_at, done_at, the last answer's fact, ratings and ratings_sum."""
+    rows = await (await connection.execute(SUPPORT, (connection_id, list(subjects)))).fetchall()
+    return {row.pop("subject"): row for row in rows}
