@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cast import ADA, ADAS
 from documents import customer, email
-from kustomer_klaviyo.flow.sweep import PAGE_SIZE, SWEEP, Place
+from kustomer_klaviyo.flow.sweep import PAGE_SIZE, SWEEP, Place, plan_sweep
 from kustomer_klaviyo.kustomer.listings import FoundCustomers
 from kustomer_klaviyo.store import lookups
 from line import Line
@@ -106,3 +106,14 @@ async def test_switched_off_it_is_never_searched_again(line: Line) -> None:
     await line.ask()
     assert await line.sql("SELECT FROM lookups WHERE kind = 'sweep'") == []
     assert "POST /v1/customers/search" not in await line.requests(line.kustomer)
+
+
+async def test_a_changed_interval_counts_from_the_last_search_and_takes_effect_at_once(line: Line) -> None:
+    await line.connect(sweep_minutes=1440)
+    await begin(line)
+    await line.ask()
+    for minutes in (1, 600):
+        await line.connect(sweep_minutes=minutes)
+        await plan_sweep(line.home.database, line.joined)
+        [row] = await line.sql("SELECT due_at - now() AS wait FROM lookups WHERE kind = 'sweep'")
+        assert timedelta(minutes=minutes - 1) < row["wait"] <= timedelta(minutes=minutes)
