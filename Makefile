@@ -48,7 +48,7 @@ lint: .venv/dev ## Check style, types and which package may import which
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint cover ## Everything that must pass before a change is accepted
+check: lint test ## Everything that must pass before a change is accepted
 
 format: .venv/dev ## Format the code
 	$(BIN)/ruff format
