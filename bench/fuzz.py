@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from doorway import Door, opened
-from kustomer_klaviyo.flow.understanding import understand_some
-from kustomer_klaviyo.store.server import EmbeddedServer
+from kustomer_klaviyo.planning.inbox_processor import understand_some
+from kustomer_klaviyo.postgres.server import EmbeddedServer
 from mutations import mutated
 from stage import own_database, own_directory
 

@@ -28,22 +28,22 @@ from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
 from kustomer_klaviyo.cli.logs import start_logging
-from kustomer_klaviyo.flow.card_desk import digest
-from kustomer_klaviyo.flow.identity import identify
-from kustomer_klaviyo.flow.intake import RECEIVED
-from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.flow.rules import Rules
-from kustomer_klaviyo.klaviyo.express import ExpressOptions, express
-from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION, encode_event
+from kustomer_klaviyo.connections.options import ConnectionOptions
+from kustomer_klaviyo.connections.rules import Rules
+from kustomer_klaviyo.intake.receiver import RECEIVED
+from kustomer_klaviyo.klaviyo.event_request import ExpressOptions, express
+from kustomer_klaviyo.klaviyo.event_wire import MEDIA_TYPE, REVISION, encode_event
 from kustomer_klaviyo.kustomer.interpret import interpret
 from kustomer_klaviyo.kustomer.wire import decode_webhook
+from kustomer_klaviyo.planning.identity import identify
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY
 from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store.connections import Connection, Secrets
+from kustomer_klaviyo.store.encryption import digest_of_secret
 from kustomer_klaviyo.web.app import create_app
-from kustomer_klaviyo.web.server import configured
-from kustomer_klaviyo.web.webhook import answer_with
+from kustomer_klaviyo.web.endpoints.webhook_endpoint import answer_with
+from kustomer_klaviyo.web.http_server import configured
 from plain import Plain
 from traffic import CARD_SECRET, TOKEN
 
@@ -146,7 +146,7 @@ async def _run(kind: str, port: int, klaviyo: str) -> None:
                 organisation="bench",
                 kustomer_url="http://127.0.0.1:9",
                 klaviyo_url=klaviyo,
-                secrets=Secrets("k", (DEFAULT_KEY,), (TOKEN,), (digest(CARD_SECRET),)),
+                secrets=Secrets("k", (DEFAULT_KEY,), (TOKEN,), (digest_of_secret(CARD_SECRET),)),
                 horizon=datetime(2020, 1, 1, tzinfo=UTC),
                 app={"name": "bench"} if kind == "cards" else {},
             )

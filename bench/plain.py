@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 from litestar.types import Receive, Scope, Send
 
-from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, REVISION
+from kustomer_klaviyo.klaviyo.event_wire import MEDIA_TYPE, REVISION
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY
 from kustomer_klaviyo.service import House
 

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agents import AGENTS, Shift, plan, work
-from kustomer_klaviyo.store.server import EmbeddedServer
-from kustomer_klaviyo.throttle import HEADROOM
+from kustomer_klaviyo.postgres.server import EmbeddedServer
+from kustomer_klaviyo.rate_limits import HEADROOM
 from load import quantile, send
 from traffic import conversations, customers, people
 

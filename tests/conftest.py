@@ -7,8 +7,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from kustomer_klaviyo.postgres.server import EmbeddedServer
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.server import EmbeddedServer
 from stage import own_database, own_directory
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

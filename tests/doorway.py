@@ -21,10 +21,10 @@ from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store.connections import Connection, Secrets
 from kustomer_klaviyo.web.app import create_app
-from kustomer_klaviyo.web.protocol import HttpProtocol
-from kustomer_klaviyo.web.server import configured
-from kustomer_klaviyo.web.site import site
-from kustomer_klaviyo.web.visitors import ANYONE
+from kustomer_klaviyo.web.console.guard import ANYONE
+from kustomer_klaviyo.web.console.site import site
+from kustomer_klaviyo.web.http_protocol import HttpProtocol
+from kustomer_klaviyo.web.http_server import configured
 from stage import free_port
 
 TOKENS = ("current-token", "former-token")

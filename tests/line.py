@@ -11,16 +11,16 @@ import aiohttp
 import msgspec
 
 from documents import event
-from kustomer_klaviyo.flow import departures
-from kustomer_klaviyo.flow.directory import Joined
-from kustomer_klaviyo.flow.keeping import keep_people
-from kustomer_klaviyo.flow.retry import Patience
-from kustomer_klaviyo.flow.run import Run, Turn
+from kustomer_klaviyo.backoff import Patience
+from kustomer_klaviyo.connections.registry import Joined
+from kustomer_klaviyo.planning import merges_deletions
+from kustomer_klaviyo.planning.customer_updates import keep_people
+from kustomer_klaviyo.runtime.connection_worker import Run, Turn
 from kustomer_klaviyo.sandbox import klaviyo, kustomer
 from kustomer_klaviyo.sandbox.serving import serving
 from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings
-from kustomer_klaviyo.store import inbox, people
+from kustomer_klaviyo.store import customers, inbox
 from kustomer_klaviyo.store.connections import Connection, Secrets
 from kustomer_klaviyo.store.inbox import NewEvent
 
@@ -115,19 +115,19 @@ class Line:
     async def lose(self, customer_id: str) -> None:
         """Find out that Kustomer no longer has a customer."""
         async with self.home.database.transaction() as connection:
-            await keep_people(connection, self.joined, [people.vanished(customer_id)])
+            await keep_people(connection, self.joined, [customers.vanished(customer_id)])
 
     async def delete(self, customer_id: str) -> None:
         """Find out that a customer was deleted."""
         await self.lose(customer_id)
         async with self.home.database.transaction() as connection:
-            await departures.deleted(connection, self.joined, customer_id)
+            await merges_deletions.deleted(connection, self.joined, customer_id)
 
     async def merge(self, source: str, target: str) -> None:
         """Find out that a customer became part of another."""
         await self.lose(source)
         async with self.home.database.transaction() as connection:
-            await departures.merged(connection, self.joined, source=source, target=target)
+            await merges_deletions.merged(connection, self.joined, source=source, target=target)
 
     async def sql(self, query: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Look into the database."""

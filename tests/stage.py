@@ -19,7 +19,7 @@ import aiohttp
 import psycopg
 from psycopg import sql
 
-from kustomer_klaviyo.cli.comparison import Comparison, Sides, compare
+from kustomer_klaviyo.demo.comparison import Comparison, Sides, compare
 from kustomer_klaviyo.sandbox import klaviyo, kustomer
 from kustomer_klaviyo.sandbox.kustomer import KustomerOptions
 from kustomer_klaviyo.sandbox.serving import serving

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
+from kustomer_klaviyo.card.card_view import FACES
 from kustomer_klaviyo.cli import COMMANDS
 from kustomer_klaviyo.cli.connect import KLAVIYO_KEY, KUSTOMER_KEY, WEBHOOK_TOKEN
-from kustomer_klaviyo.flow.card import FACES
-from kustomer_klaviyo.flow.options import LINKS, ConnectionOptions
+from kustomer_klaviyo.connections.options import LINKS, ConnectionOptions
 from kustomer_klaviyo.klaviyo.scopes import PROBES
 from kustomer_klaviyo.kustomer.roles import PERMISSIONS, is_granted
 from kustomer_klaviyo.sandbox import klaviyo, kustomer

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.throttle import LONGEST_OUTAGE, LONGEST_THROTTLE, Limits, Outage, Windows
+from kustomer_klaviyo.rate_limits import LONGEST_OUTAGE, LONGEST_THROTTLE, Limits, Outage, Windows
 
 
 def sent(windows: Windows, pauses: list[float]) -> list[float]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from kustomer_klaviyo.together import end, together
+from kustomer_klaviyo.tasks import end, together
 
 
 async def stubborn(losing: int) -> None:

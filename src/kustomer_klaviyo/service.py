@@ -9,39 +9,39 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 
-from kustomer_klaviyo.flow.acquaintance import Acquaintance
-from kustomer_klaviyo.flow.card_desk import CardDesk
-from kustomer_klaviyo.flow.cards import Cards
-from kustomer_klaviyo.flow.clients import Clients
-from kustomer_klaviyo.flow.delivery import Deliverer
-from kustomer_klaviyo.flow.directory import Directory, Joined
-from kustomer_klaviyo.flow.health import Health, HealthBook, Loop
-from kustomer_klaviyo.flow.housekeeping import keep_house
-from kustomer_klaviyo.flow.imports import Imports
-from kustomer_klaviyo.flow.insight_fetch import InsightFetch
-from kustomer_klaviyo.flow.intake import Intake
-from kustomer_klaviyo.flow.keys import Keys
-from kustomer_klaviyo.flow.lookups import LookUp
-from kustomer_klaviyo.flow.meanings import Meanings
-from kustomer_klaviyo.flow.options import KUSTOMER_LIMIT_PER_MINUTE
-from kustomer_klaviyo.flow.profile_delivery import ProfileDeliverer
-from kustomer_klaviyo.flow.profile_writer import ProfileWriter
-from kustomer_klaviyo.flow.run import Run
-from kustomer_klaviyo.flow.sender import Sender
-from kustomer_klaviyo.flow.settling import Settler
-from kustomer_klaviyo.flow.status import HealthNumbers, webhook_problem
-from kustomer_klaviyo.flow.sweep import plan_sweep
-from kustomer_klaviyo.flow.webhook_watch import WATCH
-from kustomer_klaviyo.flow.work import Work
+from kustomer_klaviyo.card.card_fetch import InsightFetch
+from kustomer_klaviyo.card.card_refresh import Cards
+from kustomer_klaviyo.card.card_service import CardDesk
+from kustomer_klaviyo.card.name_cache import Meanings
+from kustomer_klaviyo.connections.options import KUSTOMER_LIMIT_PER_MINUTE
+from kustomer_klaviyo.connections.registry import Directory, Joined
+from kustomer_klaviyo.delivery.attempt_recorder import Settler
+from kustomer_klaviyo.delivery.bulk_import_runner import Imports
+from kustomer_klaviyo.delivery.event_delivery import Deliverer
+from kustomer_klaviyo.delivery.existing_profiles import Acquaintance
+from kustomer_klaviyo.delivery.profile_delivery import ProfileDeliverer
+from kustomer_klaviyo.delivery.profile_writer import ProfileWriter
+from kustomer_klaviyo.delivery.sender import Sender
+from kustomer_klaviyo.health.loop_health import Health, HealthBook, Loop
+from kustomer_klaviyo.intake.receiver import Intake
+from kustomer_klaviyo.klaviyo.key_ring import Keys
+from kustomer_klaviyo.postgres.server import EmbeddedServer
+from kustomer_klaviyo.reconcile.deleted_customers import plan_sweep
+from kustomer_klaviyo.reconcile.lookup_runner import LookUp
+from kustomer_klaviyo.reconcile.webhook_watch import WATCH
+from kustomer_klaviyo.runtime.connection_health import HealthNumbers, webhook_problem
+from kustomer_klaviyo.runtime.connection_worker import Run
+from kustomer_klaviyo.runtime.retention import keep_house
+from kustomer_klaviyo.runtime.scheduler import Work
+from kustomer_klaviyo.runtime.vendor_clients import Clients
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store import disk, lookups, loop_failures, reports
 from kustomer_klaviyo.store.connections import Connections
 from kustomer_klaviyo.store.conninfo import NothingThere
 from kustomer_klaviyo.store.database import UNREACHABLE, Database
+from kustomer_klaviyo.store.encryption import Sealer, load_sealer
 from kustomer_klaviyo.store.migrate import Shape, migrate, shape_of
-from kustomer_klaviyo.store.sealing import Sealer, load_sealer
-from kustomer_klaviyo.store.server import EmbeddedServer
-from kustomer_klaviyo.together import end
+from kustomer_klaviyo.tasks import end
 
 LOOP_AGAIN_SECONDS = 0.5
 STEADY_SECONDS = 5.0

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from kustomer_klaviyo.flow.retry import Patience
-from kustomer_klaviyo.flow.setup import is_local, site_of
-from kustomer_klaviyo.flow.sign_on import SignOn
+from kustomer_klaviyo.auth.oidc import SignOn
+from kustomer_klaviyo.backoff import Patience
+from kustomer_klaviyo.setup.credentials import is_local, site_of
 from kustomer_klaviyo.store.conninfo import password_of
 from kustomer_klaviyo.terminal import is_text
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from doorway import METRICS_TOKEN, Door, opened
-from kustomer_klaviyo.store.accounts import Accounts, Role
+from kustomer_klaviyo.store.users import Accounts, Role
 from raw import Answer, told, wired
 from stage import own_database, own_directory
 

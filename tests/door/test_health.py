@@ -7,7 +7,7 @@ import pytest
 
 from documents import conversation, event
 from doorway import METRICS_TOKEN, Door, opened
-from kustomer_klaviyo.flow.health import Health, Loop
+from kustomer_klaviyo.health.loop_health import Health, Loop
 from kustomer_klaviyo.store import disk
 
 REFUSE = """

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from doorway import Door, opened
-from kustomer_klaviyo.web.limits import (
+from kustomer_klaviyo.web.http_protocol import HttpProtocol
+from kustomer_klaviyo.web.request_limits import (
     BODY_BYTES,
     BODY_SECONDS,
     HEAD_BYTES,
@@ -16,7 +17,6 @@ from kustomer_klaviyo.web.limits import (
     READ_BY_ITSELF,
     largest_body,
 )
-from kustomer_klaviyo.web.protocol import HttpProtocol
 from raw import told, wired
 from stage import own_database, own_directory
 

@@ -9,8 +9,8 @@ import pytest
 
 from documents import conversation, event
 from doorway import Door, new_connection, opened
-from kustomer_klaviyo.flow.directory import Directory
-from kustomer_klaviyo.flow.setup import SetupError, known_at_the_door
+from kustomer_klaviyo.connections.registry import Directory
+from kustomer_klaviyo.setup.credentials import SetupError, known_at_the_door
 from kustomer_klaviyo.store.connections import Connections, Secrets
 
 

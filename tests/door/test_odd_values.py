@@ -9,7 +9,7 @@ import pytest
 
 from documents import CUSTOMER, conversation, customer, email, event
 from doorway import Door, opened
-from kustomer_klaviyo.flow.understanding import understand_some
+from kustomer_klaviyo.planning.inbox_processor import understand_some
 
 BEYOND = ("9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00+14:00")
 NO_TIMES: tuple[Any, ...] = (*BEYOND, "9999-12-31T23:59:59.999999Z", "yesterday", 0, -1, 1e300, True, [], {}, "\ud83d")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from kustomer_klaviyo.web.protocol import HttpProtocol
+from kustomer_klaviyo.web.http_protocol import HttpProtocol
 from patience import PATIENCE_SECONDS
 
 ASK = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"

@@ -13,11 +13,11 @@ import pytest
 
 from documents import CONVERSATION, CUSTOMER, conversation, customer, email, event
 from doorway import Door, opened
-from kustomer_klaviyo.flow.directory import Joined
-from kustomer_klaviyo.flow.intake import LARGEST_BODY, LARGEST_STREAM
-from kustomer_klaviyo.flow.understanding import understand_some
-from kustomer_klaviyo.flow.unreadable import HEAD_BYTES
+from kustomer_klaviyo.connections.registry import Joined
+from kustomer_klaviyo.intake.receiver import LARGEST_BODY, LARGEST_STREAM
 from kustomer_klaviyo.kustomer.signature import sign
+from kustomer_klaviyo.planning.inbox_processor import understand_some
+from kustomer_klaviyo.planning.unreadable import HEAD_BYTES
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.inbox import replay_failed
 from kustomer_klaviyo.store.reports import Search

@@ -11,16 +11,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kustomer_klaviyo.flow.app_setup import Installed, draft_app, install_app
-from kustomer_klaviyo.flow.card_desk import digest as digest_of_secret
-from kustomer_klaviyo.flow.setup import SetupError
 from kustomer_klaviyo.kustomer.app_definition import app_definition
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.sandbox import kustomer
 from kustomer_klaviyo.sandbox.serving import serving
+from kustomer_klaviyo.setup.credentials import SetupError
+from kustomer_klaviyo.setup.kustomer_app import Installed, draft_app, install_app
 from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.sealing import load_sealer
+from kustomer_klaviyo.store.encryption import digest_of_secret, load_sealer
 
 HERE, ELSEWHERE = "https://hooks.acme.example", "https://other.acme.example"
 LIMITED = "limited-key"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.flow.card import COME_AGAIN_SECONDS, FACES, Card, ConsentLine, Link, show
-from kustomer_klaviyo.flow.insight import Insight
-from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.klaviyo.insight import Consent, Message, Named, Prediction, Who
+from kustomer_klaviyo.card.card_build import Insight
+from kustomer_klaviyo.card.card_view import COME_AGAIN_SECONDS, FACES, Card, ConsentLine, Link, show
+from kustomer_klaviyo.connections.options import ConnectionOptions
+from kustomer_klaviyo.klaviyo.profile_view import Consent, Message, Named, Prediction, Who
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 EARLIER, LONG_AGO = NOW - timedelta(minutes=20), NOW - timedelta(hours=5)

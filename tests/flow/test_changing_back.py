@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from documents import CONVERSATION, CUSTOMER, conversation, customer, email, event
-from kustomer_klaviyo.flow.intake import Intake
+from kustomer_klaviyo.intake.receiver import Intake
 from kustomer_klaviyo.kustomer.signature import sign
 from kustomer_klaviyo.service import Service
 from kustomer_klaviyo.store.database import UNREACHABLE

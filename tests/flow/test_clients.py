@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from kustomer_klaviyo.flow.clients import Clients
+from kustomer_klaviyo.runtime.vendor_clients import Clients
 
 
 async def test_all_keys_and_connections_of_an_account_count_in_the_same_windows() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 
-from kustomer_klaviyo.flow.clock import clock_problem, kustomer_now
+from kustomer_klaviyo.connections.clock import clock_problem, kustomer_now
 from kustomer_klaviyo.kustomer.answers import ahead_by
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.sandbox import kustomer

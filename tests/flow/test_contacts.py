@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from documents import customer, email, event, phone
-from kustomer_klaviyo.flow.identity import identify
-from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.flow.rules import Rules
-from kustomer_klaviyo.klaviyo.express import ExpressOptions
+from kustomer_klaviyo.connections.options import ConnectionOptions
+from kustomer_klaviyo.connections.rules import Rules
+from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
 from kustomer_klaviyo.kustomer.interpret import interpret, state_customer
 from kustomer_klaviyo.kustomer.wire import Attributes, Resource, decode_webhook
+from kustomer_klaviyo.planning.identity import identify
 from kustomer_klaviyo.sandbox.klaviyo.contact_rules import is_email, is_phone
-from kustomer_klaviyo.store.people import Person
+from kustomer_klaviyo.store.customers import Person
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 GOOD = "ada@lantern.example"

@@ -6,7 +6,7 @@ import pytest
 
 from cast import ADA, ADAS, BO, BOS, CY, NEW, NUMBER, ONE_OPEN, OPEN
 from documents import conversation, customer, email, phone
-from kustomer_klaviyo.flow.again import send_again
+from kustomer_klaviyo.planning.resend import send_again
 from kustomer_klaviyo.store import retention
 from line import Line
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from documents import conversation, customer, email
-from kustomer_klaviyo.flow.again import send_again
-from kustomer_klaviyo.flow.housekeeping import expire
-from kustomer_klaviyo.flow.reasons import Reason
+from kustomer_klaviyo.planning.resend import send_again
+from kustomer_klaviyo.reasons import Reason
+from kustomer_klaviyo.runtime.retention import expire
 from line import Line
 
 ADA, BO, CY = "5f19aa0b1c2d3e4f5a6b7c01", "5f19aa0b1c2d3e4f5a6b7c02", "5f19aa0b1c2d3e4f5a6b7c03"

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
-from kustomer_klaviyo.flow.credentials import SHORTEST_PASSWORD
-from kustomer_klaviyo.flow.gate import (
+from kustomer_klaviyo.auth.authenticator import (
     MOST_FOR_BOTH,
     MOST_FROM_A_PLACE,
     SESSION_HOURS,
@@ -16,8 +15,9 @@ from kustomer_klaviyo.flow.gate import (
     NotAdmitted,
     TooMany,
 )
-from kustomer_klaviyo.store.accounts import Account, Accounts, Role
+from kustomer_klaviyo.auth.credential_rules import SHORTEST_PASSWORD
 from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.users import Account, Accounts, Role
 
 ADA, BO = "ada@acme.example", "bo@acme.example"
 PASSWORD = "correct horse battery"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kustomer_klaviyo.connections.options import ConnectionOptions
+from kustomer_klaviyo.connections.rules import Rules
 from kustomer_klaviyo.facts import Contact, PersonSeen
-from kustomer_klaviyo.flow.identity import e164, fingerprint, identify, is_email
-from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.flow.rules import Rules
-from kustomer_klaviyo.klaviyo.express import ExpressOptions
+from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
+from kustomer_klaviyo.planning.identity import e164, fingerprint, identify, is_email
 
 
 def rules(country: str | None = None) -> Rules:

@@ -14,20 +14,20 @@ import pytest
 from aiohttp import web
 
 from cast import ADA, BO
-from kustomer_klaviyo.flow.insight import AWAY_SECONDS, Draft, Insight
-from kustomer_klaviyo.flow.insight_fetch import HISTORY, InsightFetch
-from kustomer_klaviyo.flow.keys import Keys
-from kustomer_klaviyo.flow.meanings import Meanings
+from kustomer_klaviyo.card.card_build import AWAY_SECONDS, Draft, Insight
+from kustomer_klaviyo.card.card_fetch import HISTORY, InsightFetch
+from kustomer_klaviyo.card.name_cache import Meanings
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.insight import RECEIVED, Prediction
-from kustomer_klaviyo.klaviyo.reading import MOST_ASKED, KlaviyoReader
+from kustomer_klaviyo.klaviyo.key_ring import Keys
+from kustomer_klaviyo.klaviyo.profile_view import RECEIVED, Prediction
+from kustomer_klaviyo.klaviyo.reader import MOST_ASKED, KlaviyoReader
 from kustomer_klaviyo.sandbox import klaviyo
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import ProfileIn
 from kustomer_klaviyo.sandbox.klaviyo.records import Audience, Event, Profile, nothing_predicted
 from kustomer_klaviyo.sandbox.serving import serving
+from kustomer_klaviyo.store.customers import Reachable
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.people import Reachable
 from stage import own_database
 
 KNOWN = "cleo@lanternpost.example"
@@ -263,7 +263,7 @@ async def test_a_metric_that_begins_to_exist_is_found_later_and_one_of_another_i
     account.happen("Received Text Message", profile, now, {"$message": "later"})
     account.happen("Received Push", profile, now, {"$message": "not klaviyo's"}, integration="API")
     assert (await shop.card()).messages == before.messages, "what is known is kept for an hour"
-    monkeypatch.setattr("kustomer_klaviyo.flow.meanings.UNKNOWN_METRICS_AGE", timedelta(0))
+    monkeypatch.setattr("kustomer_klaviyo.card.name_cache.UNKNOWN_METRICS_AGE", timedelta(0))
     found = [one.id for one in (await shop.card()).messages or ()]
     assert "later" in found
     assert "not klaviyo's" not in found

@@ -8,13 +8,13 @@ import pytest
 
 from cast import ADA, ADAS, BO, BOS
 from documents import conversation, customer, email
-from kustomer_klaviyo.flow.card import show
-from kustomer_klaviyo.flow.insight import Draft, Insight
-from kustomer_klaviyo.flow.options import ConnectionOptions
+from kustomer_klaviyo.card.card_build import Draft, Insight
+from kustomer_klaviyo.card.card_view import show
+from kustomer_klaviyo.connections.options import ConnectionOptions
 from kustomer_klaviyo.outcomes import Unreachable
 from kustomer_klaviyo.settings import Settings
-from kustomer_klaviyo.store import insights
-from kustomer_klaviyo.store.people import Reachable
+from kustomer_klaviyo.store import cards
+from kustomer_klaviyo.store.customers import Reachable
 from line import NAME, Line, laid
 from patience import until
 
@@ -30,10 +30,10 @@ async def shop(settings: Settings) -> AsyncIterator[Line]:
 async def kept(line: Line, *customers: str) -> list[dict[str, Any] | None]:
     """Open cards, fetch what is wanted once, and return what is kept of each."""
     for one in customers:
-        await insights.opened(line.home.database, NAME, one)
+        await cards.opened(line.home.database, NAME, one)
     await line.run.fetch_cards()
     await asyncio.gather(*line.run.in_flight)
-    found = [await insights.read(line.home.database, NAME, one) for one in customers]
+    found = [await cards.read(line.home.database, NAME, one) for one in customers]
     return [None if one is None else one.document for one in found]
 
 
@@ -66,7 +66,7 @@ async def test_of_a_customer_who_was_deleted_no_card_is_kept_even_if_nothing_was
 
 async def test_a_card_fetched_before_the_profile_was_written_is_not_kept_as_unknown(shop: Line) -> None:
     await shop.receive(customer(customer_id=ADA, emails=[email(ADAS)]), conversation(customer=ADA))
-    await insights.wish_ahead(shop.home.database, [(NAME, ADA)])
+    await cards.wish_ahead(shop.home.database, [(NAME, ADA)])
     await shop.run.fetch_cards()
     await asyncio.gather(*shop.run.in_flight)
     await shop.write()
@@ -89,7 +89,7 @@ async def test_whoever_is_wished_for_ahead_comes_along_with_a_card_that_an_agent
     await kept(shop, ADA)
     before = await shop.requests(shop.klaviyo)
     await shop.home.database.execute("UPDATE insights SET fresh_until = now()")
-    await insights.wish_ahead(shop.home.database, [(NAME, BO)])
+    await cards.wish_ahead(shop.home.database, [(NAME, BO)])
     await kept(shop, ADA)
     asked = await shop.requests(shop.klaviyo)
     assert asked["get_profiles"] - before["get_profiles"] == 1

@@ -1,6 +1,6 @@
 """Several keys for one account: whichever is let in is used."""
 
-from kustomer_klaviyo.flow.keys import Keys
+from kustomer_klaviyo.klaviyo.key_ring import Keys
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome
 
 GOOD = Accepted(200)

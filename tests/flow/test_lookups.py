@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from documents import CUSTOMER, conversation, customer, email
-from kustomer_klaviyo.flow.again import send_again
-from kustomer_klaviyo.flow.reasons import Reason
-from kustomer_klaviyo.flow.sweep import SWEEP
+from kustomer_klaviyo.planning.resend import send_again
+from kustomer_klaviyo.reasons import Reason
+from kustomer_klaviyo.reconcile.deleted_customers import SWEEP
 from kustomer_klaviyo.store import lookups
 from kustomer_klaviyo.store.lookups import Kind, Question
 from line import IMPATIENT, Line

@@ -4,9 +4,9 @@ import asyncio
 
 from cast import ADA, ADAS, BO
 from documents import customer, email
-from kustomer_klaviyo.flow.card_desk import OF_STRANGERS, CardDesk
-from kustomer_klaviyo.flow.directory import Directory
-from kustomer_klaviyo.store import insights, lookups
+from kustomer_klaviyo.card.card_service import OF_STRANGERS, CardDesk
+from kustomer_klaviyo.connections.registry import Directory
+from kustomer_klaviyo.store import cards, lookups
 from kustomer_klaviyo.store.lookups import Kind, Question
 from line import NAME, Line
 
@@ -27,7 +27,7 @@ async def test_who_makes_customers_up_has_few_of_them_asked_about_and_real_cards
     desk = CardDesk(line.home.database, directory)
     faces = [card.face for card in await asyncio.gather(*(desk.open(joined, one) for one in MADE_UP))]
     assert faces.count("busy") >= len(MADE_UP) - OF_STRANGERS.steady
-    asked = await insights.due(line.home.database, NAME, 1000, but=[])
+    asked = await cards.due(line.home.database, NAME, 1000, but=[])
     assert len(asked) == len(MADE_UP) - faces.count("busy")
     assert (await desk.open(joined, ADA)).face != "busy"
 
@@ -35,8 +35,8 @@ async def test_who_makes_customers_up_has_few_of_them_asked_about_and_real_cards
 async def test_a_card_of_somebody_known_is_fetched_before_those_of_nobody(line: Line) -> None:
     await know_ada(line)
     for one in (*MADE_UP[:3], ADA, *MADE_UP[3:6]):
-        await insights.opened(line.home.database, NAME, one)
-    due = await insights.due(line.home.database, NAME, 10, but=[])
+        await cards.opened(line.home.database, NAME, one)
+    due = await cards.due(line.home.database, NAME, 10, but=[])
     assert [card.customer_id for card in due] == [ADA, *MADE_UP[:6]]
 
 

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.flow.mapping import ID_PROPERTY, MASKED, MappingError, apply, lines, read_mapping, sources
 from kustomer_klaviyo.kustomer.wire import MASK
+from kustomer_klaviyo.mapping.profile_mapping import (
+    ID_PROPERTY,
+    MASKED,
+    MappingError,
+    apply,
+    lines,
+    read_mapping,
+    sources,
+)
 
 HIDDEN = {"isMasked": True, "maskedPresentation": "********"}
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from kustomer_klaviyo.flow.mapping import read_mapping
-from kustomer_klaviyo.flow.mapping_file import read_mapping_file, write_mapping_file
-from kustomer_klaviyo.flow.options import OptionsError
+from kustomer_klaviyo.mapping.profile_mapping import read_mapping
+from kustomer_klaviyo.mapping.yaml_file import MappingFileError, read_mapping_file, write_mapping_file
 
 GOOD = """\
 fields:
@@ -50,6 +49,6 @@ def test_an_empty_file_is_the_default_mapping() -> None:
     ],
 )
 def test_a_mistake_is_told_with_its_line(text: str, told: str) -> None:
-    with pytest.raises(OptionsError) as raised:
+    with pytest.raises(MappingFileError) as raised:
         read_mapping_file(text)
     assert str(raised.value).startswith(told)

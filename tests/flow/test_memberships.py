@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.flow.memberships import KEPT, Budget
-from kustomer_klaviyo.klaviyo.reading import MOST_ASKED
+from kustomer_klaviyo.card.memberships import KEPT, Budget
+from kustomer_klaviyo.klaviyo.reader import MOST_ASKED
 
 PERSON, GROUP = 40, 500
 """What a minute has for us of each way."""

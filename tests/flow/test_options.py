@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kustomer_klaviyo.flow.options import OptionsError, read_options
+from kustomer_klaviyo.connections.options import OptionsError, read_options
 
 
 def test_what_is_not_set_has_a_default() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from documents import conversation, customer, email
-from kustomer_klaviyo.flow.retry import Again, History, Patience, decide, hold
+from kustomer_klaviyo.backoff import Patience
+from kustomer_klaviyo.delivery.retry_policy import Again, History, decide, hold
 from kustomer_klaviyo.outcomes import Unreachable
 from kustomer_klaviyo.settings import Settings
 from line import IMPATIENT, Line, laid

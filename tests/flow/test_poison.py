@@ -9,8 +9,8 @@ import pytest
 
 from cast import ADA, ADAS
 from documents import conversation, customer, email
-from kustomer_klaviyo.flow.again import send_again
-from kustomer_klaviyo.store import insights, loop_failures
+from kustomer_klaviyo.planning.resend import send_again
+from kustomer_klaviyo.store import cards, loop_failures
 from line import Line
 from patience import until
 
@@ -195,7 +195,7 @@ async def test_a_lookup_whose_answer_cannot_be_kept_is_failed_after_one_request_
 async def test_a_card_that_cannot_be_kept_is_not_fetched_again_at_once(line: Line) -> None:
     await line.connect()
     await line.receive(customer(customer_id=ADA, emails=[email(ADAS)]))
-    await insights.opened(line.home.database, "acme", ADA)
+    await cards.opened(line.home.database, "acme", ADA)
     await refuse(line, "insights", "NEW.document IS NOT NULL OR NEW.trouble IS NOT NULL", event="UPDATE")
     for _ in range(10):
         await line.run.fetch_cards()

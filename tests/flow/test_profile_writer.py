@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.flow.profile_writer import (
+from kustomer_klaviyo.connections.options import ConnectionOptions
+from kustomer_klaviyo.delivery.profile_writer import (
     ADDRESS_TAKEN,
     MERGED,
     NOT_FOUND,
@@ -15,9 +15,9 @@ from kustomer_klaviyo.flow.profile_writer import (
     ProfileWriter,
     Written,
 )
-from kustomer_klaviyo.flow.sender import Sender
+from kustomer_klaviyo.delivery.sender import Sender
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.profiles import PHONE_PROPERTY, ProfileCall
+from kustomer_klaviyo.klaviyo.profile_request import PHONE_PROPERTY, ProfileCall
 from kustomer_klaviyo.outcomes import Accepted, Refused
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY, KlaviyoOptions, create_app
 from kustomer_klaviyo.sandbox.serving import serving

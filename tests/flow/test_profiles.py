@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from openapi_client.models.profile_upsert_query import ProfileUpsertQuery
 
 from documents import customer as document
-from kustomer_klaviyo.flow.identity import identify
-from kustomer_klaviyo.flow.mapping import read_mapping
-from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.flow.profiles import Stated, changes, cleared, erased, owed_profile
-from kustomer_klaviyo.flow.rules import Rules
-from kustomer_klaviyo.klaviyo.express import ExpressOptions
+from kustomer_klaviyo.connections.options import ConnectionOptions
+from kustomer_klaviyo.connections.rules import Rules
+from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
+from kustomer_klaviyo.klaviyo.profile_request import Fields, ProfileCall, Value, joined, resource
 from kustomer_klaviyo.klaviyo.profile_wire import encode_profile
-from kustomer_klaviyo.klaviyo.profiles import Fields, ProfileCall, Value, joined, resource
 from kustomer_klaviyo.kustomer.interpret import state_customer
 from kustomer_klaviyo.kustomer.wire import MASK, PROFILE_ATTRIBUTES, decode_resource
+from kustomer_klaviyo.mapping.profile_mapping import read_mapping
+from kustomer_klaviyo.planning.identity import identify
+from kustomer_klaviyo.planning.profile_diff import Stated, changes, cleared, erased, owed_profile
 from kustomer_klaviyo.sandbox.klaviyo.profile_rules import read_profile
-from kustomer_klaviyo.store.people import Person, Profiled
+from kustomer_klaviyo.store.customers import Person, Profiled
 
 ADA = Profiled(
     customer_id="k1",

@@ -6,9 +6,9 @@ import pytest
 
 from cast import ADA, ADAS, BO, BOS, NEW, NUMBER
 from documents import conversation, customer, email, phone
-from kustomer_klaviyo.flow.again import send_again
-from kustomer_klaviyo.flow.delivery import MOST_NARROWED
-from kustomer_klaviyo.flow.reasons import Reason
+from kustomer_klaviyo.delivery.event_delivery import MOST_NARROWED
+from kustomer_klaviyo.planning.resend import send_again
+from kustomer_klaviyo.reasons import Reason
 from kustomer_klaviyo.settings import Settings
 from line import Line, laid
 

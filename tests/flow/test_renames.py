@@ -2,9 +2,9 @@
 
 from cast import ADA, ADAS, BO, BOS, NEW, NUMBER, ONE_OPEN, OPEN
 from documents import conversation, customer, email, phone
-from kustomer_klaviyo.flow.again import send_again
-from kustomer_klaviyo.flow.reasons import Reason
-from kustomer_klaviyo.klaviyo.profiles import PHONE_PROPERTY
+from kustomer_klaviyo.klaviyo.profile_request import PHONE_PROPERTY
+from kustomer_klaviyo.planning.resend import send_again
+from kustomer_klaviyo.reasons import Reason
 from line import Line
 
 KEPT = PHONE_PROPERTY.removeprefix("properties.")

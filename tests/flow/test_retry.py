@@ -6,17 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.flow.retry import (
-    Again,
-    Delivered,
-    History,
-    Hold,
-    Patience,
-    SetAside,
-    decide,
-    hold,
-    jittered,
-)
+from kustomer_klaviyo.backoff import Patience, jittered
+from kustomer_klaviyo.delivery.retry_policy import Again, Delivered, History, Hold, SetAside, decide, hold
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)

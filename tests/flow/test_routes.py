@@ -1,6 +1,6 @@
 """Where an organisation's conversations go, by their brand."""
 
-from kustomer_klaviyo.flow.routes import NONE, Route, Routes, read_routes
+from kustomer_klaviyo.connections.routing import NONE, Route, Routes, read_routes
 
 RULES = (Route("b1", "kids", "Acme Kids"), Route("b2", NONE), Route("b1", "pro"))
 

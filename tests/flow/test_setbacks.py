@@ -7,8 +7,8 @@ import pytest
 
 from cast import ADA, ADAS, BO, NEW
 from documents import conversation, customer, email
-from kustomer_klaviyo.flow.again import send_again
-from kustomer_klaviyo.flow.imports import WITHOUT_SECONDS
+from kustomer_klaviyo.delivery.bulk_import_runner import WITHOUT_SECONDS
+from kustomer_klaviyo.planning.resend import send_again
 from kustomer_klaviyo.settings import Settings
 from line import IMPATIENT, Line, laid
 from patience import until

@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 
-from kustomer_klaviyo.flow.gate import NotAdmitted
-from kustomer_klaviyo.flow.sign_on import Provider, SignOn, begin
+from kustomer_klaviyo.auth.authenticator import NotAdmitted
+from kustomer_klaviyo.auth.oidc import Provider, SignOn, begin
 from provider import CLIENT_ID, CLIENT_SECRET, providing
 
 BACK = "http://127.0.0.1/sign-in/callback"

@@ -2,12 +2,12 @@
 
 import pytest
 
-from kustomer_klaviyo.flow.health import Health, Loop
-from kustomer_klaviyo.flow.status import status_of
-from kustomer_klaviyo.flow.webhook_watch import WATCH
+from kustomer_klaviyo.health.loop_health import Health, Loop
+from kustomer_klaviyo.reconcile.webhook_watch import WATCH
+from kustomer_klaviyo.runtime.connection_health import status_of
 from kustomer_klaviyo.sandbox import kustomer
 from kustomer_klaviyo.store import lookups, loop_failures, reports
-from kustomer_klaviyo.web.alerts import Alerts
+from kustomer_klaviyo.web.console.banners import Alerts
 from line import Line
 
 HOOK = {

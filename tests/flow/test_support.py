@@ -2,12 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from kustomer_klaviyo.facts import (
-    Conversation,
-    ConversationSeen,
-    SatisfactionAnswered,
-)
-from kustomer_klaviyo.flow.support import Support, fields_of, together
+from kustomer_klaviyo.facts import Conversation, ConversationSeen, SatisfactionAnswered
+from kustomer_klaviyo.planning.support_state import Support, fields_of, together
 
 AT = datetime(2026, 3, 20, 19, tzinfo=UTC)
 HOUR = timedelta(hours=1)

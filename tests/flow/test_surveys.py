@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from documents import CUSTOMER, conversation, event
+from kustomer_klaviyo.connections.options import ConnectionOptions
+from kustomer_klaviyo.connections.rules import Rules
 from kustomer_klaviyo.facts import SatisfactionAnswered
-from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.flow.rules import Rules
-from kustomer_klaviyo.flow.telling import Telling
-from kustomer_klaviyo.klaviyo.express import ExpressOptions
+from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
 from kustomer_klaviyo.kustomer.interpret import interpret
 from kustomer_klaviyo.kustomer.wire import decode_webhook
+from kustomer_klaviyo.planning.event_planner import Telling
 from kustomer_klaviyo.store.conversations import Newest
-from kustomer_klaviyo.store.people import Identifiers
-from kustomer_klaviyo.store.recorded import Told
+from kustomer_klaviyo.store.customers import Identifiers
+from kustomer_klaviyo.store.recorded_facts import Told
 
 NOW = datetime(2026, 3, 21, 20, 30, tzinfo=UTC)
 RULES = Rules(ConnectionOptions(), ExpressOptions(org="acme"), datetime(2026, 1, 1, tzinfo=UTC))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cast import ADA, ADAS
 from documents import customer, email
-from kustomer_klaviyo.flow.sweep import PAGE_SIZE, SWEEP, Place, plan_sweep
 from kustomer_klaviyo.kustomer.listings import FoundCustomers
+from kustomer_klaviyo.reconcile.deleted_customers import PAGE_SIZE, SWEEP, Place, plan_sweep
 from kustomer_klaviyo.store import lookups
 from line import Line
 

@@ -4,6 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from kustomer_klaviyo.connections.options import ConnectionOptions
+from kustomer_klaviyo.connections.routing import Route, Routes
+from kustomer_klaviyo.connections.rules import Rules
 from kustomer_klaviyo.facts import (
     Conversation,
     ConversationClosed,
@@ -11,16 +14,13 @@ from kustomer_klaviyo.facts import (
     ConversationOpened,
     SatisfactionAnswered,
 )
-from kustomer_klaviyo.flow.options import ConnectionOptions
-from kustomer_klaviyo.flow.reasons import Reason
-from kustomer_klaviyo.flow.routes import Route, Routes
-from kustomer_klaviyo.flow.rules import Rules
-from kustomer_klaviyo.flow.telling import Telling, pack, unpack
-from kustomer_klaviyo.klaviyo.express import ExpressOptions
-from kustomer_klaviyo.store.deliveries import State
+from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
+from kustomer_klaviyo.planning.event_planner import Telling, pack, unpack
+from kustomer_klaviyo.reasons import Reason
+from kustomer_klaviyo.store.customers import Identifiers
 from kustomer_klaviyo.store.lookups import Kind
-from kustomer_klaviyo.store.people import Identifiers
-from kustomer_klaviyo.store.recorded import Told
+from kustomer_klaviyo.store.outbox import State
+from kustomer_klaviyo.store.recorded_facts import Told
 
 HORIZON = datetime(2026, 1, 1, tzinfo=UTC)
 AT = datetime(2026, 3, 20, 19, tzinfo=UTC)

@@ -8,10 +8,10 @@ import pytest
 
 from cast import ADA, ADAS
 from documents import conversation, customer, email, event
-from kustomer_klaviyo.flow.news import Doorkeeper, told_by
+from kustomer_klaviyo.intake.dedup import Doorkeeper, told_by
 from kustomer_klaviyo.kustomer.interpret import interpret
 from kustomer_klaviyo.kustomer.wire import decode_webhook
-from kustomer_klaviyo.store import conversations, recorded
+from kustomer_klaviyo.store import conversations, recorded_facts
 from line import Line
 
 
@@ -59,6 +59,6 @@ async def is_news(line: Line, resource: dict[str, Any]) -> bool:
     keeper, body = Doorkeeper(), msgspec.json.encode(event(resource))
     told = told_by(line.joined, interpret(decode_webhook(body), received_at=datetime.now(UTC)))
     async with line.home.database.transaction() as connection:
-        keys = await recorded.told(connection, keeper.unknown_keys(told))
+        keys = await recorded_facts.told(connection, keeper.unknown_keys(told))
         keeper.learn(keys, {}, await conversations.known(connection, keeper.unknown_conversations(told)))
     return keeper.is_news(told)

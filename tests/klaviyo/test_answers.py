@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from kustomer_klaviyo.klaviyo.answers import blamed_entries, classify
-from kustomer_klaviyo.klaviyo.wire import limits
+from kustomer_klaviyo.klaviyo.event_wire import limits
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
-from kustomer_klaviyo.throttle import Limits
+from kustomer_klaviyo.rate_limits import Limits
 
 BULK = "/data/attributes/events-bulk-create/data"
 BULK_POINTER = f"{BULK}/3/attributes/email"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kustomer_klaviyo.klaviyo.batches import MOST_BYTES, MOST_EVENTS, compose, halves, only
-from kustomer_klaviyo.klaviyo.express import EventCall
+from kustomer_klaviyo.klaviyo.event_request import EventCall
 
 AT = datetime(2026, 3, 20, tzinfo=UTC)
 

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.klaviyo.blame import (
+from kustomer_klaviyo.klaviyo.blamed_fields import (
     refused_contact,
     refused_fields,
     refused_properties,
     without,
     without_properties,
 )
-from kustomer_klaviyo.klaviyo.express import EventCall
-from kustomer_klaviyo.klaviyo.profiles import PHONE_PROPERTY, ProfileCall
+from kustomer_klaviyo.klaviyo.event_request import EventCall
+from kustomer_klaviyo.klaviyo.profile_request import PHONE_PROPERTY, ProfileCall
 from kustomer_klaviyo.outcomes import Accepted, Refused, Unreachable
 
 PHONE, EMAIL = "+447911123456", "ada@lantern.example"

@@ -14,11 +14,11 @@ from aiohttp import web
 from kustomer_klaviyo import __version__
 from kustomer_klaviyo.klaviyo.batches import compose
 from kustomer_klaviyo.klaviyo.client import LARGEST_READING, TIER_L, KlaviyoClient
-from kustomer_klaviyo.klaviyo.express import EventCall
+from kustomer_klaviyo.klaviyo.event_request import EventCall
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
+from kustomer_klaviyo.rate_limits import LONGEST_THROTTLE, Windows
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY, KlaviyoOptions, create_app
 from kustomer_klaviyo.sandbox.serving import serving
-from kustomer_klaviyo.throttle import LONGEST_THROTTLE, Windows
 
 KEY = "pk_lantern_secret"
 PERMISSION_DENIED = msgspec.json.encode({"errors": [{"code": "permission_denied", "detail": "No permission."}]})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kustomer_klaviyo.facts import Conversation, ConversationClosed, ConversationOpened, Fact, SatisfactionAnswered
-from kustomer_klaviyo.klaviyo.express import (
+from kustomer_klaviyo.klaviyo.event_request import (
     EventCall,
     ExpressOptions,
     express,
@@ -19,7 +19,7 @@ from kustomer_klaviyo.klaviyo.express import (
     validate_metric,
     validate_template,
 )
-from kustomer_klaviyo.klaviyo.wire import encode_event
+from kustomer_klaviyo.klaviyo.event_wire import encode_event
 
 AT = datetime(2026, 3, 20, 18, 50, 55, 976000, tzinfo=UTC)
 ABOUT = Conversation("c1", "k1", subject="Where is my order?", channel="email")

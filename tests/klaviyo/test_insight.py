@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.klaviyo.insight import (
+from kustomer_klaviyo.klaviyo.profile_view import (
     CLICKED,
     LONGEST_WORD,
     MESSAGE_METRICS,

@@ -9,10 +9,10 @@ import pytest
 
 from kustomer_klaviyo.klaviyo.campaigns import campaigns_path
 from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.insight import read_campaign, read_happenings, read_metrics, read_profiles
-from kustomer_klaviyo.klaviyo.reading import Identifier, KlaviyoReader
+from kustomer_klaviyo.klaviyo.event_wire import REVISION
+from kustomer_klaviyo.klaviyo.profile_view import read_campaign, read_happenings, read_metrics, read_profiles
+from kustomer_klaviyo.klaviyo.reader import Identifier, KlaviyoReader
 from kustomer_klaviyo.klaviyo.scopes import PROBES, Probe, Standing, standing
-from kustomer_klaviyo.klaviyo.wire import REVISION
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome
 from kustomer_klaviyo.sandbox import klaviyo
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, TRAFFIC

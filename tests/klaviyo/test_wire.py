@@ -8,8 +8,8 @@ import pytest
 from openapi_client.models.event_create_query_v2 import EventCreateQueryV2
 from openapi_client.models.events_bulk_create_job import EventsBulkCreateJob
 
-from kustomer_klaviyo.klaviyo.express import EventCall
-from kustomer_klaviyo.klaviyo.wire import encode_bulk_entry, encode_event, join_bulk
+from kustomer_klaviyo.klaviyo.event_request import EventCall
+from kustomer_klaviyo.klaviyo.event_wire import encode_bulk_entry, encode_event, join_bulk
 
 PROPERTIES: dict[str, str | int | float] = {"conversationId": "c1", "rating": 4.5, "score": 1}
 BY_EMAIL = EventCall("M", "u1", datetime(2026, 3, 20, 18, tzinfo=UTC), PROPERTIES, email="a@b.example", backfill=True)

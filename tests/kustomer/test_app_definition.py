@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kustomer_klaviyo.flow.setup import NAME
 from kustomer_klaviyo.kustomer.app_definition import (
     CATEGORY,
     FIRST_VERSION,
@@ -20,6 +19,7 @@ from kustomer_klaviyo.kustomer.app_definition import (
 )
 from kustomer_klaviyo.sandbox.kustomer import app_schema
 from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal
+from kustomer_klaviyo.setup.credentials import NAME
 
 ORG = "5f19aa0b1c2d3e4f5a6b7c8a"
 URL = "https://hooks.acme.example"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from documents import CONVERSATION, CUSTOMER, conversation, customer, email, event, phone
 from kustomer_klaviyo.facts import ConversationClosed, ConversationOpened, Fact, SatisfactionAnswered
 from kustomer_klaviyo.kustomer.interpret import NOTHING, Statement, interpret
-from kustomer_klaviyo.kustomer.mending import MalformedJSON
+from kustomer_klaviyo.kustomer.json_repair import MalformedJSON
 from kustomer_klaviyo.kustomer.wire import decode_webhook
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from admin import PASSWORD, invited
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.web.app import create_app
-from kustomer_klaviyo.web.site import site
+from kustomer_klaviyo.web.console.site import site
 from stage import Stage
 
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')

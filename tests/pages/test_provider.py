@@ -13,9 +13,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from browser import shoot
-from kustomer_klaviyo.flow.gate import MOST_FROM_A_PLACE
-from kustomer_klaviyo.flow.sign_on import begin
-from kustomer_klaviyo.store.sealing import load_sealer
+from kustomer_klaviyo.auth.authenticator import MOST_FROM_A_PLACE
+from kustomer_klaviyo.auth.oidc import begin
+from kustomer_klaviyo.store.encryption import load_sealer
 from provider import CLIENT_ID, CLIENT_SECRET, Provider, new_key, providing
 from stage import Stage, own_database, own_directory, staged
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from kustomer_klaviyo.store.accounts import canonical_email
 from kustomer_klaviyo.store.migrate import migrate
+from kustomer_klaviyo.store.users import canonical_email
 
 MIGRATION = "0011.account-addresses"
 OLDER = """

@@ -9,7 +9,7 @@ import pytest
 
 from kustomer_klaviyo.store.connections import Changed, Connection, Connections, NotThere, Secrets
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.sealing import Sealer
+from kustomer_klaviyo.store.encryption import Sealer
 from patience import PATIENCE_SECONDS, until
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="

@@ -10,8 +10,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from yoyo import get_backend, read_migrations
 
-from kustomer_klaviyo.flow import reasons
-from kustomer_klaviyo.flow.reasons import Reason
+from kustomer_klaviyo import reasons
+from kustomer_klaviyo.reasons import Reason
 from kustomer_klaviyo.store.migrate import migrate, yoyo_url
 
 ADD = """

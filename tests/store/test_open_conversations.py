@@ -10,7 +10,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from kustomer_klaviyo.facts import Conversation, ConversationSeen, Counted, milliseconds
-from kustomer_klaviyo.flow.support import open_conversations
+from kustomer_klaviyo.planning.support_state import open_conversations
 from kustomer_klaviyo.store import conversations
 from kustomer_klaviyo.store.conversations import Seen
 

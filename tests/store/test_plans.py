@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+import kustomer_klaviyo
 from filled import fill
-from kustomer_klaviyo import flow, store
 from stage import own_database
 
 CONNECTION = "acme"
@@ -35,57 +35,57 @@ CASES: dict[str, Any] = {
         "fingerprints": ["new"] * 20, "seen": ["{}"] * 20, "turns": ["{}"] * 20,
         "unanswered": [0] * 20,
     },
-    "recorded.TOLD": ([CONNECTION] * 20, KEYS),
-    "recorded.TOLD_OF": (CONNECTION, CONVERSATIONS),
-    "deliveries.CONCERNED_BY": {
+    "recorded_facts.TOLD": ([CONNECTION] * 20, KEYS),
+    "recorded_facts.TOLD_OF": (CONNECTION, CONVERSATIONS),
+    "outbox.CONCERNED_BY": {
         "connection": CONNECTION, "subjects": CUSTOMERS, "states": ["waiting", "unidentified"],
         "gone": ["gone"], "left_out": ["tags", "attributes"],
     },
-    "deliveries.FAIL_UNIDENTIFIED": ("why", CONNECTION, "k10", "looking"),
-    "deliveries.FAILED": (CONNECTION, None, None, 1000),
-    "deliveries.RESTATE": {
+    "outbox.FAIL_UNIDENTIFIED": ("why", CONNECTION, "k10", "looking"),
+    "outbox.FAILED": (CONNECTION, None, None, 1000),
+    "outbox.RESTATE": {
         "connection": CONNECTION, "keys": KEYS, "states": ["waiting"] * 20, "reasons": TWENTY, "identifiers": TWENTY,
         "calls": TWENTY, "facts": TWENTY, "held": [False] * 20, "subjects": TWENTY, "revs": [0] * 20,
     },
-    "deliveries.FAILED_PROFILES": (CONNECTION, None, None),
-    "deliveries.SET_ASIDE": ("why", CONNECTION, "k10"),
-    "deliveries.OWED_PROFILES": (CONNECTION, "k10"),
-    "recorded.SUPPORT": (CONNECTION, CUSTOMERS),
-    "deliveries.DUE_EVENTS": {"connection": CONNECTION, "limit": 100},
-    "deliveries.DUE_PROFILES": {"connection": CONNECTION, "limit": 100},
-    "deliveries.SETTLE": {
+    "outbox.FAILED_PROFILES": (CONNECTION, None, None),
+    "outbox.SET_ASIDE": ("why", CONNECTION, "k10"),
+    "outbox.OWED_PROFILES": (CONNECTION, "k10"),
+    "recorded_facts.SUPPORT": (CONNECTION, CUSTOMERS),
+    "outbox.DUE_EVENTS": {"connection": CONNECTION, "limit": 100},
+    "outbox.DUE_PROFILES": {"connection": CONNECTION, "limit": 100},
+    "outbox.SETTLE": {
         "connection": CONNECTION, "keys": KEYS, "states": ["delivered"] * 20, "reasons": TWENTY, "due": TWENTY,
         "statuses": TWENTY, "requests": TWENTY, "details": TWENTY, "attempted": TWENTY, "own": [0] * 20,
         "codes": TWENTY, "errors": TWENTY,
     },
-    "deliveries.NEXT_DUE": (CONNECTION, NOW),
+    "outbox.NEXT_DUE": (CONNECTION, NOW),
     "retention.EXPIRE": {
         "connection": CONNECTION, "days": 30, "no_customer": "none", "never_any": "never", "never_identified": "not",
     },
     "retention.PURGE": (CONNECTION, 299, 299),
     "retention.PURGE_PROFILES": (CONNECTION, 299),
-    "imports.CARRY": ("i1", NOW, CONNECTION, KEYS),
-    "imports.DUE": (CONNECTION,),
-    "imports.NEXT_DUE": (CONNECTION,),
-    "imports.CARRIED": (CONNECTION, "import1"),
-    "imports.CALLS": (CONNECTION,),
-    "imports.IDS": (CONNECTION,),
+    "bulk_imports.CARRY": ("i1", NOW, CONNECTION, KEYS),
+    "bulk_imports.DUE": (CONNECTION,),
+    "bulk_imports.NEXT_DUE": (CONNECTION,),
+    "bulk_imports.CARRIED": (CONNECTION, "import1"),
+    "bulk_imports.CALLS": (CONNECTION,),
+    "bulk_imports.IDS": (CONNECTION,),
     "inbox.LAND_NAMESAKES": ([CONNECTION] * 20, TWENTY, TWENTY, TWENTY, TWENTY, [b"x"] * 20, [NOW] * 20),
     "inbox.WAITING": (CONNECTION, 500),
     "inbox.UNDERSTOOD": (CONVERSATIONS, TWENTY, [False] * 20, TWENTY, TWENTY, CONNECTION),
     "inbox.REPLAY": (CONNECTION,),
     "inbox.PURGE": (CONNECTION, 30),
-    "insights.OPEN": {"connection": CONNECTION, "customer": "k10", "may_ask": False},
-    "insights.READ": (CONNECTION, "k10"),
-    "insights.AHEAD": PAIRS,
-    "insights.DUE": (CONNECTION, ["w10"], 50),
-    "insights.NEXT_DUE": (CONNECTION, ["w10"]),
-    "insights.SAVE": (CUSTOMERS, TWENTY, [True] * 20, TWENTY, TWENTY, TWENTY, CONNECTION),
-    "insights.GIVE_UP_AHEAD": (CONNECTION, 10),
-    "insights.KNOWN_BY_NOW": (CONNECTION, CUSTOMERS),
-    "insights.FORGET": (CONNECTION, CUSTOMERS),
-    "insights.PURGE": {"connection": CONNECTION, "days": 7},
-    "lanes.DUE": None,
+    "cards.OPEN": {"connection": CONNECTION, "customer": "k10", "may_ask": False},
+    "cards.READ": (CONNECTION, "k10"),
+    "cards.AHEAD": PAIRS,
+    "cards.DUE": (CONNECTION, ["w10"], 50),
+    "cards.NEXT_DUE": (CONNECTION, ["w10"]),
+    "cards.SAVE": (CUSTOMERS, TWENTY, [True] * 20, TWENTY, TWENTY, TWENTY, CONNECTION),
+    "cards.GIVE_UP_AHEAD": (CONNECTION, 10),
+    "cards.KNOWN_BY_NOW": (CONNECTION, CUSTOMERS),
+    "cards.FORGET": (CONNECTION, CUSTOMERS),
+    "cards.PURGE": {"connection": CONNECTION, "days": 7},
+    "connection_status.DUE": None,
     "lookups.DUE": (CONNECTION, ["customer"], ["k10"], 8),
     "lookups.LATER": (1, NOW, "why", CONNECTION, "customer", "k10"),
     "lookups.AGAIN": (NOW, CONNECTION, "customer", "k10"),
@@ -93,31 +93,35 @@ CASES: dict[str, Any] = {
     "lookups.NEXT_DUE": (CONNECTION, ["customer"], ["k10"]),
     "lookups.FAILED": ("why", "why", CONNECTION, "customer", "k10"),
     "lookups.ASK_FAILED": (CONNECTION,),
-    "people.SAVE": (
+    "customers.SAVE": (
         CONNECTION, CUSTOMERS, [4] * 20, TWENTY, ["{}"] * 20, TWENTY, TWENTY, [False] * 20, TWENTY, ["{}"] * 20,
         TWENTY, TWENTY, TWENTY, ["[]"] * 20, ["[]"] * 20, ["[]"] * 20, ["[]"] * 20,
     ),
-    "people.ADVANCE": ([CONNECTION] * 20, CUSTOMERS, [4] * 20, ["new"] * 20),
-    "people.KNOWN": PAIRS,
-    "people.IDENTIFIED": (CONNECTION, CUSTOMERS),
-    "people.REACHABLE": (CONNECTION, CUSTOMERS),
-    "people.PROFILED": (CONNECTION, CUSTOMERS),
-    "people.STATE": (CUSTOMERS, ["{}"] * 20, [2] * 20, CONNECTION),
-    "people.DOUBT": (CUSTOMERS, ["{}"] * 20, CONNECTION),
-    "people.NAMED": (CONNECTION, CUSTOMERS, timedelta(days=1)),
-    "people.NAME_PROFILES": (CUSTOMERS, TWENTY, CONNECTION),
-    "refused.NOTE": {"connection": CONNECTION, "customer": "k10", "note": "why"},
+    "customers.ADVANCE": ([CONNECTION] * 20, CUSTOMERS, [4] * 20, ["new"] * 20),
+    "customers.KNOWN": PAIRS,
+    "customers.IDENTIFIED": (CONNECTION, CUSTOMERS),
+    "customers.REACHABLE": (CONNECTION, CUSTOMERS),
+    "customers.PROFILED": (CONNECTION, CUSTOMERS),
+    "customers.STATE": (CUSTOMERS, ["{}"] * 20, [2] * 20, CONNECTION),
+    "customers.DOUBT": (CUSTOMERS, ["{}"] * 20, CONNECTION),
+    "customers.NAMED": (CONNECTION, CUSTOMERS, timedelta(days=1)),
+    "customers.NAME_PROFILES": (CUSTOMERS, TWENTY, CONNECTION),
+    "refused_values.NOTE": {"connection": CONNECTION, "customer": "k10", "note": "why"},
     "lookups.PLAN": (60, CONNECTION, "swept", CONNECTION, "sweep", "customers"),
-    "refused.TAKEN_PHONE": {"connection": CONNECTION, "customer": "k10", "phone": "+447911123456", "property": "p"},
-    "people.SHARERS": {
+    "refused_values.TAKEN_PHONE": {
+        "connection": CONNECTION, "customer": "k10", "phone": "+447911123456", "property": "p",
+    },
+    "customers.SHARERS": {
         "connection": CONNECTION, "customer": "k10", "emails": ["k20@lanternpost.example"], "phones": ["+447910000020"],
     },
-    "people.MERGE": {"connection": CONNECTION, "source": "k10", "target": "k20"},
-    "people.FORGET_GONE": (CONNECTION, CUSTOMERS),
-    "refused.REFUSE_CONTACT": {"connection": CONNECTION, "customer": "k10", "contact": "k10@lanternpost.example"},
-    "refused.REFUSE_FIELDS": {"connection": CONNECTION, "customer": "k10", "names": ["a"], "refused": Jsonb({})},
-    "refused.FORGET": {"connection": CONNECTION, "customers": CUSTOMERS},
-    "people.ALIASES": {"connection": CONNECTION, "ids": CUSTOMERS},
+    "customers.MERGE": {"connection": CONNECTION, "source": "k10", "target": "k20"},
+    "customers.FORGET_GONE": (CONNECTION, CUSTOMERS),
+    "refused_values.REFUSE_CONTACT": {
+        "connection": CONNECTION, "customer": "k10", "contact": "k10@lanternpost.example",
+    },
+    "refused_values.REFUSE_FIELDS": {"connection": CONNECTION, "customer": "k10", "names": ["a"], "refused": Jsonb({})},
+    "refused_values.FORGET": {"connection": CONNECTION, "customers": CUSTOMERS},
+    "customers.ALIASES": {"connection": CONNECTION, "ids": CUSTOMERS},
 }  # fmt: skip
 """Every query that runs for an event, a delivery, a look-up, a card, a turn or a round, with what it is asked."""
 
@@ -125,21 +129,22 @@ ASKED_BY_ADMINS = {"reports.STATUS", "reports.LANES", "reports.EVENTS", "reports
 """Run when somebody looks."""
 
 ONLY_INSERTS = {
-    "deliveries.ADD",
-    "imports.ADD",
+    "outbox.ADD",
+    "bulk_imports.ADD",
     "inbox.LAND",
     "inbox.KEEP",
     "lookups.ASK",
-    "tallies.ADD",
+    "counters.ADD",
     "bookmarks.PUT",
 }
 """Read nothing but the index that finds a conflict."""
 
-ROOMS_OF_FEW_ROWS = {"accounts", "connections", "drafts", "names", "loop_failures"}
+ROOMS_OF_FEW_ROWS = {"users", "connections", "setup_drafts", "klaviyo_names", "loop_failures"}
 """Their tables have a row for each account, connection, campaign."""
 
 FEW_ROWS = {
-    "lanes.GET", "lanes.WAIT", "lanes.ACCEPTED", "lanes.NOTE", "lanes.NOTE_WEBHOOK", "imports.LATER", "imports.END",
+    "connection_status.GET", "connection_status.WAIT", "connection_status.ACCEPTED",
+    "connection_status.NOTE", "connection_status.NOTE_WEBHOOK", "bulk_imports.LATER", "bulk_imports.END",
 }  # fmt: skip
 
 SMALL, LARGE = 25_000, 100_000
@@ -153,9 +158,9 @@ _SQL = re.compile(r"\s*(--[^\n]*\n\s*)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 def queries() -> dict[str, str]:
     """Return every query of the product that is a constant."""
     rooms = [
-        importlib.import_module(f"{room.__name__}.{module.name}")
-        for room in (store, flow)
-        for module in pkgutil.iter_modules(room.__path__)
+        importlib.import_module(module.name)
+        for module in pkgutil.walk_packages(kustomer_klaviyo.__path__, f"{kustomer_klaviyo.__name__}.")
+        if not module.name.endswith("__main__")
     ]
     return {
         f"{room.__name__.rsplit('.', 1)[-1]}.{name}": value

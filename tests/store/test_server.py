@@ -17,16 +17,16 @@ import psycopg
 import pytest
 
 import patience
+from kustomer_klaviyo.postgres.files import MAJOR, WHEEL, copied_programs, places
+from kustomer_klaviyo.postgres.server import CannotStart, DataDirectoryInUse, EmbeddedServer, WrongMajorVersion
 from kustomer_klaviyo.store.migrate import migrate
-from kustomer_klaviyo.store.server import CannotStart, DataDirectoryInUse, EmbeddedServer, WrongMajorVersion
-from kustomer_klaviyo.store.server_files import MAJOR, WHEEL, copied_programs, places
 from patience import PATIENCE_SECONDS
 from stage import new_directory
 
 SERVE = """
 import asyncio, sys
 from pathlib import Path
-from kustomer_klaviyo.store.server import EmbeddedServer
+from kustomer_klaviyo.postgres.server import EmbeddedServer
 
 async def main():
     url = await EmbeddedServer(Path(sys.argv[1])).start()

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from kustomer_klaviyo.postgres.server import EmbeddedServer
 from kustomer_klaviyo.sandbox import klaviyo
-from kustomer_klaviyo.store.server import EmbeddedServer
 from stage import Stage, new_directory, staged
 
 DAY = {"customers": 10, "conversations": 50, "rate": 250.0}

@@ -5,12 +5,12 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from kustomer_klaviyo.auth.authenticator import INVITATION_HOURS
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import print_json, say
-from kustomer_klaviyo.flow.gate import INVITATION_HOURS
 from kustomer_klaviyo.service import house
 from kustomer_klaviyo.settings import Settings, load_settings
-from kustomer_klaviyo.store.accounts import Account, Accounts, Role
+from kustomer_klaviyo.store.users import Account, Accounts, Role
 
 admins = App(name="admins", help="Who may see the pages: admins, who set up, and viewers, who look.")
 

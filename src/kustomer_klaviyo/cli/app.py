@@ -9,12 +9,12 @@ from cyclopts import App, Parameter
 from kustomer_klaviyo.cli.choosing import chosen_one
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import bold, print_json, say
-from kustomer_klaviyo.flow.app_setup import Installed, draft_app, install_app
-from kustomer_klaviyo.flow.setup import SetupError, check_address
 from kustomer_klaviyo.kustomer.app_definition import Form
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.service import house
 from kustomer_klaviyo.settings import load_settings
+from kustomer_klaviyo.setup.credentials import SetupError, check_address
+from kustomer_klaviyo.setup.kustomer_app import Installed, draft_app, install_app
 
 app = App(name="app", help="The Kustomer app that shows the Klaviyo insight card.")
 

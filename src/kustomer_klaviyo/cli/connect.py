@@ -15,11 +15,16 @@ from cyclopts import Parameter
 
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import bold, print_json, say, warning
-from kustomer_klaviyo.flow.checks import KlaviyoCheck, check_klaviyo, check_kustomer
-from kustomer_klaviyo.flow.clock import clock_problem, keep_clock, kustomer_now
-from kustomer_klaviyo.flow.directory import joined
-from kustomer_klaviyo.flow.options import read_options
-from kustomer_klaviyo.flow.setup import (
+from kustomer_klaviyo.connections.clock import clock_problem, keep_clock, kustomer_now
+from kustomer_klaviyo.connections.options import read_options
+from kustomer_klaviyo.connections.registry import joined
+from kustomer_klaviyo.klaviyo.client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.metric_names import USUAL
+from kustomer_klaviyo.klaviyo.scopes import Standing
+from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.service import house
+from kustomer_klaviyo.settings import load_settings
+from kustomer_klaviyo.setup.credentials import (
     KLAVIYO_URL,
     KUSTOMER_URL,
     MOST_TOKENS,
@@ -36,14 +41,9 @@ from kustomer_klaviyo.flow.setup import (
     with_klaviyo_key,
     with_webhook,
 )
-from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.metric_names import USUAL
-from kustomer_klaviyo.klaviyo.scopes import Standing
-from kustomer_klaviyo.kustomer.client import KustomerClient
-from kustomer_klaviyo.service import house
-from kustomer_klaviyo.settings import load_settings
+from kustomer_klaviyo.setup.key_checks import KlaviyoCheck, check_klaviyo, check_kustomer
 from kustomer_klaviyo.store.connections import Connection, Connections, Secrets
-from kustomer_klaviyo.store.sealing import SealError
+from kustomer_klaviyo.store.encryption import SealError
 
 KUSTOMER_KEY, KLAVIYO_KEY, WEBHOOK_TOKEN = "KUSTOMER_API_KEY", "KLAVIYO_PRIVATE_KEY", "KUSTOMER_WEBHOOK_TOKEN"
 """The environment variables that hold the secrets; what is missing is asked for."""

@@ -10,12 +10,12 @@ from cyclopts import Parameter
 from rich.live import Live
 from rich.table import Table
 
-from kustomer_klaviyo.cli.comparison import Comparison, Sides, compare
 from kustomer_klaviyo.cli.failures import ExitCode
 from kustomer_klaviyo.cli.listening import check_place
 from kustomer_klaviyo.cli.numbers import COUNT, LIMIT, PART, PORT, SCALE
 from kustomer_klaviyo.cli.output import Part, bold, live, print_json, say, show, table
-from kustomer_klaviyo.cli.theatre import Theatre, theatre
+from kustomer_klaviyo.demo.comparison import Comparison, Sides, compare
+from kustomer_klaviyo.demo.environment import Theatre, theatre
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.database import UNREACHABLE
 

@@ -10,14 +10,16 @@ from cyclopts import CycloptsError
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-from kustomer_klaviyo.flow.options import OptionsError
-from kustomer_klaviyo.flow.setup import SetupError
+from kustomer_klaviyo.connections.options import OptionsError
+from kustomer_klaviyo.demo.environment import DemoError
+from kustomer_klaviyo.mapping.yaml_file import MappingFileError
+from kustomer_klaviyo.postgres.server import ServerError
 from kustomer_klaviyo.settings import SettingsError, hidden
+from kustomer_klaviyo.setup.credentials import SetupError
 from kustomer_klaviyo.store.connections import Changed
 from kustomer_klaviyo.store.conninfo import NothingThere, what_is_wrong
 from kustomer_klaviyo.store.database import UNREACHABLE
-from kustomer_klaviyo.store.sealing import SealError
-from kustomer_klaviyo.store.server import ServerError
+from kustomer_klaviyo.store.encryption import SealError
 
 
 class UsageError(Exception):
@@ -28,7 +30,7 @@ class CannotWork(Exception):
     """The machine does not let the command do it now; the text names the port or path."""
 
 
-WRONG_USE = (CycloptsError, UsageError, SettingsError, OptionsError, Changed)
+WRONG_USE = (CycloptsError, UsageError, SettingsError, OptionsError, MappingFileError, Changed, DemoError)
 REFUSED = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction, errors.InvalidSchemaName)
 """What a database says whose role or state does not suit the program."""
 

@@ -9,10 +9,10 @@ from kustomer_klaviyo.cli.choosing import chosen
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.numbers import LIMIT
 from kustomer_klaviyo.cli.output import ago, bold, print_json, received_body, say, show, table, warning
-from kustomer_klaviyo.flow.again import SentAgain, send_again
-from kustomer_klaviyo.flow.directory import joined
-from kustomer_klaviyo.flow.reasons import code, sentence
-from kustomer_klaviyo.flow.status import DISK_FULL, problems, status_of
+from kustomer_klaviyo.connections.registry import joined
+from kustomer_klaviyo.planning.resend import SentAgain, send_again
+from kustomer_klaviyo.reasons import code, sentence
+from kustomer_klaviyo.runtime.connection_health import DISK_FULL, problems, status_of
 from kustomer_klaviyo.service import House, house, lacks_space
 from kustomer_klaviyo.settings import load_settings
 from kustomer_klaviyo.store import reports

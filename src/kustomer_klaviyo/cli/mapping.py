@@ -13,18 +13,18 @@ from kustomer_klaviyo.cli.choosing import chosen_one
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import bold, print_json, print_text, say, table, warning
 from kustomer_klaviyo.cli.output import show as show_table
-from kustomer_klaviyo.flow.directory import joined
-from kustomer_klaviyo.flow.mapping import LOCATION, STANDARD, Line, read_mapping
-from kustomer_klaviyo.flow.mapping_file import read_mapping_file, write_mapping_file
-from kustomer_klaviyo.flow.options import OptionsError, read_options
-from kustomer_klaviyo.flow.preview import Preview, preview
-from kustomer_klaviyo.flow.setup import SetupError, answer_of
+from kustomer_klaviyo.connections.options import read_options
+from kustomer_klaviyo.connections.registry import joined
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.listings import read_custom_attributes
 from kustomer_klaviyo.kustomer.wire import as_id
+from kustomer_klaviyo.mapping.profile_mapping import LOCATION, STANDARD, Line, read_mapping
+from kustomer_klaviyo.mapping.yaml_file import MappingFileError, read_mapping_file, write_mapping_file
 from kustomer_klaviyo.outcomes import Accepted, Refused
+from kustomer_klaviyo.planning.preview import Preview, preview
 from kustomer_klaviyo.service import house
 from kustomer_klaviyo.settings import load_settings
+from kustomer_klaviyo.setup.credentials import SetupError, answer_of
 from kustomer_klaviyo.store.connections import Connection
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -115,8 +115,8 @@ def _read_file(file: Path) -> dict[str, Any]:
         return read_mapping_file(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from error
-    except OptionsError as error:
-        raise OptionsError(f"{file}, {error}") from error
+    except MappingFileError as error:
+        raise MappingFileError(f"{file}, {error}") from error
 
 
 async def _connection(name: str | None) -> Connection:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from kustomer_klaviyo.cli.failures import ExitCode, UsageError
 from kustomer_klaviyo.cli.output import print_json, say, table, warning
 from kustomer_klaviyo.cli.output import show as show_table
-from kustomer_klaviyo.flow.routes import NONE, Route, Routes, read_routes
+from kustomer_klaviyo.connections.routing import NONE, Route, Routes, read_routes
 from kustomer_klaviyo.kustomer.client import KustomerClient
 from kustomer_klaviyo.kustomer.listings import read_brands
 from kustomer_klaviyo.kustomer.wire import as_id

@@ -10,15 +10,15 @@ import structlog
 import uvloop
 from cyclopts import Parameter
 
+from kustomer_klaviyo.auth.authenticator import Gate
 from kustomer_klaviyo.cli.failures import ExitCode
 from kustomer_klaviyo.cli.listening import check_place
 from kustomer_klaviyo.cli.logs import start_logging
 from kustomer_klaviyo.cli.numbers import PORT
 from kustomer_klaviyo.cli.output import say
-from kustomer_klaviyo.flow.gate import Gate
 from kustomer_klaviyo.service import House, Service, house
 from kustomer_klaviyo.settings import Settings, load_settings
-from kustomer_klaviyo.store.accounts import Accounts
+from kustomer_klaviyo.store.users import Accounts
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kustomer_klaviyo.cleaning import clean
-from kustomer_klaviyo.klaviyo.wire import Problem, decode_problems, read_success, retry_after
+from kustomer_klaviyo.klaviyo.event_wire import Problem, decode_problems, read_success, retry_after
 from kustomer_klaviyo.outcomes import (
     LONGEST_POINTER,
     Accepted,

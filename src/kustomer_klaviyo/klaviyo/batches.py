@@ -6,8 +6,8 @@ Limits: developers.klaviyo.com/en/reference/bulk_create_events
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kustomer_klaviyo.klaviyo.express import EventCall
-from kustomer_klaviyo.klaviyo.wire import BULK_END, BULK_START, encode_bulk_entry, join_bulk
+from kustomer_klaviyo.klaviyo.event_request import EventCall
+from kustomer_klaviyo.klaviyo.event_wire import BULK_END, BULK_START, encode_bulk_entry, join_bulk
 
 MOST_EVENTS = 1000
 MOST_BYTES = 4_500_000

@@ -10,19 +10,13 @@ import aiohttp
 from kustomer_klaviyo import __version__
 from kustomer_klaviyo.klaviyo.answers import BEGUN, CREATED, NEVER, READ, TAKEN, UPDATED, WRITTEN, Documented, classify
 from kustomer_klaviyo.klaviyo.batches import Batch
-from kustomer_klaviyo.klaviyo.express import EventCall
-from kustomer_klaviyo.klaviyo.profile_wire import (
-    encode_erasure,
-    encode_merge,
-    encode_profile,
-    join_profiles,
-    quoted,
-)
-from kustomer_klaviyo.klaviyo.profiles import ProfileCall
+from kustomer_klaviyo.klaviyo.event_request import EventCall
+from kustomer_klaviyo.klaviyo.event_wire import MEDIA_TYPE, NO_FALL_FORWARD, REVISION, encode_event, limits
+from kustomer_klaviyo.klaviyo.profile_request import ProfileCall
+from kustomer_klaviyo.klaviyo.profile_wire import encode_erasure, encode_merge, encode_profile, join_profiles, quoted
 from kustomer_klaviyo.klaviyo.scopes import Probe
-from kustomer_klaviyo.klaviyo.wire import MEDIA_TYPE, NO_FALL_FORWARD, REVISION, encode_event, limits
 from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable
-from kustomer_klaviyo.throttle import Limits, Windows
+from kustomer_klaviyo.rate_limits import Limits, Windows
 from kustomer_klaviyo.transport import read_bounded
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)

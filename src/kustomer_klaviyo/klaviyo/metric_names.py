@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from kustomer_klaviyo.klaviyo.express import ExpressOptions
+from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
 
 _DEFAULTS = ExpressOptions(org="")
 USUAL = {

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.klaviyo.profiles import ProfileCall, resource
-from kustomer_klaviyo.klaviyo.wire import next_cursor
+from kustomer_klaviyo.klaviyo.event_wire import next_cursor
+from kustomer_klaviyo.klaviyo.profile_request import ProfileCall, resource
 
 MOST_PROFILES = 10_000
 MOST_BYTES = 4_500_000

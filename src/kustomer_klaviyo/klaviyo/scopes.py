@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kustomer_klaviyo.klaviyo.campaigns import campaigns_path
-from kustomer_klaviyo.klaviyo.wire import REVISION
+from kustomer_klaviyo.klaviyo.event_wire import REVISION
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
 
 KEY_PAGE = "https://www.klaviyo.com/create-private-api-key?scopes="

@@ -10,7 +10,7 @@ import msgspec
 
 from kustomer_klaviyo.kustomer.answers import ahead_by, classify, is_away
 from kustomer_klaviyo.outcomes import Outcome, Throttled, Unreachable, Unreadable
-from kustomer_klaviyo.throttle import Limits, Outage, Windows
+from kustomer_klaviyo.rate_limits import Limits, Outage, Windows
 from kustomer_klaviyo.transport import read_bounded
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=30)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kustomer_klaviyo.kustomer.mending import MalformedJSON
+from kustomer_klaviyo.kustomer.json_repair import MalformedJSON
 from kustomer_klaviyo.kustomer.wire import as_id, as_list, as_object, as_text, read_json, related_id
 
 

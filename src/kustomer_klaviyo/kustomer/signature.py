@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 HEADER = "x-kustomer-webhook-signature"
 
+TEST_EVENT = "kustomer-klaviyo.test"
+"""The name of the event that set-up sends round by the public address."""
+
 
 def sign(token: str, body: bytes) -> str:
     """Return the lower-case hex HMAC-SHA256 of the raw body under the webhook's token."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.kustomer.mending import MalformedJSON, mend
+from kustomer_klaviyo.kustomer.json_repair import MalformedJSON, mend
 
 MASK = "********"
 """What stands in place of a value that the API key may not read."""

@@ -12,7 +12,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.sealing import Sealer
+from kustomer_klaviyo.store.encryption import Sealer
 
 ADD = """
 -- A new connection; one of the same name is left as it is.

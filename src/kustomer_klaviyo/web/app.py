@@ -7,14 +7,14 @@ from litestar import Litestar, asgi
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
-from kustomer_klaviyo.flow.card_desk import CardDesk
-from kustomer_klaviyo.flow.directory import Directory
-from kustomer_klaviyo.flow.intake import Intake
-from kustomer_klaviyo.web.card import card_routes
-from kustomer_klaviyo.web.edge import Edge
-from kustomer_klaviyo.web.errors import Faults
-from kustomer_klaviyo.web.health import ReadHealth, WhyNotReady, health_routes, metrics_route
-from kustomer_klaviyo.web.webhook import WebhookEndpoint
+from kustomer_klaviyo.card.card_service import CardDesk
+from kustomer_klaviyo.connections.registry import Directory
+from kustomer_klaviyo.intake.receiver import Intake
+from kustomer_klaviyo.web.endpoints.card_endpoint import card_routes
+from kustomer_klaviyo.web.endpoints.health import ReadHealth, WhyNotReady, health_routes, metrics_route
+from kustomer_klaviyo.web.endpoints.webhook_endpoint import WebhookEndpoint
+from kustomer_klaviyo.web.error_responses import Faults
+from kustomer_klaviyo.web.middleware import Edge
 
 
 class Application(Litestar):

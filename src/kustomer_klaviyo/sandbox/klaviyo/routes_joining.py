@@ -6,13 +6,7 @@ from aiohttp import web
 
 from kustomer_klaviyo.sandbox.klaviyo.envelope import document, invalid, not_found
 from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, JOBS, json_body
-from kustomer_klaviyo.sandbox.klaviyo.validate import (
-    as_object,
-    attributes_of,
-    refuse_unknown,
-    resource,
-    resource_type,
-)
+from kustomer_klaviyo.sandbox.klaviyo.validate import as_object, attributes_of, refuse_unknown, resource, resource_type
 
 SOURCES = "/data/relationships/profiles/data"
 PERSON = "/data/attributes/profile/data"

@@ -1,0 +1,1 @@
+"""What answers without a session: the webhook, the card, health and metrics. Each checks its own credentials."""
