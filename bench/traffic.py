@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.sandbox.kustomer.documents import moment, new_conversation, new_customer
+from kustomer_klaviyo.sandbox.kustomer.model.documents import moment, new_conversation, new_customer
 
 TOKEN = "bench-token"
 CARD_SECRET = "bench-card-secret"

@@ -11,7 +11,7 @@ from admin import set_keys
 from browser import shoot
 from desktop import KNOWN, customer, has_face, klaviyo_api, open_card, staged_with_card
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY
-from kustomer_klaviyo.sandbox.klaviyo.season import STRANGERS
+from kustomer_klaviyo.sandbox.klaviyo.model.seed_history import STRANGERS
 from stage import Stage, own_database, own_directory
 
 TEXTED = "+12025550143"

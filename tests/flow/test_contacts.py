@@ -15,7 +15,7 @@ from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
 from kustomer_klaviyo.kustomer.interpret import interpret, state_customer
 from kustomer_klaviyo.kustomer.wire import Attributes, Resource, decode_webhook
 from kustomer_klaviyo.planning.identity import identify
-from kustomer_klaviyo.sandbox.klaviyo.contact_rules import is_email, is_phone
+from kustomer_klaviyo.sandbox.klaviyo.validation.contact_rules import is_email, is_phone
 from kustomer_klaviyo.store.customers import Person
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)

@@ -22,9 +22,9 @@ from kustomer_klaviyo.klaviyo.key_ring import Keys
 from kustomer_klaviyo.klaviyo.profile_view import RECEIVED, Prediction
 from kustomer_klaviyo.klaviyo.reader import MOST_ASKED, KlaviyoReader
 from kustomer_klaviyo.sandbox import klaviyo
-from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT
-from kustomer_klaviyo.sandbox.klaviyo.profile_rules import ProfileIn
-from kustomer_klaviyo.sandbox.klaviyo.records import Audience, Event, Profile, nothing_predicted
+from kustomer_klaviyo.sandbox.klaviyo.api.operation import ACCOUNT
+from kustomer_klaviyo.sandbox.klaviyo.model.records import Audience, Event, Profile, nothing_predicted
+from kustomer_klaviyo.sandbox.klaviyo.validation.profile_rules import ProfileIn
 from kustomer_klaviyo.sandbox.serving import serving
 from kustomer_klaviyo.store.customers import Reachable
 from kustomer_klaviyo.store.database import Database

@@ -20,7 +20,7 @@ from kustomer_klaviyo.kustomer.wire import MASK, PROFILE_ATTRIBUTES, decode_reso
 from kustomer_klaviyo.mapping.profile_mapping import read_mapping
 from kustomer_klaviyo.planning.identity import identify
 from kustomer_klaviyo.planning.profile_diff import Stated, changes, cleared, erased, owed_profile
-from kustomer_klaviyo.sandbox.klaviyo.profile_rules import read_profile
+from kustomer_klaviyo.sandbox.klaviyo.validation.profile_rules import read_profile
 from kustomer_klaviyo.store.customers import Person, Profiled
 
 ADA = Profiled(

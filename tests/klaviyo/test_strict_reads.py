@@ -15,8 +15,8 @@ from kustomer_klaviyo.klaviyo.reader import Identifier, KlaviyoReader
 from kustomer_klaviyo.klaviyo.scopes import PROBES, Probe, Standing, standing
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome
 from kustomer_klaviyo.sandbox import klaviyo
-from kustomer_klaviyo.sandbox.klaviyo.exchange import ACCOUNT, TRAFFIC
-from kustomer_klaviyo.sandbox.klaviyo.profile_rules import ProfileIn
+from kustomer_klaviyo.sandbox.klaviyo.api.operation import ACCOUNT, TRAFFIC
+from kustomer_klaviyo.sandbox.klaviyo.validation.profile_rules import ProfileIn
 from kustomer_klaviyo.sandbox.serving import serving
 
 OMNI = "2026-10-15"

@@ -17,8 +17,8 @@ from kustomer_klaviyo.kustomer.app_definition import (
     latest_version,
     next_version,
 )
-from kustomer_klaviyo.sandbox.kustomer import app_schema
 from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal
+from kustomer_klaviyo.sandbox.kustomer.model import app_schema
 from kustomer_klaviyo.setup.credentials import NAME
 
 ORG = "5f19aa0b1c2d3e4f5a6b7c8a"

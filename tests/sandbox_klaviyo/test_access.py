@@ -8,7 +8,7 @@ import pytest
 
 from kustomer_klaviyo.sandbox.faults import Fault
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY, FAULTS, SCOPES, KlaviyoOptions, create_app
-from kustomer_klaviyo.sandbox.klaviyo.access import Access, operation
+from kustomer_klaviyo.sandbox.klaviyo.api.access import Access, operation
 from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal
 from kustomer_klaviyo.sandbox.serving import serving
 

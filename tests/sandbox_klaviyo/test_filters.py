@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kustomer_klaviyo.sandbox.klaviyo.api.filters import Condition, parse
 from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal
-from kustomer_klaviyo.sandbox.klaviyo.filters import Condition, parse
 
 ALLOWED = {"email": frozenset({"equals", "equals[]", "any[]"}), "metric": frozenset({"has"})}
 

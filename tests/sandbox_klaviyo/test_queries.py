@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kustomer_klaviyo.sandbox.klaviyo import KlaviyoOptions
-from kustomer_klaviyo.sandbox.klaviyo.operations import OPERATIONS
-from kustomer_klaviyo.sandbox.klaviyo.queries import OMNI_QUERIES, QUERIES
+from kustomer_klaviyo.sandbox.klaviyo.api.operation_table import OPERATIONS
+from kustomer_klaviyo.sandbox.klaviyo.api.query_table import OMNI_QUERIES, QUERIES
 
 OLDER = {"revision": "2026-07-15"}
 SUPPRESSION, LIST_SUPPRESSION = (

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kustomer_klaviyo.sandbox.klaviyo.contact_rules import is_email, is_phone
+from kustomer_klaviyo.sandbox.klaviyo.validation.contact_rules import is_email, is_phone
 
 IMPORT = "/api/profile-import"
 HELD: dict[str, Any] = {

@@ -6,11 +6,8 @@ from functools import partial
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import Faults
-from kustomer_klaviyo.sandbox.klaviyo.access import Access, throttled
-from kustomer_klaviyo.sandbox.klaviyo.account import Account
-from kustomer_klaviyo.sandbox.klaviyo.control import install_control
-from kustomer_klaviyo.sandbox.klaviyo.envelope import new_request_id, refuse
-from kustomer_klaviyo.sandbox.klaviyo.exchange import (
+from kustomer_klaviyo.sandbox.klaviyo.api.access import Access, throttled
+from kustomer_klaviyo.sandbox.klaviyo.api.operation import (
     ACCESS,
     ACCOUNT,
     DEFAULT_KEY,
@@ -24,11 +21,14 @@ from kustomer_klaviyo.sandbox.klaviyo.exchange import (
     in_the_vendors_form,
     operated,
 )
-from kustomer_klaviyo.sandbox.klaviyo.jobs import Jobs
-from kustomer_klaviyo.sandbox.klaviyo.operations import OPERATIONS
-from kustomer_klaviyo.sandbox.klaviyo.pages import install_pages
-from kustomer_klaviyo.sandbox.klaviyo.revisions import OLDEST as OLDEST_REVISION
-from kustomer_klaviyo.sandbox.klaviyo.season import furnish
+from kustomer_klaviyo.sandbox.klaviyo.api.operation_table import OPERATIONS
+from kustomer_klaviyo.sandbox.klaviyo.api.revisions import OLDEST as OLDEST_REVISION
+from kustomer_klaviyo.sandbox.klaviyo.envelope import new_request_id, refuse
+from kustomer_klaviyo.sandbox.klaviyo.model.account import Account
+from kustomer_klaviyo.sandbox.klaviyo.model.jobs import Jobs
+from kustomer_klaviyo.sandbox.klaviyo.model.seed_history import furnish
+from kustomer_klaviyo.sandbox.klaviyo.ui.control import install_control
+from kustomer_klaviyo.sandbox.klaviyo.ui.pages import install_pages
 
 __all__ = ["DEFAULT_KEY", "FAULTS", "OLDEST_REVISION", "SCOPES", "KlaviyoOptions", "create_app"]
 

@@ -8,16 +8,15 @@ from email.utils import formatdate
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import Faults
-from kustomer_klaviyo.sandbox.kustomer import routes_apps, routes_conversations, routes_customers, routes_organisation
-from kustomer_klaviyo.sandbox.kustomer.access import Meter
-from kustomer_klaviyo.sandbox.kustomer.actions import Support
-from kustomer_klaviyo.sandbox.kustomer.apps import Apps
-from kustomer_klaviyo.sandbox.kustomer.commands import Commands
-from kustomer_klaviyo.sandbox.kustomer.control import install_control
-from kustomer_klaviyo.sandbox.kustomer.deliver import Dispatcher
-from kustomer_klaviyo.sandbox.kustomer.desktop import install_desktop
-from kustomer_klaviyo.sandbox.kustomer.documents import Document
-from kustomer_klaviyo.sandbox.kustomer.exchange import (
+from kustomer_klaviyo.sandbox.kustomer.api import (
+    routes_apps,
+    routes_conversations,
+    routes_customers,
+    routes_organisation,
+)
+from kustomer_klaviyo.sandbox.kustomer.api.access import Meter
+from kustomer_klaviyo.sandbox.kustomer.api.masking import masked_event
+from kustomer_klaviyo.sandbox.kustomer.api.operation import (
     APPS,
     COMMANDS,
     DISPATCHER,
@@ -31,12 +30,18 @@ from kustomer_klaviyo.sandbox.kustomer.exchange import (
     in_the_vendors_form,
     throttled,
 )
-from kustomer_klaviyo.sandbox.kustomer.masking import masked_event
+from kustomer_klaviyo.sandbox.kustomer.model.apps import Apps
+from kustomer_klaviyo.sandbox.kustomer.model.commands import Commands
+from kustomer_klaviyo.sandbox.kustomer.model.documents import Document
+from kustomer_klaviyo.sandbox.kustomer.model.organisation import Organisation
+from kustomer_klaviyo.sandbox.kustomer.model.support_team import Support
+from kustomer_klaviyo.sandbox.kustomer.model.surveys import Surveys
+from kustomer_klaviyo.sandbox.kustomer.model.webhook_delivery import Dispatcher
+from kustomer_klaviyo.sandbox.kustomer.model.webhook_registry import Registry
 from kustomer_klaviyo.sandbox.kustomer.options import DEFAULT_KEY, KustomerOptions
-from kustomer_klaviyo.sandbox.kustomer.organisation import Organisation
-from kustomer_klaviyo.sandbox.kustomer.stagehands import PLAYS, end_plays
-from kustomer_klaviyo.sandbox.kustomer.surveys import Surveys
-from kustomer_klaviyo.sandbox.kustomer.webhooks import Registry
+from kustomer_klaviyo.sandbox.kustomer.simulation.on_request import PLAYS, end_plays
+from kustomer_klaviyo.sandbox.kustomer.ui.control import install_control
+from kustomer_klaviyo.sandbox.kustomer.ui.desktop import install_desktop
 
 __all__ = ["DEFAULT_KEY", "FAULTS", "KustomerOptions", "create_app"]
 

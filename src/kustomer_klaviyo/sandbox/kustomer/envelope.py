@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from kustomer_klaviyo.sandbox.kustomer.documents import Document
+from kustomer_klaviyo.sandbox.kustomer.model.documents import Document
 
 LARGEST_PAGE = 100
 

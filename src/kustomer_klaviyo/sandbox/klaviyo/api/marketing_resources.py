@@ -1,0 +1,56 @@
+"""How Klaviyo shows lists, segments and flows, as JSON:API resources."""
+
+from typing import Any
+
+from kustomer_klaviyo.sandbox.klaviyo.api.resources import moment
+from kustomer_klaviyo.sandbox.klaviyo.model.records import Audience, Flow
+
+
+def audience_resource(audience: Audience, base: str) -> dict[str, Any]:
+    """Show a list or a segment."""
+    kind = "list" if audience.meets is None else "segment"
+    url = f"{base}/api/{kind}s/{audience.id}/"
+    at = moment(audience.created.replace(microsecond=0))
+    times = {"created": at, "updated": at}
+    more: dict[str, Any] = (
+        {"opt_in_process": "single_opt_in"}
+        if kind == "list"
+        else {
+            "definition": None,
+            "is_active": audience.is_active,
+            "is_processing": False,
+            "is_starred": audience.is_starred,
+        }
+    )
+    neighbours = ("profiles", "tags", "flow-triggers")
+    return {
+        "type": kind,
+        "id": audience.id,
+        "attributes": {"name": audience.name} | times | more,
+        "relationships": {
+            name: {"links": {"self": f"{url}relationships/{name}/", "related": f"{url}{name}/"}} for name in neighbours
+        },
+        "links": {"self": url},
+    }
+
+
+def flow_resource(flow: Flow, base: str) -> dict[str, Any]:
+    """Show a flow."""
+    url = f"{base}/api/flows/{flow.id}/"
+    return {
+        "type": "flow",
+        "id": flow.id,
+        "attributes": {
+            "name": flow.name,
+            "status": flow.status,
+            "archived": flow.is_archived,
+            "created": moment(flow.created),
+            "updated": moment(flow.created),
+            "trigger_type": flow.trigger_type,
+        },
+        "relationships": {
+            name: {"links": {"self": f"{url}relationships/{name}/", "related": f"{url}{name}/"}}
+            for name in ("flow-actions", "tags")
+        },
+        "links": {"self": url},
+    }

@@ -1,0 +1,1 @@
+"""What the simulated account holds: profiles, metrics, events, jobs, marketing. Knows nothing of HTTP."""

@@ -1,0 +1,1 @@
+"""What the simulated organisation holds, and how every change becomes an event and a webhook."""
