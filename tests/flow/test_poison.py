@@ -67,7 +67,7 @@ async def test_an_event_whose_end_cannot_be_written_is_failed_after_one_request(
     [failed] = await line.told("opened")
     assert (failed["state"], failed["code"]) == ("failed", "database_refused")
     assert "RaiseException" in failed["reason"]
-    assert "settling.py" in failed["error"]
+    assert "attempt_recorder.py" in failed["error"]
 
 
 async def test_where_not_even_a_failure_can_be_written_the_request_is_not_repeated_at_once(line: Line) -> None:
@@ -183,7 +183,7 @@ async def test_a_lookup_whose_answer_cannot_be_kept_is_failed_after_one_request_
     [lookup] = await line.sql("SELECT kind, failed_at, note, error FROM lookups")
     assert lookup["failed_at"] is not None
     assert "the database refuses it" in lookup["note"]
-    assert "lookups.py" in lookup["error"]
+    assert "lookup_runner.py" in lookup["error"]
     assert [n for what, n in (await line.requests(line.kustomer)).items() if what.startswith("GET /v1/customers")] == [
         1
     ]
