@@ -2,12 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
-# What `make test` runs: a folder, a file, or a test (T=tests/door/test_webhook.py::test_...).
+# What `make test` runs: a folder, a file, or a test (T=tests/integration/web/test_webhook_endpoint.py::test_...).
 T ?= tests
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --upgrade --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test cover lint check format fuzz bench lock clean
+.PHONY: help setup demo unit test cover lint check format fuzz bench lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -29,24 +29,28 @@ setup: .venv/ready ## Install the program into .venv
 
 # The browser tests need a Chromium.
 .venv/chromium: .venv/dev
-	$(BIN)/python tests/chromium.py
+	$(BIN)/python tests/support/chromium_install.py
 	touch $@
 
 demo: setup ## Start everything with both vendors simulated, and watch events go from Kustomer to Klaviyo
 	$(BIN)/kustomer-klaviyo demo
 
-test: .venv/chromium ## Run all tests, or some: make test T=tests/door
+unit: .venv/dev ## Run the unit tests: no database, no sockets, no browser
+	$(BIN)/pytest -q tests/unit
+
+test: .venv/chromium ## Run all tests, or some: make test T=tests/integration
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(T)
 
 cover: .venv/chromium ## Run all tests and fail when they reach less of the code than the floor in pyproject.toml
 	$(BIN)/coverage erase
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
 
-lint: .venv/dev ## Check style, types and which package may import which
+lint: .venv/dev ## Check style, types, imports, spelling and abandoned words
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 check: lint test ## Everything that must pass before a change is accepted
 
@@ -54,11 +58,11 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-fuzz: .venv/dev ## Bring 200,000 malformed webhooks to a real door (N=1000 SEED=7 for others)
+fuzz: .venv/dev ## Send 200,000 malformed webhooks to a real server (N=1000 SEED=7 for others)
 	PYTHONPATH=tests:bench $(BIN)/python bench/fuzz.py $(or $(N),200000) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/dev ## Measure speed and memory, each figure beside its yardstick, into bench-results.json
-	$(BIN)/python bench/run.py
+	$(BIN)/python bench/run_bench.py
 
 lock: .venv/dev ## Upgrade the pinned dependencies in requirements/
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock

@@ -1,7 +1,7 @@
-"""Brings malformed webhooks, signed as Kustomer signs, to a door over a real socket and a real database. ``make fuzz``.
+"""Posts malformed webhooks with valid signatures to a real endpoint with a real database. ``make fuzz``.
 
-Exits 1 when one is answered otherwise than 2xx, or when one of those kept is not processed, failed with a reason. The
-same seed makes the same bodies.
+Exits 1 when a response is not 2xx, or when a stored event is neither processed nor failed with a reason. The same seed
+makes the same bodies.
 """
 
 import argparse
@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from doorway import Door, opened
-from kustomer_klaviyo.planning.inbox_processor import understand_some
+from kustomer_klaviyo.planning.inbox_processor import process_inbox
 from kustomer_klaviyo.postgres.server import EmbeddedServer
-from mutations import mutated
-from stage import own_database, own_directory
+from mutations import mutate
+from support.temporary_database import temporary_database, temporary_directory
+from support.webhook_server import WebhookServer, run_webhook_server
 
 AT_ONCE = 32
-OUTCOMES = "SELECT state, coalesce(reason, '-') AS reason, count(*) AS n, bool_and(coalesce(note, '') <> '') AS is_told"
+OUTCOMES = (
+    "SELECT state, coalesce(reason, '-') AS reason, count(*) AS n, bool_and(coalesce(note, '') <> '') AS has_note"
+)
 COUNT = f"{OUTCOMES} FROM inbox GROUP BY 1, 2 ORDER BY 1, 2"
 DELIVERIES = "SELECT kind, state, count(*) AS n FROM deliveries GROUP BY 1, 2 ORDER BY 1, 2"
 LARGEST_SHOWN = 5
@@ -29,92 +31,94 @@ REPORT_EVERY = 20_000
 
 
 @dataclass
-class Round:
-    """What a round of fuzzing met."""
+class FuzzResult:
+    """Result of a fuzzing run."""
 
     kinds: Counter[str] = field(default_factory=Counter)
-    answers: Counter[str] = field(default_factory=Counter)
-    wrong: list[tuple[int, str, int, str]] = field(default_factory=list)
-    """Number, kind, status and answer of what was not answered 2xx."""
+    responses: Counter[str] = field(default_factory=Counter)
+    rejected: list[tuple[int, str, int, str]] = field(default_factory=list)
+    """Number, kind, status and body of responses other than 2xx."""
     stored: dict[str, int] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
-    """Outcomes that must not be: pending, or without a reason."""
+    unfinished: list[str] = field(default_factory=list)
+    """Forbidden outcomes: pending, or failed without a reason."""
 
     @property
     def is_good(self) -> bool:
-        """Whether everything was answered 2xx, and everything kept has an outcome."""
-        return not self.wrong and not self.left
+        """Whether every response was 2xx and every stored event has an outcome."""
+        return not self.rejected and not self.unfinished
 
 
-async def fuzz(door: Door, count: int, seed: int) -> Round:
-    """Bring so many malformed webhooks, and process what was kept of them."""
-    met, bodies = Round(), iter(range(count))
+async def fuzz(server: WebhookServer, count: int, seed: int) -> FuzzResult:
+    """Post malformed webhooks and process the stored ones."""
+    result, bodies = FuzzResult(), iter(range(count))
     working = asyncio.Event()
 
-    async def bring() -> None:
+    async def post() -> None:
         for n in bodies:
-            kind, body = mutated(random.Random(f"{seed} {n}"), n)
-            status, text, _ = await door.knock(body)
-            met.kinds[kind] += 1
-            met.answers[text] += 1
+            kind, body = mutate(random.Random(f"{seed} {n}"), n)
+            status, text, _ = await server.post_webhook(body)
+            result.kinds[kind] += 1
+            result.responses[text] += 1
             if not 200 <= status < 300:
-                met.wrong.append((n, kind, status, text))
+                result.rejected.append((n, kind, status, text))
 
     async def process() -> None:
-        while not working.is_set() or (await _some(door)):
+        while not working.is_set() or (await _process_batch(server)):
             await asyncio.sleep(0)
-            await _some(door)
+            await _process_batch(server)
 
     processing = asyncio.create_task(process())
-    await asyncio.gather(*(bring() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(post() for _ in range(AT_ONCE)))
     working.set()
     await processing
-    await _count(door, met)
-    return met
+    await _count_outcomes(server, result)
+    return result
 
 
-async def _some(door: Door) -> bool:
-    [joined] = door.service.directory.all()
-    moved = (await understand_some(door.home.database, joined)).events > 0
-    if not moved:
+async def _process_batch(server: WebhookServer) -> bool:
+    [connection] = server.service.registry.all()
+    has_processed = (await process_inbox(server.app.db, connection)).events > 0
+    if not has_processed:
         await asyncio.sleep(0.05)
-    return moved
+    return has_processed
 
 
-async def _count(door: Door, met: Round) -> None:
-    for row in await door.home.database.fetch(COUNT):
+async def _count_outcomes(server: WebhookServer, result: FuzzResult) -> None:
+    for row in await server.app.db.fetch(COUNT):
         name = f"{row['state']} ({row['reason']})"
-        met.stored[name] = row["n"]
-        if row["state"] == "waiting" or (row["state"] == "failed" and (row["reason"] == "-" or not row["is_told"])):
-            met.left.append(name)
+        result.stored[name] = row["n"]
+        if row["state"] == "pending" or (row["state"] == "failed" and (row["reason"] == "-" or not row["has_note"])):
+            result.unfinished.append(name)
 
 
-def _report(console: Console, met: Round, seconds: float, told: str) -> None:
-    console.print(f"{sum(met.kinds.values()):,} webhooks in {seconds:.0f} s: {dict(met.kinds)}")
-    console.print(f"answers: {dict(met.answers)}")
-    console.print(f"kept, by what became of it: {met.stored}")
-    console.print(f"to be sent: {told}")
-    for n, kind, status, text in met.wrong[:LARGEST_SHOWN]:
-        console.print(f"[red]number {n} ({kind}) was answered {status}: {text}[/]")
-    for name in met.left:
-        console.print(f"[red]left as {name}[/]")
-    console.print("good" if met.is_good else f"[red]{len(met.wrong)} answered wrongly, {len(met.left)} left[/]")
+def _report(console: Console, result: FuzzResult, seconds: float, deliveries: str) -> None:
+    console.print(f"{sum(result.kinds.values()):,} webhooks in {seconds:.0f} s: {dict(result.kinds)}")
+    console.print(f"responses: {dict(result.responses)}")
+    console.print(f"stored, by outcome: {result.stored}")
+    console.print(f"to be sent: {deliveries}")
+    for n, kind, status, text in result.rejected[:LARGEST_SHOWN]:
+        console.print(f"[red]number {n} ({kind}) returned {status}: {text}[/]")
+    for name in result.unfinished:
+        console.print(f"[red]unfinished: {name}[/]")
+    console.print(
+        "good" if result.is_good else f"[red]{len(result.rejected)} rejected, {len(result.unfinished)} left[/]"
+    )
 
 
 async def _run(count: int, seed: int) -> bool:
     console = Console(width=160)
     console.print(f"seed {seed}")
-    with own_directory() as postgres, own_directory() as data:
-        server = EmbeddedServer(postgres)
-        with own_database(await server.start()) as url:
-            async with opened(url, data) as door:
+    with temporary_directory() as postgres, temporary_directory() as data:
+        postgres_server = EmbeddedServer(postgres)
+        with temporary_database(await postgres_server.start()) as url:
+            async with run_webhook_server(url, data) as server:
                 start = time.monotonic()
-                met = await fuzz(door, count, seed)
-                rows = await door.home.database.fetch(DELIVERIES)
-                told = ", ".join(f"{row['n']} {row['kind']} {row['state']}" for row in rows)
-                _report(console, met, time.monotonic() - start, told)
-        await server.stop()
-    return met.is_good
+                result = await fuzz(server, count, seed)
+                rows = await server.app.db.fetch(DELIVERIES)
+                deliveries = ", ".join(f"{row['n']} {row['kind']} {row['state']}" for row in rows)
+                _report(console, result, time.monotonic() - start, deliveries)
+        await postgres_server.stop()
+    return result.is_good
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sends prepared requests over keep-alive connections as fast as they are answered, at little cost of its own."""
+"""Sends prepared requests over keep-alive HTTP connections as fast as the responses arrive."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class _Sender(asyncio.Protocol):
-    """One connection: sends a request, waits for its answer, takes the next."""
+    """One connection: sends a request, waits for its response, takes the next."""
 
     def __init__(self, queue: list[bytes], latencies: list[float], done: asyncio.Future[None]) -> None:
         self._queue, self._latencies, self._done = queue, latencies, done
@@ -33,8 +33,8 @@ class _Sender(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
+        head, separator, rest = self._buffer.partition(b"\r\n\r\n")
+        if not separator:
             return
         start = head.lower().find(b"content-length:")
         length = int(head[start + 15 :].split(b"\r\n", 1)[0]) if start >= 0 else 0
@@ -51,26 +51,28 @@ class _Sender(asyncio.Protocol):
             self._done.set_result(None)
 
 
-def _same(sender: _Sender) -> _Sender:
+def _use_sender(sender: _Sender) -> _Sender:
     return sender
 
 
 async def send(url: str, requests: Sequence[bytes], *, at_once: int = 64) -> tuple[float, list[float]]:
-    """Send all requests; returns the seconds it took and each one's latency in seconds."""
+    """Send all requests; returns the total seconds and the latency of each."""
     loop = asyncio.get_running_loop()
-    place = urlsplit(url)
+    address = urlsplit(url)
     queue = list(reversed(requests))
     latencies: list[float] = []
-    ends = [loop.create_future() for _ in range(at_once)]
+    finished = [loop.create_future() for _ in range(at_once)]
     start = time.perf_counter()
-    senders = [_Sender(queue, latencies, end) for end in ends]
+    senders = [_Sender(queue, latencies, end) for end in finished]
     for sender in senders:
-        await loop.create_connection(partial(_same, sender), place.hostname or "", place.port or 80)
-    await asyncio.gather(*ends)
+        await loop.create_connection(partial(_use_sender, sender), address.hostname or "", address.port or 80)
+    await asyncio.gather(*finished)
     seconds = time.perf_counter() - start
     refused = sum(sender.refused for sender in senders)
     if refused or len(latencies) != len(requests):
-        raise RuntimeError(f"{refused} refused, {len(requests) - len(latencies)} unanswered of {len(requests)}")
+        raise RuntimeError(
+            f"{refused} refused, {len(requests) - len(latencies)} without a response, of {len(requests)}"
+        )
     return seconds, latencies
 
 

@@ -1,4 +1,4 @@
-"""The design that the card is compared with: each open asks Klaviyo for everything, and nothing is kept."""
+"""The design that the card is compared with: each opened card is read from Klaviyo, and nothing is stored."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -11,29 +11,29 @@ from litestar.types import Receive, Scope, Send
 
 from kustomer_klaviyo.klaviyo.event_wire import MEDIA_TYPE, REVISION
 from kustomer_klaviyo.sandbox.klaviyo import DEFAULT_KEY
-from kustomer_klaviyo.service import House
+from kustomer_klaviyo.service import AppContext
 
 HEADERS = {"Authorization": f"Klaviyo-API-Key {DEFAULT_KEY}", "revision": REVISION, "Accept": MEDIA_TYPE}
 
 
-class Plain:
-    """Makes a card out of four requests: the profile, then its lists, segments and events side by side.
+class PlainCard:
+    """Builds a card from four requests: the profile, then its lists, segments and events concurrently.
 
-    Lists and segments are asked for by themselves, 60 a minute; included in the profile it would be 15.
+    Lists and segments are separate requests, limited to 60 a minute; included in the profile they are limited to 15.
     """
 
-    def __init__(self, home: House, session: aiohttp.ClientSession, klaviyo: str) -> None:
-        self._home = home
+    def __init__(self, context: AppContext, session: aiohttp.ClientSession, klaviyo: str) -> None:
+        self._context = context
         self._session = session
         self._klaviyo = klaviyo
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the card of the customer that the path ends with, unless whoever asked is gone by then."""
+    async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond with the card of the customer in the path, unless the client disconnects first."""
         await receive()
         opening = asyncio.create_task(self._open(scope["path"].rstrip("/").rsplit("/", 1)[-1]))
-        gone = asyncio.create_task(_gone(receive))
-        await asyncio.wait((opening, gone), return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
+        disconnected = asyncio.create_task(_wait_for_disconnect(receive))
+        await asyncio.wait((opening, disconnected), return_when=asyncio.FIRST_COMPLETED)
+        disconnected.cancel()
         if not opening.done():
             opening.cancel()
             return
@@ -44,9 +44,9 @@ class Plain:
 
     async def _open(self, customer: str) -> dict[str, Any]:
         fetched_at = datetime.now(UTC)
-        query = "SELECT email FROM people WHERE customer_id = %s"
-        [person] = await self._home.database.fetch(query, (customer,))
-        wanted = quote(f'equals(email,"{person["email"]}")', safe="")
+        query = "SELECT email FROM customers WHERE customer_id = %s"
+        [customer_row] = await self._context.db.fetch(query, (customer,))
+        wanted = quote(f'equals(email,"{customer_row["email"]}")', safe="")
         more = "additional-fields[profile]=subscriptions,predictive_analytics"
         [profile] = await self._read(f"/api/profiles?filter={wanted}&{more}")
         own = quote(f'equals(profile_id,"{profile["id"]}")', safe="")
@@ -56,8 +56,8 @@ class Plain:
             self._read(f"/api/events?filter={own}&include=metric&sort=-datetime"),
         )
         return {
-            "face": "known",
-            "person": profile,
+            "status": "ok",
+            "profile": profile,
             "lists": lists,
             "segments": segments,
             "campaigns": events,
@@ -65,18 +65,18 @@ class Plain:
         }
 
     async def _read(self, path: str) -> list[dict[str, Any]]:
-        """Read, and come again as often as Klaviyo is too busy, when it says so."""
+        """Read a list of resources. After a 429, wait as long as Klaviyo says and try again."""
         while True:
             async with self._session.get(self._klaviyo + path, headers=HEADERS) as response:
                 if response.status == 429:
                     wait = float(response.headers["Retry-After"])
                 else:
                     response.raise_for_status()
-                    found: list[dict[str, Any]] = (await response.json())["data"]
-                    return found
+                    resources: list[dict[str, Any]] = (await response.json())["data"]
+                    return resources
             await asyncio.sleep(wait)
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Webhooks of the size and mix that a support team causes, signed and ready to be sent."""
+"""Signed webhooks in the size and mix of a support team, ready to be sent."""
 
 import copy
 import hmac
@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.sandbox.kustomer.model.documents import moment, new_conversation, new_customer
+from kustomer_klaviyo.sandbox.kustomer.model.documents import format_time, new_conversation, new_customer
 
 TOKEN = "bench-token"
 CARD_SECRET = "bench-card-secret"
 CUSTOMERS = 2000
-LATER = 50
-"""Conversations that begin before an earlier one is updated."""
+UPDATE_LAG = 50
+"""Number of conversations created before an earlier one is updated."""
 
 _numbers = itertools.count(1)
 
@@ -40,7 +40,7 @@ def _envelope(resource: dict[str, Any], verb: str) -> dict[str, Any]:
         "name": f"kustomer.{resource['type']}.{verb}",
         "org": _id(0, 0),
         "data": resource,
-        "createdAt": moment(datetime.now(UTC).timestamp()),
+        "createdAt": format_time(datetime.now(UTC).timestamp()),
         "persist": True,
         "client": "api-gw",
         "meta": {"customChanged": False},
@@ -48,14 +48,14 @@ def _envelope(resource: dict[str, Any], verb: str) -> dict[str, Any]:
 
 
 def customers(path: str) -> list[bytes]:
-    """Introduce the customers, so that conversations have someone to belong to."""
-    now = moment(datetime.now(UTC).timestamp())
+    """Return webhooks that create the customers of the conversations."""
+    now = format_time(datetime.now(UTC).timestamp())
     return [_signed(_envelope(_customer(number, now), "create"), path) for number in range(CUSTOMERS)]
 
 
-def people(start: int, count: int, path: str) -> list[bytes]:
-    """Introduce more customers, each with names and address of their own."""
-    now = moment(datetime.now(UTC).timestamp())
+def more_customers(start: int, count: int, path: str) -> list[bytes]:
+    """Return webhooks that create more customers, each with its own name and email."""
+    now = format_time(datetime.now(UTC).timestamp())
     return [_signed(_envelope(_customer(number, now), "create"), path) for number in range(start, start + count)]
 
 
@@ -68,46 +68,47 @@ def _customer(number: int, now: str) -> dict[str, Any]:
 
 
 def customer_id(number: int) -> str:
-    """Return the id of one of the people."""
+    """Return the id of a customer."""
     return _id(0xC, number)
 
 
-def written(number: int, path: str) -> bytes:
-    """Let one of the people write: by turns a new conversation, and a message in one that began an hour ago."""
+def customer_writes(number: int, path: str) -> bytes:
+    """Return a webhook of a customer who writes: alternately a new conversation, and a message in one an hour old."""
     now = datetime.now(UTC)
     is_new = number % 2 == 0
     began = now if is_new else now - timedelta(hours=1)
-    last = {"lastMessageIn": {"id": _id(0xD, number), "channel": "email", "createdAt": moment(now.timestamp())}}
+    last = {"lastMessageIn": {"id": _id(0xD, number), "channel": "email", "createdAt": format_time(now.timestamp())}}
     given = {"name": "Where is it?", "rev": 1 if is_new else 7} | last
-    conversation = new_conversation(_id(0xB, number), _id(0, 0), customer_id(number), moment(began.timestamp()), given)
+    created_at = format_time(began.timestamp())
+    conversation = new_conversation(_id(0xB, number), _id(0, 0), customer_id(number), created_at, given)
     return _signed(_envelope(_filled(conversation), "create" if is_new else "update"), path)
 
 
-def conversations(count: int, path: str, *, noise: float) -> list[bytes]:
-    """Return webhooks of which the given part tells nothing new: later updates of conversations and customers.
+def conversations(count: int, path: str, *, unchanged: float) -> list[bytes]:
+    """Return webhooks; the given share are unchanged updates of conversations and customers.
 
-    Such an update comes a while after the conversation began, as in life, and not in the same instant.
+    As in practice, such an update comes some time after the conversation was created.
     """
     requests: list[bytes] = []
-    began: deque[tuple[dict[str, Any], int]] = deque(maxlen=LATER)
-    updates = round(noise / (1 - noise))
+    began: deque[tuple[dict[str, Any], int]] = deque(maxlen=UPDATE_LAG)
+    updates = round(unchanged / (1 - unchanged))
     while len(requests) < count:
         number = next(_numbers)
-        at = datetime.now(UTC) + timedelta(milliseconds=number)
-        conversation = new_conversation(
-            _id(0xA, number), _id(0, 0), _id(0xC, number % CUSTOMERS), moment(at.timestamp()), {"name": "Where is it?"}
-        )
+        created_at = format_time((datetime.now(UTC) + timedelta(milliseconds=number)).timestamp())
+        customer = _id(0xC, number % CUSTOMERS)
+        subject = {"name": "Where is it?"}
+        conversation = new_conversation(_id(0xA, number), _id(0, 0), customer, created_at, subject)
         requests.append(_signed(_envelope(_filled(conversation), "create"), path))
         began.append((conversation, number))
-        if len(began) == LATER:
-            requests += [_signed(_noise(*began[0], rev), path) for rev in range(updates)]
+        if len(began) == UPDATE_LAG:
+            requests += [_signed(_unchanged_update(*began[0], rev), path) for rev in range(updates)]
     return requests[:count]
 
 
-def _noise(conversation: dict[str, Any], number: int, rev: int) -> dict[str, Any]:
-    """Two of three are updates of the conversation, one is a customer's activity."""
+def _unchanged_update(conversation: dict[str, Any], number: int, rev: int) -> dict[str, Any]:
+    """Two of three are updates of the conversation; the third is an activity of the customer."""
     if rev % 3 == 2:
-        customer = _customer(number % CUSTOMERS, moment(datetime.now(UTC).timestamp()))
+        customer = _customer(number % CUSTOMERS, format_time(datetime.now(UTC).timestamp()))
         customer["attributes"]["rev"] = number + rev
         return _envelope(customer, "update")
     changed = copy.deepcopy(_filled(conversation))

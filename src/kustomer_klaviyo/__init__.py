@@ -1,4 +1,4 @@
-"""Joins Kustomer to Klaviyo: support conversations become marketing events."""
+"""Connects Kustomer to Klaviyo: support conversations become marketing events."""
 
 from importlib.metadata import version
 

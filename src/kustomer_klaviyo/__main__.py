@@ -1,4 +1,4 @@
-"""Lets the program be run as ``python -m kustomer_klaviyo``."""
+"""Runs the program as ``python -m kustomer_klaviyo``."""
 
 from kustomer_klaviyo.cli import main
 

@@ -1,36 +1,47 @@
-"""How long to wait after failures, and how often to try. Pure."""
+"""Retry settings and exponential backoff. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
-Chance = Callable[[], float]
-"""Gives a number from 0 to 1, each time another."""
+Rng = Callable[[], float]
+"""Returns a random number from 0 to 1."""
+
+
+MIN_WAIT_SECONDS = 0.01
+"""Even what is overdue waits this long, so that a loop never spins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait, in seconds, and how often to try."""
+class RetrySettings:
+    """Wait times in seconds, and the number of attempts."""
 
-    first_wait: float = 1.0
-    longest_wait: float = 900.0
-    """Between two tries of one delivery that fails while others get through."""
-    longest_probe_wait: float = 5.0
-    """From one probe to the next while Klaviyo cannot be reached: delivery goes on so soon after an outage."""
-    longest_outage_wish: float = 15.0
-    """A wish beyond this of a vendor that is down is not waited for: one small request is no burden."""
-    longest_throttle_wait: float = 60.0
-    """Klaviyo's longest window; rate limits that go on and on are not waited out any longer, unless asked."""
-    first_pause: float = 30.0
-    longest_pause: float = 600.0
-    longest_retry_after: float = 3600.0
-    """A vendor's wish beyond this is taken for a mistake."""
-    tries: int = 12
-    """Failures of one delivery, while others get through, before it is set aside."""
+    initial_seconds: float = 1.0
+    max_seconds: float = 900.0
+    """The longest wait between two attempts of one delivery that fails while others succeed."""
+    max_probe_seconds: float = 5.0
+    """The longest wait between two probes while Klaviyo is unreachable. Delivery resumes this soon after an outage."""
+    max_outage_retry_after: float = 15.0
+    """The longest ``Retry-After`` that is respected while the vendor is down: one small probe request is no burden."""
+    max_throttle_seconds: float = 60.0
+    """Klaviyo's longest rate window. Repeated rate limits wait no longer than this, unless ``Retry-After`` says so."""
+    auth_initial_seconds: float = 30.0
+    auth_max_seconds: float = 600.0
+    max_retry_after: float = 3600.0
+    """The longest ``Retry-After`` that is respected; a longer one counts as a mistake."""
+    max_attempts: int = 12
+    """Failures of one delivery, while others succeed, before it is marked as failed."""
     failures_until_pause: int = 3
-    """Refusals in a row of the way we ask, until someone must act."""
+    """Consecutive access errors before the connection is paused for an admin to act."""
 
 
-def jittered(first: float, longest: float, failures: int, chance: Chance) -> float:
-    """Return a wait that doubles with each failure up to the longest, then spread over its second half."""
-    wait = min(longest, first * 2.0 ** min(failures, 30))
-    return wait * (0.5 + 0.5 * chance())
+def backoff_seconds(initial_seconds: float, max_seconds: float, failures: int, rng: Rng) -> float:
+    """Return a wait that doubles with each failure up to the maximum, with jitter over its second half."""
+    ceiling = min(max_seconds, initial_seconds * 2.0 ** min(failures, 30))
+    return ceiling * (0.5 + 0.5 * rng())
+
+
+def next_wait(due_at: datetime | None, now: datetime, *waits: float | None) -> float | None:
+    """Return the seconds until a due time or the end of the shortest other wait; None when there is neither."""
+    due_in = None if due_at is None else max(MIN_WAIT_SECONDS, (due_at - now).total_seconds())
+    return min((wait for wait in (due_in, *waits) if wait is not None), default=None)

@@ -1,6 +1,6 @@
-"""What happened: vendor-neutral facts, each with a key made of the thing itself.
+"""Vendor-neutral facts, each with a key derived from the object that it is about.
 
-The narrow waist of the house: Kustomer events become facts, facts become Klaviyo calls. Knows neither vendor.
+Kustomer events become facts, and facts become Klaviyo requests. This module knows neither vendor.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Conversation(msgspec.Struct, frozen=True):
-    """What every fact about one conversation carries along."""
+    """The part of a conversation that every fact about it carries."""
 
     id: str
     customer_id: str | None
@@ -21,141 +21,147 @@ class Conversation(msgspec.Struct, frozen=True):
     rev: int = 0
     """The vendor's revision of the observation; a higher one is newer."""
     spam: bool = False
-    imported: bool = False
+    kustomer_import: bool = False
     deleted: bool = False
 
 
-class ConversationOpened(msgspec.Struct, frozen=True):
-    """A conversation began at ``at``."""
+class ConversationCreated(msgspec.Struct, frozen=True):
+    """A conversation was created."""
 
     conversation: Conversation
-    at: datetime
+    occurred_at: datetime
 
     @property
-    def key(self) -> str:
+    def fact_key(self) -> str:
         """One per conversation."""
-        return f"opened:{self.conversation.id}"
+        return f"created:{self.conversation.id}"
 
 
-class ConversationClosed(msgspec.Struct, frozen=True):
-    """A conversation was marked done at ``at``; a conversation may be closed many times."""
+class ConversationDone(msgspec.Struct, frozen=True):
+    """A conversation was marked done; that may happen many times."""
 
     conversation: Conversation
-    at: datetime
+    occurred_at: datetime
     approximate: bool = False
-    """The vendor did not state the closing itself, only the change of status: ``at`` may be seconds off."""
+    """Derived from the change of status alone: ``occurred_at`` may be seconds off."""
 
     @property
-    def key(self) -> str:
-        """One per closing. A closing known only approximately never takes the key of one stated exactly."""
-        return f"closed:{self.conversation.id}:{'~' if self.approximate else ''}{milliseconds(self.at)}"
+    def fact_key(self) -> str:
+        """One per time the conversation is done; an approximate fact never takes the key of an exact one."""
+        return f"done:{self.conversation.id}:{'~' if self.approximate else ''}{epoch_milliseconds(self.occurred_at)}"
 
 
-class SatisfactionAnswered(msgspec.Struct, frozen=True):
-    """The customer answered the satisfaction survey ``response`` at ``at``."""
+class CsatSubmitted(msgspec.Struct, frozen=True):
+    """The customer answered a satisfaction survey."""
 
     conversation: Conversation
-    at: datetime
-    response: str | None
-    """Names the survey sent, so that a second survey of the same conversation is another fact; None where the vendor
-    does not name it: then ``is_turning`` and what was told before decide whether it is another one."""
+    occurred_at: datetime
+    response_id: str | None
+    """Identifies the survey, so that a second survey of the same conversation is another fact. None if the vendor gives
+    no id: then ``is_newly_answered`` and the recorded facts decide whether it is another one."""
     rating: float | None
-    """Normalised by the vendor to 1 to 5; None when only a score was given."""
+    """From 1 to 5, as the vendor normalises it; None if there is only a score."""
     score: int | None
-    """1 good, 0 bad, as the vendor has it; used only where there is no rating."""
-    made_at: datetime | None = None
-    """When the vendor says that the survey was made; tools that write surveys may rewrite it."""
-    is_turning: bool = False
-    """The observation shows the survey turning from unanswered to answered."""
+    """1 is good, 0 is bad; used only if there is no rating."""
+    survey_created_at: datetime | None = None
+    """When the survey was created; survey tools may rewrite it."""
+    is_newly_answered: bool = False
+    """The observation shows the survey changing from unanswered to answered."""
 
     @property
-    def key(self) -> str:
-        """One per survey sent, however often its answer is touched up."""
-        return f"satisfaction:{self.conversation.id}:{self.response or f'~{milliseconds(self.at)}'}"
+    def fact_key(self) -> str:
+        """One per survey, however often its answer is edited."""
+        return f"csat:{self.conversation.id}:{self.response_id or f'~{epoch_milliseconds(self.occurred_at)}'}"
 
     @property
-    def evidence(self) -> str:
-        """A text that changes whenever anything does that tells an unnamed answer from another."""
-        made = "" if self.made_at is None else milliseconds(self.made_at)
-        turn = f"|{self.conversation.rev}" if self.is_turning else ""
-        return f"answer:{self.conversation.id}:{self.rating}|{self.score}|{made}{turn}"
+    def fingerprint(self) -> str:
+        """Changes whenever anything changes that distinguishes an answer without an id from another one."""
+        created = "" if self.survey_created_at is None else epoch_milliseconds(self.survey_created_at)
+        rev = f"|{self.conversation.rev}" if self.is_newly_answered else ""
+        return f"answer:{self.conversation.id}:{self.rating}|{self.score}|{created}{rev}"
 
 
 class Contact(msgspec.Struct, frozen=True):
-    """An email address or phone number as the vendor holds it."""
+    """An email address or phone number as stored by the vendor."""
 
     value: str
     verified: bool = False
 
 
-class ConversationSeen(msgspec.Struct, frozen=True):
-    """A conversation as one observation shows it: open, or done."""
+class ConversationObserved(msgspec.Struct, frozen=True):
+    """The state of a conversation at one revision."""
 
     conversation: Conversation
     is_open: bool
-    """Not done: waiting for an agent, for the customer, or put aside until later."""
-    since: datetime
-    """When it became so."""
-    opened_at: datetime
+    """Not done: open or snoozed."""
+    status_changed_at: datetime
+    """When the conversation became open or done."""
+    created_at: datetime
     is_unanswered: bool = False
-    """A survey that the vendor does not name was sent and is not answered (yet): the next answer is another one."""
-    turns: dict[str, bool] = {}
-    """When it opened (true) or was done (false) before, as far as that was seen, by epoch milliseconds."""
+    """It has a survey without an id and without an answer: the next answer is another fact."""
+    status_history: dict[str, bool] = {}
+    """Earlier changes of status, by epoch milliseconds: true if open, false if done."""
 
     def was_open(self, at: datetime) -> bool:
-        """Say whether it was open at a time; one that had begun counts as open until it is known to be done."""
-        before = [(int(moment), is_open) for moment, is_open in self.turns.items() if int(moment) <= milliseconds(at)]
-        if before:
-            return max(before)[1]
-        return self.opened_at <= at
+        """Return whether it was open at a time; a created one counts as open until it is known to be done."""
+        limit = epoch_milliseconds(at)
+        earlier = [(int(changed_at), is_open) for changed_at, is_open in self.status_history.items()]
+        earlier = [change for change in earlier if change[0] <= limit]
+        return max(earlier)[1] if earlier else self.created_at <= at
 
     @property
     def fingerprint(self) -> str:
-        """A text that changes whenever what is said here does."""
-        one = self.conversation
-        flags = f"{self.is_open:d}{one.spam:d}{one.deleted:d}{self.is_unanswered:d}"
-        return f"{one.customer_id}|{one.brand_id}|{flags}|{milliseconds(self.since)}"
+        """Changes whenever anything that is derived from the observation changes."""
+        conversation = self.conversation
+        flags = f"{self.is_open:d}{conversation.spam:d}{conversation.deleted:d}{self.is_unanswered:d}"
+        changed_at = epoch_milliseconds(self.status_changed_at)
+        return f"{conversation.customer_id}|{conversation.brand_id}|{flags}|{changed_at}"
 
 
-class Counted(msgspec.Struct, frozen=True):
-    """How many conversations of a customer the vendor itself counts as not done."""
+class OpenCount(msgspec.Struct, frozen=True):
+    """The vendor's own count of a customer's conversations that are not done."""
 
-    open: int
-    at: datetime
+    count: int
+    counted_at: datetime
 
 
-class PersonSeen(msgspec.Struct, frozen=True):
-    """A customer as one observation shows them; contacts shared between customers are left out."""
+class CustomerObserved(msgspec.Struct, frozen=True):
+    """A customer at one revision, without contacts that several customers share."""
 
     customer_id: str
     rev: int
     emails: tuple[Contact, ...] = ()
     phones: tuple[Contact, ...] = ()
     attributes: dict[str, Any] = {}
-    """What else the vendor holds, by its own names, unread: the mapping says what of it is wanted."""
-    counted: Counted | None = None
-    gone: bool = False
-    """The vendor says that this customer was deleted, or became part of another."""
+    """The vendor's other attributes, under its own names; the mapping selects from them."""
+    open_count: OpenCount | None = None
+    removed: bool = False
+    """The customer was deleted, or merged into another one."""
     masked: tuple[str, ...] = ()
-    """``email`` or ``phone`` where the API key may not read them: not known is not the same as none."""
-    at: datetime | None = None
-    """When the vendor last wrote what is observed."""
+    """``email`` or ``phone`` if the API key may not read them: unknown, which is not the same as none."""
+    updated_at: datetime | None = None
+    """When the vendor last updated the customer."""
 
 
-class ConversationHinted(msgspec.Struct, frozen=True):
-    """Something seen elsewhere says that this conversation has news worth reading it for."""
+class RefetchHint(msgspec.Struct, frozen=True):
+    """A signal that a conversation should be fetched, since it has a fact that was not received yet."""
 
     conversation_id: str
-    key: str
-    """The key of the fact that the reading is expected to bring; no reading is owed once it is told."""
-    at: datetime
-    """When that happened."""
+    expected_fact_key: str
+    """The key of the fact that fetching should bring; once it is recorded, nothing is fetched."""
+    occurred_at: datetime
+    """When the expected fact occurred."""
 
 
-Fact = ConversationOpened | ConversationClosed | SatisfactionAnswered
-"""What is told to Klaviyo."""
+Fact = ConversationCreated | ConversationDone | CsatSubmitted
+"""A fact that is sent to Klaviyo as an event."""
 
 
-def milliseconds(at: datetime) -> int:
-    """Epoch milliseconds: one moment has one text whatever way the vendor wrote it."""
+def epoch_milliseconds(at: datetime) -> int:
+    """Return epoch milliseconds, which do not depend on how the vendor wrote the time."""
     return round(at.timestamp() * 1000)
+
+
+def is_approximate_key(fact_key: str) -> bool:
+    """Return whether a key belongs to an approximate fact."""
+    return ":~" in fact_key

@@ -1,48 +1,49 @@
-"""What may not be tried again yet, although nothing kept says so: because writing down how it ended failed."""
+"""In-memory backoff for single items whose result could not be stored, so that they are not retried at once."""
 
 import random
 import time
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
-FIRST_SECONDS, LONGEST_SECONDS = 1.0, 900.0
-MOST_REMEMBERED = 20_000
-"""Beyond this, what may be tried again is forgotten first."""
+INITIAL_SECONDS, MAX_SECONDS = 1.0, 900.0
+MAX_ITEMS = 20_000
+"""Beyond this, the oldest entries are dropped first."""
 
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Backoff(Generic[Key]):
-    """Growing waits of single items, in memory: whichever process takes over tries each once before it waits too."""
+class ItemBackoff(Generic[Key]):
+    """Exponential backoff per item. It lives in one process: another process tries each item once first."""
 
-    def __init__(self, *, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
-        self._first = first
-        self._longest = longest
+    def __init__(self, *, initial_seconds: float = INITIAL_SECONDS, max_seconds: float = MAX_SECONDS) -> None:
+        self._initial_seconds = initial_seconds
+        self._max_seconds = max_seconds
         self._failures: dict[Key, tuple[int, float]] = {}
 
-    def failed(self, keys: Iterable[Key]) -> None:
-        """Let these wait, longer each time."""
+    def record_failures(self, keys: Iterable[Key]) -> None:
+        """Block these items, longer with each failure."""
         for key in set(keys):
-            before, _ = self._failures.pop(key, (0, 0.0))
-            wait = min(self._longest, self._first * 2.0 ** min(before, 30)) * (0.75 + 0.25 * random.random())
-            self._failures[key] = (before + 1, time.monotonic() + wait)
-        while len(self._failures) > MOST_REMEMBERED:
+            count, _ = self._failures.pop(key, (0, 0.0))
+            ceiling = min(self._max_seconds, self._initial_seconds * 2.0 ** min(count, 30))
+            wait = ceiling * (0.75 + 0.25 * random.random())
+            self._failures[key] = (count + 1, time.monotonic() + wait)
+        while len(self._failures) > MAX_ITEMS:
             del self._failures[next(iter(self._failures))]
 
-    def succeeded(self, keys: Iterable[Key]) -> None:
-        """Forget that these failed."""
+    def clear(self, keys: Iterable[Key]) -> None:
+        """Forget the failures of these items."""
         if self._failures:
             for key in keys:
                 self._failures.pop(key, None)
 
-    def waiting(self) -> set[Key]:
-        """Return what may not be tried yet."""
+    def blocked(self) -> set[Key]:
+        """Return the items that may not be tried yet."""
         now = time.monotonic()
         return {key for key, (_, until) in self._failures.items() if until > now} if self._failures else set()
 
     def seconds_to_next(self) -> float | None:
-        """Return how long until something may be tried again; None when nothing waits."""
+        """Return the seconds until an item is unblocked; None when nothing is blocked."""
         now = time.monotonic()
         waits = [until - now for _, until in self._failures.values() if until > now]
         return min(waits, default=None)

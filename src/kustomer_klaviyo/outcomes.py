@@ -1,88 +1,88 @@
-"""What a vendor's answer means to us. A refusal is a value, not an exception.
+"""What a vendor's response means. A rejected request is a value, not an exception.
 
-- Accepted: done, said in the form that is documented
-- Refused: this request is wrong by itself and will be wrong again
-- Throttled: too many requests; later
-- Unreachable: no usable answer; later, and it may have worked
-- Unreadable: the same, where something did answer, but not in words of the vendor's that we can read
-- LockedOut: the credentials, the API address or the way we ask do not work; someone must act
+- Accepted: the vendor processed the request and responded in the documented form.
+- Refused: the request itself is invalid; a retry would fail again.
+- Throttled: a rate limit was hit; retry later.
+- Unreachable: no usable response; retry later. The request may have been processed.
+- Unreadable: like Unreachable, but something responded in a form that the vendor does not document.
+- LockedOut: the credentials, the API address or the API revision do not work; an admin must act.
 
-A vendor's words are made clean as soon as they are in one of these: they go on into the database, logs and pages.
+Vendor texts are cleaned when an outcome is created, because they go on into the database, logs and pages.
 """
 
 from dataclasses import dataclass
 
-from kustomer_klaviyo.cleaning import LONGEST, clean
+from kustomer_klaviyo.cleaning import MAX_LENGTH, clean
 
-LONGEST_ID = 200
-LONGEST_POINTER = 500
+MAX_ID_LENGTH = 200
+MAX_POINTER_LENGTH = 500
 
 
-class _Foreign:
-    """Makes the vendor's words clean."""
+class _VendorText:
+    """Cleans the vendor's texts."""
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        for name, most in FOREIGN.items():
+        for name, max_length in VENDOR_TEXT_LIMITS.items():
             text = getattr(self, name, None)
             if isinstance(text, str):
-                object.__setattr__(self, name, clean(text, most))
+                object.__setattr__(self, name, clean(text, max_length))
 
 
-FOREIGN = {
-    "detail": LONGEST,
-    "note": LONGEST,
-    "request_id": LONGEST_ID,
-    "pointer": LONGEST_POINTER,
-    "stands_in_the_way": LONGEST_ID,
+VENDOR_TEXT_LIMITS = {
+    "detail": MAX_LENGTH,
+    "note": MAX_LENGTH,
+    "request_id": MAX_ID_LENGTH,
+    "pointer": MAX_POINTER_LENGTH,
+    "conflicting_id": MAX_ID_LENGTH,
 }
-"""The fields that hold a vendor's words, and how many characters of them are kept."""
+"""The fields that hold a vendor's text, and how many characters are kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(_Foreign):
-    """The vendor took the request."""
+class Accepted(_VendorText):
+    """The vendor accepted the request."""
 
     status: int
     request_id: str | None = None
     body: bytes = b""
     note: str | None = None
-    """What the vendor left out although it accepted, in words."""
-    without_phone: bool = False
-    """The vendor left the phone number out."""
+    """What the vendor dropped although it accepted the request."""
+    phone_dropped: bool = False
+    """The vendor dropped the phone number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(_Foreign):
-    """The vendor will never take this request as it is."""
+class Refused(_VendorText):
+    """The vendor will never accept this request unchanged."""
 
     status: int
     detail: str
-    """The vendor's own words."""
+    """The vendor's error message."""
     request_id: str | None = None
     pointer: str | None = None
-    """Where in the request body the fault lies, as a JSON pointer."""
-    stands_in_the_way: str | None = None
-    """The vendor's id of what makes the request impossible, such as another profile with the same number."""
+    """JSON pointer to the rejected part of the request body."""
+    conflicting_id: str | None = None
+    """The vendor's id of the conflicting resource, such as another profile with the same phone number."""
     pointers: tuple[str, ...] = ()
-    """All places that the answer blames, the first among them."""
+    """All JSON pointers of the response, including ``pointer``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Throttled(_Foreign):
-    """A rate limit was met."""
+class Throttled(_VendorText):
+    """A rate limit was hit."""
 
     retry_after: float | None
-    """Seconds the vendor asks us to wait; None when it did not say."""
+    """Seconds to wait according to the vendor; None when it named none."""
     detail: str
     request_id: str | None = None
     status: int = 429
 
 
 @dataclass(frozen=True, slots=True)
-class Unreachable(_Foreign):
-    """No answer, or one that says nothing about the request. It may or may not have been carried out."""
+class Unreachable(_VendorText):
+    """No response, or one that says nothing about the request. The request may have been processed."""
 
     detail: str
     status: int | None = None
@@ -92,12 +92,12 @@ class Unreachable(_Foreign):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable(Unreachable):
-    """Something answered, but not in the documented form: never an empty answer, and never an acceptance."""
+    """A response in an undocumented form. It never counts as empty or as accepted."""
 
 
 @dataclass(frozen=True, slots=True)
-class LockedOut(_Foreign):
-    """The vendor does not let us in: key, scope, API revision, or the way we ask it anything."""
+class LockedOut(_VendorText):
+    """The vendor denies access because of the key, its scope, the API revision or the form of every request."""
 
     status: int
     detail: str

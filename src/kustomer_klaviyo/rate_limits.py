@@ -1,147 +1,142 @@
-"""Rate limits seen from our side: how long to wait before the next request. Pure; time is an argument.
+"""Client-side rate limits: how long to wait before the next request. Pure; time is an argument.
 
-A vendor counts in fixed windows whose edges we do not know, so the limits are kept in every sliding window.
+A vendor counts in fixed windows whose edges are unknown, so the limits are kept in every sliding window.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 SECOND, MINUTE = 1.0, 60.0
-FIRST_THROTTLE, LONGEST_THROTTLE = 1.0, MINUTE
-"""Seconds nothing is sent at least after a rate limit was met: the first time, and after many in a row."""
+INITIAL_THROTTLE_SECONDS, MAX_THROTTLE_SECONDS = 1.0, MINUTE
+"""The shortest wait after a rate limit was hit: the first time, and after many in a row."""
 
-FIRST_OUTAGE, LONGEST_OUTAGE = 1.0, 5.0
-"""Seconds from one request to the next that finds out whether a vendor is back."""
+INITIAL_OUTAGE_SECONDS, MAX_OUTAGE_SECONDS = 1.0, 5.0
+"""The wait between two requests that probe whether a vendor is back."""
 
-HEADROOM = 0.9
-"""The part of a limit we use: the quota is one for all integrations of an account."""
+DEFAULT_HEADROOM = 0.9
+"""The part of a limit that is used: all integrations of an account share the quota."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many requests one endpoint takes in a second (None: no such limit) and in a minute."""
+    """How many requests one endpoint accepts per second (None: no such limit) and per minute."""
 
     burst: int | None
     steady: int
 
 
-class Windows:
-    """The requests of the last minute to one endpoint, in monotonic seconds."""
+class SlidingWindow:
+    """The recent requests to one endpoint, and the limits that apply to them. Times are monotonic seconds."""
 
-    def __init__(self, limits: Limits, *, headroom: float = HEADROOM) -> None:
+    def __init__(self, limits: Limits, *, headroom: float = DEFAULT_HEADROOM) -> None:
         self._headroom = headroom
-        self._held_until = float("-inf")
-        self._taken: deque[float] = deque()
-        self._row = _Row()
+        self._blocked_until = float("-inf")
+        self._request_times: deque[float] = deque()
+        self._throttles = _FailureStreak()
         self._burst, self._steady = 0, 0
-        self.learn(limits)
+        self.update_limits(limits)
 
-    def learn(self, limits: Limits) -> None:
-        """Take over what the vendor says its limits are."""
+    def update_limits(self, limits: Limits) -> None:
+        """Use the limits that the vendor reported."""
         self._steady = max(1, int(limits.steady * self._headroom))
         self._burst = self._steady if limits.burst is None else max(1, int(limits.burst * self._headroom))
 
-    def hold(self, until: float) -> None:
-        """Let nothing go before then."""
-        self._held_until = max(self._held_until, until)
+    def block_until(self, until: float) -> None:
+        """Allow no request before a time."""
+        self._blocked_until = max(self._blocked_until, until)
 
-    def throttled(self, *, began: float, now: float, asked: float | None, spread: float) -> None:
-        """Let nothing go for a while, since a request that began then met the limit: longer each time in a row.
+    def record_throttled(self, *, started_at: float, now: float, retry_after: float | None, jitter: float) -> None:
+        """Block after a request hit the limit, longer for each throttled request in a row.
 
-        ``asked`` is the vendor's wish: never waited for less, and no longer than the longest window. ``spread``, from
-        0 to 1, keeps those who were throttled together apart.
+        The wait is at least ``retry_after``, capped at the longest window. ``jitter``, from 0 to 1, separates clients
+        that were throttled together.
         """
-        self._row.failed(began, now)
-        wait = self._row.wait(FIRST_THROTTLE, LONGEST_THROTTLE, spread)
-        self.hold(now + max(wait, min(asked or 0.0, LONGEST_THROTTLE)))
+        self._throttles.record_failure(started_at, now)
+        wait = self._throttles.wait_seconds(INITIAL_THROTTLE_SECONDS, MAX_THROTTLE_SECONDS, jitter)
+        self.block_until(now + max(wait, min(retry_after or 0.0, MAX_THROTTLE_SECONDS)))
 
-    def passed(self, *, began: float) -> None:
-        """Take note that a request that began then met no limit."""
-        self._row.succeeded(began)
+    def record_success(self, *, started_at: float) -> None:
+        """Record that a request hit no limit."""
+        self._throttles.record_success(started_at)
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until a request may go; 0 when it may go now."""
-        self._forget(now)
+    def wait_seconds(self, now: float) -> float:
+        """Return the seconds until a request may be sent; 0 when it may be sent now."""
+        self._drop_expired(now)
         return max(
             0.0,
-            self._held_until - now,
-            self._until_room(self._steady, MINUTE, now),
-            self._until_room(self._burst, SECOND, now),
+            self._blocked_until - now,
+            self._seconds_to_slot(self._steady, MINUTE, now),
+            self._seconds_to_slot(self._burst, SECOND, now),
         )
 
     @property
     def steady(self) -> int:
-        """How many requests we let go in a minute."""
+        """The number of requests allowed per minute."""
         return self._steady
 
-    def left(self, now: float) -> int:
-        """Return how many of them may still go in this minute."""
-        self._forget(now)
-        return 0 if self._held_until > now else max(0, self._steady - len(self._taken))
+    def remaining(self, now: float) -> int:
+        """Return the number of requests that are still allowed in this minute."""
+        self._drop_expired(now)
+        return 0 if self._blocked_until > now else max(0, self._steady - len(self._request_times))
 
-    def took(self, at: float) -> None:
-        """Count a request that goes at a time, now or after the wait for its turn."""
-        self._taken.append(at)
+    def record(self, at: float) -> None:
+        """Count a request at a time, which may lie in the future."""
+        self._request_times.append(at)
 
-    def _forget(self, now: float) -> None:
-        while self._taken and self._taken[0] <= now - MINUTE:
-            self._taken.popleft()
+    def _drop_expired(self, now: float) -> None:
+        while self._request_times and self._request_times[0] <= now - MINUTE:
+            self._request_times.popleft()
 
-    def _until_room(self, limit: int, window: float, now: float) -> float:
-        return 0.0 if len(self._taken) < limit else self._taken[-limit] + window - now
+    def _seconds_to_slot(self, limit: int, window: float, now: float) -> float:
+        return 0.0 if len(self._request_times) < limit else self._request_times[-limit] + window - now
 
 
-class _Row:
-    """Failures in a row, in monotonic seconds; those of requests that were under way together count once."""
+class _FailureStreak:
+    """Consecutive failures. Failures of requests that were in flight together count once."""
 
     def __init__(self) -> None:
         self.failures = 0
         self._failed_at = float("-inf")
 
-    def failed(self, began: float, now: float) -> None:
-        if began >= self._failed_at:
+    def record_failure(self, started_at: float, now: float) -> None:
+        if started_at >= self._failed_at:
             self.failures += 1
             self._failed_at = now
 
-    def succeeded(self, began: float) -> None:
-        if began >= self._failed_at:
+    def record_success(self, started_at: float) -> None:
+        if started_at >= self._failed_at:
             self.failures = 0
 
-    def wait(self, first: float, longest: float, spread: float) -> float:
-        """Return a wait that doubles with each failure, spread over its second half."""
-        return min(longest, first * 2.0 ** min(self.failures - 1, 30)) * (0.5 + 0.5 * spread)
+    def wait_seconds(self, initial_seconds: float, max_seconds: float, jitter: float) -> float:
+        """Return a wait that doubles with each failure, with jitter over its second half."""
+        return min(max_seconds, initial_seconds * 2.0 ** min(self.failures - 1, 30)) * (0.5 + 0.5 * jitter)
 
 
 class Outage:
-    """Whether a vendor answers, in monotonic seconds: while it does not, one request at a time finds out."""
+    """Whether a vendor responds. While it does not, one request at a time probes it. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._row = _Row()
+        self._streak = _FailureStreak()
         self._until = float("-inf")
 
     @property
     def failures(self) -> int:
-        """How often in a row the vendor did not answer."""
-        return self._row.failures
+        """The number of consecutive requests without a response."""
+        return self._streak.failures
 
-    def failed(self, *, began: float, now: float, spread: float) -> None:
-        """Take note that a request that began then was not answered."""
-        self._row.failed(began, now)
-        self._until = now + self._row.wait(FIRST_OUTAGE, LONGEST_OUTAGE, spread)
+    def record_failure(self, *, started_at: float, now: float, jitter: float) -> None:
+        """Record that a request got no response."""
+        self._streak.record_failure(started_at, now)
+        self._until = now + self._streak.wait_seconds(INITIAL_OUTAGE_SECONDS, MAX_OUTAGE_SECONDS, jitter)
 
-    def succeeded(self, *, began: float) -> None:
-        """Take note that one was answered, whatever the answer."""
-        self._row.succeeded(began)
+    def record_success(self, *, started_at: float) -> None:
+        """Record that a request got a response, whatever it was."""
+        self._streak.record_success(started_at)
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until a request may go."""
+    def wait_seconds(self, now: float) -> float:
+        """Return the seconds until a request may be sent."""
         return max(0.0, self._until - now) if self.failures else 0.0
 
-    def room(self, now: float, most: int) -> int:
-        """Return how many requests may be under way at once, of so many when all is well."""
-        return most if not self.failures else int(self.wait(now) == 0)
-
-
-def share_windows(mine: object, others: object) -> None:
-    """Have one client count its requests in the windows of another of its kind: all its ``..._windows``."""
-    vars(mine).update({name: held for name, held in vars(others).items() if name.endswith("_windows")})
+    def max_concurrent(self, now: float, limit: int) -> int:
+        """Return how many requests may be in flight: ``limit``, or one probe at most during an outage."""
+        return limit if not self.failures else int(self.wait_seconds(now) == 0)

@@ -1,283 +1,307 @@
-"""Builds the house from its settings, runs its loops, and stops them gently."""
+"""The running service: opens the database, runs the loops of its roles, and stops them gracefully."""
 
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 
 import aiohttp
 import structlog
 
-from kustomer_klaviyo.card.card_fetch import InsightFetch
-from kustomer_klaviyo.card.card_refresh import Cards
-from kustomer_klaviyo.card.card_service import CardDesk
-from kustomer_klaviyo.card.name_cache import Meanings
+from kustomer_klaviyo.card.card_fetch import CardFetch
+from kustomer_klaviyo.card.card_refresh import CardRefresher
+from kustomer_klaviyo.card.card_service import CardService
+from kustomer_klaviyo.card.name_cache import NameCache
+from kustomer_klaviyo.connections.context import ConnectionContext
 from kustomer_klaviyo.connections.options import KUSTOMER_LIMIT_PER_MINUTE
-from kustomer_klaviyo.connections.registry import Directory, Joined
-from kustomer_klaviyo.delivery.attempt_recorder import Settler
-from kustomer_klaviyo.delivery.bulk_import_runner import Imports
-from kustomer_klaviyo.delivery.event_delivery import Deliverer
-from kustomer_klaviyo.delivery.existing_profiles import Acquaintance
+from kustomer_klaviyo.connections.registry import ConnectionRegistry
+from kustomer_klaviyo.delivery.attempt_recorder import AttemptRecorder
+from kustomer_klaviyo.delivery.bulk_import_runner import BulkImportRunner
+from kustomer_klaviyo.delivery.event_delivery import EventDeliverer
+from kustomer_klaviyo.delivery.existing_profiles import ExistingProfileFilter
 from kustomer_klaviyo.delivery.profile_delivery import ProfileDeliverer
 from kustomer_klaviyo.delivery.profile_writer import ProfileWriter
-from kustomer_klaviyo.delivery.sender import Sender
-from kustomer_klaviyo.health.loop_health import Health, HealthBook, Loop
+from kustomer_klaviyo.health.loop_health import HealthRegistry, Loop, LoopHealth
 from kustomer_klaviyo.intake.receiver import Intake
-from kustomer_klaviyo.klaviyo.key_ring import Keys
+from kustomer_klaviyo.klaviyo.key_ring import ApiKeyRing
 from kustomer_klaviyo.postgres.server import EmbeddedServer
-from kustomer_klaviyo.reconcile.deleted_customers import plan_sweep
-from kustomer_klaviyo.reconcile.lookup_runner import LookUp
-from kustomer_klaviyo.reconcile.webhook_watch import WATCH
-from kustomer_klaviyo.runtime.connection_health import HealthNumbers, webhook_problem
-from kustomer_klaviyo.runtime.connection_worker import Run
-from kustomer_klaviyo.runtime.retention import keep_house
-from kustomer_klaviyo.runtime.scheduler import Work
-from kustomer_klaviyo.runtime.vendor_clients import Clients
+from kustomer_klaviyo.reasons import Reason
+from kustomer_klaviyo.reconcile.deleted_customers import schedule_sweep
+from kustomer_klaviyo.reconcile.lookup_queue import LookupQueue
+from kustomer_klaviyo.reconcile.lookup_runner import LookupRunner
+from kustomer_klaviyo.reconcile.webhook_watch import WEBHOOK_LOOKUP
+from kustomer_klaviyo.runtime.connection_health import HealthMetrics, webhook_problem
+from kustomer_klaviyo.runtime.connection_worker import ConnectionWorker
+from kustomer_klaviyo.runtime.retention_loop import run_retention
+from kustomer_klaviyo.runtime.scheduler import Scheduler
+from kustomer_klaviyo.runtime.vendor_clients import VendorClients
 from kustomer_klaviyo.settings import Settings
 from kustomer_klaviyo.store import disk, lookups, loop_failures, reports
 from kustomer_klaviyo.store.connections import Connections
-from kustomer_klaviyo.store.conninfo import NothingThere
-from kustomer_klaviyo.store.database import UNREACHABLE, Database
-from kustomer_klaviyo.store.encryption import Sealer, load_sealer
-from kustomer_klaviyo.store.migrate import Shape, migrate, shape_of
-from kustomer_klaviyo.tasks import end
+from kustomer_klaviyo.store.conninfo import DatabaseNotInitialised
+from kustomer_klaviyo.store.database import UNAVAILABLE_ERRORS, Database
+from kustomer_klaviyo.store.encryption import Encryptor, load_encryptor
+from kustomer_klaviyo.store.migrate import SchemaState, migrate, schema_state
+from kustomer_klaviyo.task_group import cancel_all, open_task_group
 
-LOOP_AGAIN_SECONDS = 0.5
+LOOP_RESTART_SECONDS = 0.5
 STEADY_SECONDS = 5.0
-SEE_TO_SWEEPS_SECONDS = 3.0
-MIGRATE_AGAIN_SECONDS = 1.0
-JOIN_SECONDS = 7.0
-"""A command answers within ten seconds, its own start and end included."""
+"""A loop that ran for this long counts as working."""
+
+SCHEDULE_SECONDS = 3.0
+"""How often the recurring lookups are checked."""
+
+MIGRATE_RETRY_SECONDS = 1.0
+CONNECT_SECONDS = 7.0
+"""Keeps the duration of a command below ten seconds, its own start and end included."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """What every part of the program stands on."""
+class AppContext:
+    """What every command and page needs: the settings, the database, and the stored connections."""
 
     settings: Settings
-    database: Database
+    db: Database
     connections: Connections
-    sealer: Sealer
+    encryptor: Encryptor
 
 
 @asynccontextmanager
-async def house(settings: Settings, *, owner: bool = False, waits: bool = False) -> AsyncIterator[House]:
-    """Open the database, in the shape this version needs.
+async def open_app(
+    settings: Settings, *, owner: bool = False, wait_for_database: bool = False
+) -> AsyncIterator[AppContext]:
+    """Open the database, migrated to the schema of this version.
 
-    The owner (``serve``) makes what is not there yet, and starts and supervises an embedded server. Anyone else joins
-    the one that runs, or starts it for as long as the block lasts. Who ``waits`` does so until the database answers;
-    anyone else is told within seconds. Raises ServerError, SealError, DatabaseError.
+    The owner (``serve``) creates what is missing, and starts and supervises an embedded server. Others use the running
+    server, or start one for the duration of the block. With ``wait_for_database`` the call waits until the database
+    responds; otherwise it fails within seconds. Raises ServerError, DecryptionError, DatabaseError.
     """
     async with AsyncExitStack() as stack:
-        url = await _open_server(settings, stack, owner=owner)
-        await (_migrate(url) if owner or waits else _join(url))
-        sealer = load_sealer(settings.secret_key, settings.data_directory, makes=owner)
-        database = Database(url)
-        await database.open()
-        stack.push_async_callback(database.close)
-        yield House(settings, database, Connections(database, sealer), sealer)
+        conninfo = await _open_server(settings, stack, owner=owner)
+        await (_migrate(conninfo) if owner or wait_for_database else _check_schema(conninfo))
+        encryptor = load_encryptor(settings.secret_key, settings.data_directory, create=owner)
+        db = Database(conninfo)
+        await db.open()
+        stack.push_async_callback(db.close)
+        yield AppContext(settings, db, Connections(db, encryptor), encryptor)
 
 
 async def _open_server(settings: Settings, stack: AsyncExitStack, *, owner: bool) -> str:
+    """Return the address of the database, and start the embedded server if it is needed and not running."""
     if settings.database_url is not None:
         return settings.database_url
     if not owner and (running := EmbeddedServer.running_url(settings.data_directory)) is not None:
         return running
     if not owner and not EmbeddedServer.has_data(settings.data_directory):
-        raise NothingThere(
+        raise DatabaseNotInitialised(
             f"Nothing is set up in {settings.data_directory} yet: start `kustomer-klaviyo serve`, or set "
-            "KUSTOMER_KLAVIYO_DATA or DATABASE_URL to what a running one uses."
+            "KUSTOMER_KLAVIYO_DATA_DIRECTORY or DATABASE_URL to what a running one uses."
         )
     server = EmbeddedServer(settings.data_directory)
     url = await server.start()
     stack.push_async_callback(server.stop)
     supervision = asyncio.create_task(server.supervise())
-    stack.push_async_callback(end, [supervision])
+    stack.push_async_callback(cancel_all, [supervision])
     return url
 
 
-async def _join(url: str) -> None:
-    """Find the database in the shape needed, or bring an older one to it; a new one is `serve`'s to fill."""
+async def _check_schema(url: str) -> None:
+    """Migrate an older database. Raises DatabaseNotInitialised for an empty one, which only the owner migrates."""
     try:
-        async with asyncio.timeout(JOIN_SECONDS):
-            shape = await shape_of(url)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            state = await schema_state(url)
     except TimeoutError:
-        raise TimeoutError(f"nothing heard for {JOIN_SECONDS:.0f} seconds") from None
-    if shape is Shape.EMPTY:
-        raise NothingThere("Nothing is set up in the database that DATABASE_URL names: start `kustomer-klaviyo serve`.")
-    if shape is Shape.OLDER:
+        raise TimeoutError(f"no response within {CONNECT_SECONDS:.0f} seconds") from None
+    if state is SchemaState.EMPTY:
+        raise DatabaseNotInitialised(
+            "Nothing is set up in the database that DATABASE_URL names: start `kustomer-klaviyo serve`."
+        )
+    if state is SchemaState.OUTDATED:
         await asyncio.to_thread(migrate, url)
 
 
 async def _migrate(url: str) -> None:
-    """Bring the database to the shape needed, as soon as it answers."""
+    """Migrate the database as soon as it responds."""
     while True:
         try:
             await asyncio.to_thread(migrate, url)
-        except UNREACHABLE as error:
-            log.warning("database.away", error=str(error).strip().splitlines()[0])
-            await asyncio.sleep(MIGRATE_AGAIN_SECONDS)
+        except UNAVAILABLE_ERRORS as error:
+            log.warning("database.unavailable", where="migrate", error=str(error).strip().splitlines()[0])
+            await asyncio.sleep(MIGRATE_RETRY_SECONDS)
         else:
             return
 
 
-def lacks_space(settings: Settings) -> bool:
-    """Say whether the disk of the embedded database is full; another database's is not ours to see."""
+def is_disk_full(settings: Settings) -> bool:
+    """Return whether the disk of the embedded database is full. The disk of an external database is not visible."""
     return settings.database_url is None and disk.is_full(settings.data_directory)
 
 
-class Service:
-    """The running program: the door, the work, or both."""
+class NotReady(StrEnum):
+    """Why the service cannot work. ``/ready`` responds with the code."""
 
-    def __init__(self, home: House, session: aiohttp.ClientSession) -> None:
-        self.home = home
+    DISK_FULL = "disk_full"
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    CONNECTIONS_NOT_LOADED = "connections_not_loaded"
+
+
+class Service:
+    """The running service, in one or both roles: it receives webhooks, and works for the connections."""
+
+    def __init__(self, app: AppContext, session: aiohttp.ClientSession) -> None:
+        self.app = app
         self.session = session
-        self._clients = Clients(session)
-        self.health = HealthBook(home.database)
-        self.directory = Directory(home.connections, self.health)
-        self.intake = Intake(home.database, self.directory)
-        self.cards = CardDesk(home.database, self.directory)
-        self._work = Work(home.database, self.directory, self.start_run)
+        self._clients = VendorClients(session)
+        self.health = HealthRegistry(app.db)
+        self.registry = ConnectionRegistry(app.connections, self.health)
+        self.intake = Intake(app.db, self.registry)
+        self.cards = CardService(app.db, self.registry)
+        self._scheduler = Scheduler(app.db, self.registry, self.create_worker)
         self._stopped = asyncio.Event()
 
-    async def run(self, *, door: bool, work: bool) -> None:
-        """Run the chosen loops until ``stop``."""
-        _spare_the_collector()
-        loops: dict[Loop, Callable[[], Awaitable[None]]] = {Loop.REFRESH: self.directory.keep_fresh}
-        if door:
-            loops |= {Loop.INTAKE: self.intake.run, Loop.COUNTERS: self.intake.keep_notes}
-        if work:
+    async def run(self, *, serve_webhooks: bool, run_worker: bool) -> None:
+        """Run the loops of the roles until ``stop``."""
+        _tune_gc()
+        async with open_task_group() as group:
+            for name, loop in self._loops(serve_webhooks=serve_webhooks, run_worker=run_worker).items():
+                group.start_soon(run_forever, name, loop, self.health.of())
+            await self._stopped.wait()
+            if run_worker:
+                await self._scheduler.stop()
+            if serve_webhooks:
+                with suppress(*UNAVAILABLE_ERRORS):
+                    await self.intake.flush()
+            group.cancel_scope.cancel()
+
+    def _loops(self, *, serve_webhooks: bool, run_worker: bool) -> dict[Loop, Callable[[], Awaitable[None]]]:
+        loops: dict[Loop, Callable[[], Awaitable[None]]] = {Loop.REFRESH: self.registry.refresh_forever}
+        if serve_webhooks:
+            loops |= {Loop.INTAKE: self.intake.run, Loop.DEFERRED_WRITES: self.intake.flush_forever}
+        if run_worker:
             loops |= {
-                Loop.SCHEDULER: self._work.run,
-                Loop.RETENTION: self._keep_house,
-                Loop.SWEEPS: self._keep_sweeping,
+                Loop.SCHEDULER: self._scheduler.run,
+                Loop.RETENTION: self._run_retention,
+                Loop.RECURRING_LOOKUPS: self._schedule_recurring,
             }
-        tasks = [asyncio.create_task(keep(name, loop, self.health.of())) for name, loop in loops.items()]
-        await self._stopped.wait()
-        if work:
-            await self._work.stop()
-        if door:
-            with suppress(*UNREACHABLE):
-                await self.intake.write_notes()
-        await end(tasks)
+        return loops
 
     def stop(self) -> None:
-        """Finish what is in flight and end."""
+        """Finish what is in flight, then end."""
         self._stopped.set()
 
-    def lacks_space(self) -> bool:
-        """Say whether the disk of the database is full."""
-        return self.home.database.is_disk_full or lacks_space(self.home.settings)
+    def is_disk_full(self) -> bool:
+        """Return whether the disk of the database is full."""
+        return self.app.db.is_disk_full or is_disk_full(self.app.settings)
 
-    async def health_numbers(self) -> HealthNumbers:
-        """Return how the service fares, for a monitor."""
-        is_full = self.lacks_space()
+    async def health_metrics(self) -> HealthMetrics:
+        """Return the health of the service, for /metrics."""
+        is_full = self.is_disk_full()
         try:
-            failing = await loop_failures.failing(self.home.database)
-            lanes = await reports.lanes(self.home.database)
-        except UNREACHABLE:
-            return HealthNumbers(is_full)
-        return HealthNumbers(
+            failing = await loop_failures.current(self.app.db)
+            connections = await reports.health(self.app.db)
+        except UNAVAILABLE_ERRORS:
+            return HealthMetrics(is_full)
+        return HealthMetrics(
             is_full,
-            [(one["connection_id"], one["loop"], one["failures"]) for one in failing],
-            [(row["id"], webhook_problem(row) is not None) for row in lanes],
+            [(row["connection_id"], row["loop"], row["consecutive_failures"]) for row in failing],
+            [(row["id"], webhook_problem(row) is not None) for row in connections],
         )
 
-    async def why_not_ready(self) -> str | None:
-        """Return why no work can be done: the database, its disk, the connections not read; None when it can."""
-        database = self.home.database
-        if self.lacks_space():
-            return "the disk is full"
+    async def not_ready_reason(self) -> NotReady | None:
+        """Return why the service is not ready; None when it is."""
+        if self.is_disk_full():
+            return NotReady.DISK_FULL
         try:
-            await database.fetch("SELECT 1")
-        except UNREACHABLE:
-            return "the database is away"
-        return None if self.directory.is_known else "the connections are not read yet"
+            await self.app.db.fetch("SELECT 1")
+        except UNAVAILABLE_ERRORS:
+            return NotReady.DATABASE_UNAVAILABLE
+        return None if self.registry.is_loaded else NotReady.CONNECTIONS_NOT_LOADED
 
-    async def _keep_sweeping(self) -> None:
-        """See to it that every connection has its question after customers who are gone."""
+    async def _schedule_recurring(self) -> None:
+        """Make sure that every connection's recurring lookups are queued: the sweep and the webhook check."""
         while True:
-            for joined in self.directory.all():
-                async with self.health.of(joined.connection.id).watching(Loop.SWEEPS):
-                    await plan_sweep(self.home.database, joined)
-                    await self._see_to_webhook(joined)
-            await asyncio.sleep(SEE_TO_SWEEPS_SECONDS)
+            for context in self.registry.all():
+                async with self.health.of(context.connection.id).track(Loop.RECURRING_LOOKUPS):
+                    await schedule_sweep(self.app.db, context)
+                    await self._schedule_webhook_check(context)
+            await asyncio.sleep(SCHEDULE_SECONDS)
 
-    async def _see_to_webhook(self, joined: Joined) -> None:
-        if joined.connection.webhook_id is not None:
-            async with self.home.database.transaction() as db:
-                await lookups.ask(db, joined.connection.id, [WATCH])
+    async def _schedule_webhook_check(self, context: ConnectionContext) -> None:
+        if context.connection.webhook_id is not None:
+            async with self.app.db.transaction() as tx:
+                await lookups.enqueue(tx, context.connection.id, [WEBHOOK_LOOKUP])
 
-    async def _keep_house(self) -> None:
-        await keep_house(self.home.database, self.directory, self.health)
+    async def _run_retention(self) -> None:
+        await run_retention(self.app.db, self.registry, self.health)
 
-    def start_run(self, joined: Joined) -> Run:
-        """Make a run for a connection, as it is saved now."""
-        connection, patience = joined.connection, self.home.settings.patience
+    def create_worker(self, context: ConnectionContext) -> ConnectionWorker:
+        """Create the worker of a connection in its current version."""
+        connection, retry = context.connection, self.app.settings.retry
         url, account = connection.klaviyo_url, connection.klaviyo_account
         clients = [self._clients.klaviyo(url, key, account) for key in connection.secrets.klaviyo_keys]
-        budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * joined.options.kustomer_share))
+        budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * context.options.kustomer_rate_share))
         kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
-        database, sender, health = self.home.database, Sender(clients), self.health.of(connection.id)
-        settler = Settler(database, connection, patience=patience, health=health)
-        writer = ProfileWriter(sender, joined.options)
-        acquaintance = Acquaintance(database, connection.id, writer, settler) if joined.options.update_only else None
-        return Run(
-            self.home.database,
-            joined,
-            deliverer=Deliverer(database, joined, sender, settler, acquaintance=acquaintance),
+        db, keys, health = self.app.db, ApiKeyRing(clients), self.health.of(connection.id)
+        recorder = AttemptRecorder(db, connection, retry=retry, health=health)
+        writer = ProfileWriter(keys, context.options)
+        existing_profiles = (
+            ExistingProfileFilter(db, connection.id, writer, recorder) if context.options.update_only else None
+        )
+        return ConnectionWorker(
+            db,
+            context,
+            events=EventDeliverer(db, context, keys, recorder, existing_profiles=existing_profiles),
             profiles=ProfileDeliverer(
-                database,
-                joined,
+                db,
+                context,
                 writer=writer,
-                imports=Imports(database, connection.id, sender, settler, health),
-                settler=settler,
+                bulk_imports=BulkImportRunner(db, connection.id, keys, recorder, health),
+                recorder=recorder,
             ),
-            look_up=LookUp(database, joined, kustomer, patience=patience),
-            cards=Cards(database, joined, self._insight_fetch(joined), health),
-            note=lambda: sender.note,
+            lookups=LookupQueue(db, connection.id, LookupRunner(db, context, kustomer, retry=retry), health),
+            cards=CardRefresher(db, context, self._card_fetch(context), health),
+            note=lambda: Reason.FALLBACK_KEY_IN_USE if keys.uses_fallback else None,
             health=health,
         )
 
-    def _insight_fetch(self, joined: Joined) -> InsightFetch:
-        connection = joined.connection
+    def _card_fetch(self, context: ConnectionContext) -> CardFetch:
+        connection = context.connection
         url, account = connection.klaviyo_url, connection.klaviyo_account
-        readers = Keys([self._clients.reader(url, key, account) for key in connection.secrets.klaviyo_keys])
-        meanings = Meanings(self.home.database, connection.id, readers)
-        return InsightFetch(readers, meanings)
+        readers = ApiKeyRing([self._clients.reader(url, key, account) for key in connection.secrets.klaviyo_keys])
+        return CardFetch(readers, NameCache(self.app.db, connection.id, readers))
 
 
-def _spare_the_collector() -> None:
-    """Let the garbage collector pass over what was loaded at the start, and come less often.
+def _tune_gc() -> None:
+    """Exclude everything loaded at start-up from garbage collection, and collect less often.
 
-    Events make no cycles, so that what they leave is freed at once; looking for cycles among the loaded libraries over
-    and over was a third of the door's time.
+    Events create no reference cycles, so their memory is freed at once. Searching the loaded libraries for cycles took
+    a third of intake's time.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
-async def keep(name: Loop, loop: Callable[[], Awaitable[None]], health: Health) -> None:
-    """Run a loop again whenever it fails: a database that is away, or a fault of ours, costs a while, not more."""
+async def run_forever(name: Loop, loop: Callable[[], Awaitable[None]], health: LoopHealth) -> None:
+    """Restart a loop whenever it fails, so that an unavailable database or an unexpected error only costs time."""
     while True:
-        steady = asyncio.create_task(_call_it_steady(name, health))
+        steady = asyncio.create_task(_record_success_when_steady(name, health))
         try:
             await loop()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is counted, shown and tried again
-            wait = await health.failed(name, error)
+        except Exception as error:  # noqa: BLE001 - any error is counted, shown and retried
+            wait = await health.record_failure(name, error)
         else:
             wait = 0.0
         finally:
-            await end([steady])
-        await asyncio.sleep(max(wait, LOOP_AGAIN_SECONDS))
+            await cancel_all([steady])
+        await asyncio.sleep(max(wait, LOOP_RESTART_SECONDS))
 
 
-async def _call_it_steady(name: Loop, health: Health) -> None:
-    """Take a loop that ran for a while for one that works."""
+async def _record_success_when_steady(name: Loop, health: LoopHealth) -> None:
     await asyncio.sleep(STEADY_SECONDS)
-    with suppress(*UNREACHABLE):
-        await health.succeeded(name)
+    with suppress(*UNAVAILABLE_ERRORS):
+        await health.record_success(name)

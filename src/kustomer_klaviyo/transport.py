@@ -1,13 +1,13 @@
-"""Reading answers off the network, whoever sent them."""
+"""Reading a vendor's response body."""
 
 import aiohttp
 
 
-async def read_bounded(content: aiohttp.StreamReader, most: int) -> bytes:
-    """Read an answer to its end or to the bound in bytes, however many pieces it comes in."""
-    answer = bytearray()
-    async for piece in content.iter_any():
-        answer += piece
-        if len(answer) >= most:
+async def read_bounded(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    """Read a response body up to ``max_bytes``, however many chunks it arrives in."""
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) >= max_bytes:
             break
-    return bytes(answer[:most])
+    return bytes(body[:max_bytes])

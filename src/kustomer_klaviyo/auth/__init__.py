@@ -1,4 +1,4 @@
-"""Who may see the pages: passwords, one-time links, OpenID Connect, sessions, and throttling of guesses.
+"""Authentication of users: passwords, invitations, OpenID Connect, sessions, and throttling of failed sign-ins.
 
-In: what somebody enters. Out: a session with a role, or a refusal. Knows no vendor.
+In: credentials. Out: a session with a role, or a SignInError. Imports ``store``; knows no vendor.
 """

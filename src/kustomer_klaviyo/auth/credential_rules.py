@@ -1,78 +1,80 @@
-"""What may be an address and a password of an account, and from which network somebody comes. Pure."""
+"""Which email addresses, identities and passwords are accepted, and how clients are grouped by network. Pure."""
 
 import ipaddress
 import re
 import unicodedata
 
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 500
-LONGEST_EMAIL = 200
-ELSEWHERE = "elsewhere"
-"""Where somebody comes from whose proxy does not say."""
+from kustomer_klaviyo.auth.sign_in_errors import (
+    MAX_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH,
+    SignInError,
+    SignInErrorCode,
+)
 
-EMAIL = re.compile(r"[^@]+@[^\W_](?:[\w-]*\w)?(?:\.[^\W_](?:[\w-]*\w)?)*\Z")
+MAX_EMAIL_LENGTH = 200
+UNKNOWN_NETWORK = "elsewhere"
+"""The network of a client whose address the proxy does not pass on."""
+
+EMAIL_PATTERN = re.compile(r"[^@]+@[^\W_](?:[\w-]*\w)?(?:\.[^\W_](?:[\w-]*\w)?)*\Z")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""Addresses of the older kind as networks of the newer kind write them (RFC 6052)."""
-
-
-class BadCredential(ValueError):
-    """An address or a password cannot be used; the text says why."""
+"""IPv6 addresses that contain an IPv4 address (RFC 6052)."""
 
 
 def check_email(text: str) -> str:
-    """Return an address as it is kept. Raises BadCredential."""
+    """Return an email address in the form in which it is stored. Raises SignInError."""
     email = unicodedata.normalize("NFKC", text).strip()
-    if len(email) > LONGEST_EMAIL or not _is_plain(email) or not EMAIL.match(email):
-        raise BadCredential("Enter your email address, such as ada@acme.com.")
+    if len(email) > MAX_EMAIL_LENGTH or not _is_visible(email) or not EMAIL_PATTERN.match(email):
+        raise SignInError(SignInErrorCode.INVALID_EMAIL)
     return email
 
 
 def check_identity(text: str) -> str:
-    """Return what a provider calls somebody, as it is kept. Raises BadCredential.
+    """Return the identity that an OpenID Connect provider sent, in the form in which it is stored. Raises SignInError.
 
-    A name written with look-alikes, which comparing would take for another's, is refused.
+    An identity that normalisation would change is rejected: it could be taken for another user's.
     """
     identity = text.strip()
-    if not 0 < len(identity) <= LONGEST_EMAIL or not _is_plain(identity.replace(" ", "")):
-        raise BadCredential("The sign-in provider's name for you cannot be used: it is too long or has odd characters.")
+    if not 0 < len(identity) <= MAX_EMAIL_LENGTH or not _is_visible(identity.replace(" ", "")):
+        raise SignInError(SignInErrorCode.INVALID_IDENTITY)
     if unicodedata.normalize("NFKC", identity) != identity:
-        raise BadCredential("The sign-in provider's name for you is written with look-alikes of other characters.")
+        raise SignInError(SignInErrorCode.AMBIGUOUS_IDENTITY)
     return identity
 
 
-def _is_plain(text: str) -> bool:
-    """Say whether all of a name can be seen: no spaces, controls, marks of direction."""
+def _is_visible(text: str) -> bool:
+    """Return whether a text has no spaces, control characters or direction marks."""
     return not any(unicodedata.category(character)[0] in "CZ" for character in text)
 
 
 def check_new_password(password: str) -> None:
-    """Raise BadCredential unless a password may be used."""
+    """Raise SignInError unless a password is accepted."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
-        raise BadCredential("A password cannot hold control characters.")
+        raise SignInError(SignInErrorCode.PASSWORD_CONTROL_CHARACTERS)
     if all(unicodedata.category(character)[0] in "CZ" for character in password):
-        raise BadCredential("A password of white space is none.")
-    if len(password.strip()) < SHORTEST_PASSWORD:
-        raise BadCredential(f"A password needs at least {SHORTEST_PASSWORD} characters, without spaces around them.")
-    if len(password) > LONGEST_PASSWORD:
-        raise BadCredential(f"A password has at most {LONGEST_PASSWORD} characters.")
+        raise SignInError(SignInErrorCode.PASSWORD_BLANK)
+    if len(password.strip()) < MIN_PASSWORD_LENGTH:
+        raise SignInError(SignInErrorCode.PASSWORD_TOO_SHORT)
+    if len(password) > MAX_PASSWORD_LENGTH:
+        raise SignInError(SignInErrorCode.PASSWORD_TOO_LONG)
 
 
-def network_of(client: str) -> str:
-    """Return what counts as one place when tries are counted.
+def client_network(address: str) -> str:
+    """Return the network of a client's IP address. Failed sign-ins are counted by network.
 
-    An address of the older kind is itself, however the newer kind writes it. Of the newer kind it is a whole network,
-    since whoever has one address there has them all.
+    An IPv4 address is its own network, also when it is written as an IPv6 address. An IPv6 address belongs to its /64
+    network, because a client usually controls all addresses of such a network.
     """
     try:
-        address = ipaddress.ip_address(client.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return ELSEWHERE
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    inner = _embedded(address)
-    return str(inner) if inner else str(ipaddress.IPv6Network((address, 64), strict=False))
+        return UNKNOWN_NETWORK
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    embedded = _embedded_ipv4(parsed)
+    return str(embedded) if embedded else str(ipaddress.IPv6Network((parsed, 64), strict=False))
 
 
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+def _embedded_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour

@@ -1,6 +1,6 @@
-"""Signing in with an OpenID Connect provider of the organisation's own: authorization code with PKCE.
+"""Sign-in with an OpenID Connect provider: authorization code flow with PKCE.
 
-Rules: openid.net/specs/openid-connect-core-1_0.html (3.1), openid.net/specs/openid-connect-discovery-1_0.html
+Specification: openid.net/specs/openid-connect-core-1_0.html (3.1), openid.net/specs/openid-connect-discovery-1_0.html
 """
 
 import base64
@@ -18,98 +18,93 @@ import aiohttp
 import jwt
 import msgspec
 
-from kustomer_klaviyo.auth.authenticator import NotAdmitted
-from kustomer_klaviyo.auth.credential_rules import BadCredential, check_identity
+from kustomer_klaviyo.auth.credential_rules import check_identity
+from kustomer_klaviyo.auth.sign_in_errors import SignInError, SignInErrorCode
 from kustomer_klaviyo.store.users import Role, canonical_email
 from kustomer_klaviyo.transport import read_bounded
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Signatures by a key that only the provider has; never by a shared secret, never none."""
+"""Accepted signature algorithms: with the provider's private key only, never with a shared secret, never none."""
 
 TIMEOUT = aiohttp.ClientTimeout(connect=3, total=10)
-LARGEST_ANSWER = 1_000_000
-UNREADABLE_BODY = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-KNOWN_FOR_SECONDS = 3600.0
-CLOCKS_APART_SECONDS = 60
-UNDER_WAY_SECONDS = 600
-"""How long a sign-in may take at the provider's."""
-
-UNREADABLE = "The sign-in provider's answer cannot be used: {}. An admin can look at the service's OIDC settings."
+MAX_RESPONSE_BYTES = 1_000_000
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+CACHE_SECONDS = 3600.0
+CLOCK_SKEW_SECONDS = 60
+SIGN_IN_TIMEOUT_SECONDS = 600
+"""How long a user may take to sign in at the provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignOn:
-    """The provider, and whom of those it knows to let in."""
+class OidcSettings:
+    """The provider, and which of its users may sign in."""
 
     issuer: str
     client_id: str
     client_secret: str = field(repr=False)
     admins: tuple[str, ...]
-    """Addresses, in which ``*`` stands for anything, or ``claim=value``."""
+    """Rules: an email address with the wildcard ``*``, or ``claim=value``."""
     viewers: tuple[str, ...] = ()
-    identity: str = "email"
-    """The claim that names a person. ``email`` counts only when the provider has verified it."""
+    identity_claim: str = "email"
+    """The claim that identifies a user. ``email`` is accepted only if the provider has verified it."""
     scopes: str = "openid email"
 
     @property
-    def name(self) -> str:
-        """What the button says."""
+    def provider_name(self) -> str:
+        """The name on the sign-in button."""
         return urlsplit(self.issuer).hostname or self.issuer
 
 
-class Begun(msgspec.Struct, frozen=True):
-    """A sign-in under way, kept by the browser it began in."""
+class PendingSignIn(msgspec.Struct, frozen=True):
+    """A started sign-in. The browser stores it in an encrypted cookie."""
 
     state: str
     nonce: str
     verifier: str
-    at: float
-    """When it began, in seconds since 1970: a browser may keep it for longer than it is good for."""
+    started_at: float
+    """Unix time in seconds. A browser may keep the cookie after the sign-in has expired."""
 
-    def is_over(self, now: float) -> bool:
-        """Say whether it began too long ago (or, on another clock, later than now)."""
-        return not -CLOCKS_APART_SECONDS <= now - self.at <= UNDER_WAY_SECONDS
+    def is_expired(self, now: float) -> bool:
+        """Return whether it was started too long ago, or (with clock skew) too far in the future."""
+        return not -CLOCK_SKEW_SECONDS <= now - self.started_at <= SIGN_IN_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """Somebody whom the provider knows and the settings let in."""
+class OidcIdentity:
+    """A user of the provider who may sign in."""
 
     identity: str
     role: Role
 
 
-def begin() -> Begun:
-    """Make what one sign-in is known again by."""
-    return Begun(secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(48), time.time())
+def start_sign_in() -> PendingSignIn:
+    """Create the state, nonce and PKCE verifier of a sign-in."""
+    return PendingSignIn(secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(48), time.time())
 
 
-def admit(claims: Mapping[str, Any], settings: SignOn) -> Admitted:
-    """Say who it is, and as what they get in. Raises NotAdmitted."""
-    identity = claims.get(settings.identity)
+def identify(claims: Mapping[str, Any], settings: OidcSettings) -> OidcIdentity:
+    """Return the identity and the role that the claims give. Raises SignInError."""
+    identity, provider = claims.get(settings.identity_claim), settings.provider_name
     if not isinstance(identity, str) or not identity.strip():
-        raise NotAdmitted(f"{settings.name} does not say who you are: its answer has no {settings.identity!r}.")
-    if settings.identity == "email" and claims.get("email_verified") not in (True, "true"):
-        raise NotAdmitted(f"{settings.name} has not verified your address.")
-    try:
-        identity = check_identity(identity)
-    except BadCredential as error:
-        raise NotAdmitted(str(error)) from error
-    for role, wanted in ((Role.ADMIN, settings.admins), (Role.VIEWER, settings.viewers)):
-        if any(_is_meant(entry, identity, claims) for entry in wanted):
-            return Admitted(identity, role)
-    raise NotAdmitted(f"{identity} is not among those who may sign in here. Ask an admin of this service.")
+        raise SignInError(SignInErrorCode.NO_IDENTITY, provider=provider, claim=settings.identity_claim)
+    if settings.identity_claim == "email" and claims.get("email_verified") not in (True, "true"):
+        raise SignInError(SignInErrorCode.EMAIL_NOT_VERIFIED, provider=provider)
+    identity = check_identity(identity)
+    for role, rules in ((Role.ADMIN, settings.admins), (Role.VIEWER, settings.viewers)):
+        if any(_matches(rule, identity, claims) for rule in rules):
+            return OidcIdentity(identity, role)
+    raise SignInError(SignInErrorCode.NOT_ALLOWED, identity=identity)
 
 
-def _is_meant(entry: str, identity: str, claims: Mapping[str, Any]) -> bool:
-    name, is_claim, value = entry.partition("=")
-    if not is_claim:
-        return fnmatchcase(canonical_email(identity), canonical_email(entry))
-    held = claims.get(name.strip())
-    return value.strip() in (held if isinstance(held, list) else [held])
+def _matches(rule: str, identity: str, claims: Mapping[str, Any]) -> bool:
+    name, is_claim_rule, value = rule.partition("=")
+    if not is_claim_rule:
+        return fnmatchcase(canonical_email(identity), canonical_email(rule))
+    claim = claims.get(name.strip())
+    return value.strip() in (claim if isinstance(claim, list) else [claim])
 
 
-def _is_address(value: object) -> bool:
+def _is_http_url(value: object) -> bool:
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
         return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -117,50 +112,54 @@ def _is_address(value: object) -> bool:
         return False
 
 
-class Provider:
-    """Asks the provider. One per process."""
+def _invalid_response(reason: object) -> SignInError:
+    return SignInError(SignInErrorCode.INVALID_PROVIDER_RESPONSE, reason=str(reason))
 
-    def __init__(self, session: aiohttp.ClientSession, settings: SignOn) -> None:
+
+class OidcClient:
+    """Client of the provider. There is one per process."""
+
+    def __init__(self, session: aiohttp.ClientSession, settings: OidcSettings) -> None:
         self._session = session
         self.settings = settings
-        self._endpoints: dict[str, Any] = {}
+        self._configuration: dict[str, Any] = {}
         self._keys: jwt.PyJWKSet | None = None
-        self._known_until = self._keys_until = float("-inf")
+        self._configuration_expires_at = self._keys_expire_at = float("-inf")
 
-    async def address(self, begun: Begun, redirect_uri: str) -> str:
-        """Return where the browser goes to sign in. Raises NotAdmitted when the provider cannot be used."""
-        endpoints = await self._discover()
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(begun.verifier.encode()).digest()).rstrip(b"=").decode()
+    async def authorization_url(self, pending: PendingSignIn, redirect_uri: str) -> str:
+        """Return the URL at which the user signs in. Raises SignInError when the provider is unavailable."""
+        configuration = await self._discover()
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(pending.verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
             "response_type": "code",
             "client_id": self.settings.client_id,
             "redirect_uri": redirect_uri,
             "scope": self.settings.scopes,
-            "state": begun.state,
-            "nonce": begun.nonce,
+            "state": pending.state,
+            "nonce": pending.nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        address = str(endpoints["authorization_endpoint"])
-        return f"{address}{'&' if '?' in address else '?'}{urlencode(query)}"
+        url = str(configuration["authorization_endpoint"])
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
 
-    async def finish(self, begun: Begun, *, state: str, code: str, redirect_uri: str) -> Admitted:
-        """Take who came back from the provider in, or not. Raises NotAdmitted."""
-        if not hmac.compare_digest(state.encode(), begun.state.encode()):
-            raise NotAdmitted("This sign-in was not begun in this browser, or too long ago. Try again.")
-        tokens = await self._redeem(code, begun.verifier, redirect_uri)
-        claims = await self._read_token(str(tokens.get("id_token", "")), begun.nonce)
-        wanted = {self.settings.identity, *(one.partition("=")[0] for one in self._entries if "=" in one)}
-        if not wanted <= claims.keys():
-            claims = await self._with_userinfo(claims, str(tokens.get("access_token", "")))
-        return admit(claims, self.settings)
+    async def complete(self, pending: PendingSignIn, *, state: str, code: str, redirect_uri: str) -> OidcIdentity:
+        """Complete a sign-in when the browser returns from the provider. Raises SignInError."""
+        if not hmac.compare_digest(state.encode(), pending.state.encode()):
+            raise SignInError(SignInErrorCode.PENDING_SIGN_IN_EXPIRED)
+        tokens = await self._exchange_code(code, pending.verifier, redirect_uri)
+        claims = await self._verify_id_token(str(tokens.get("id_token", "")), pending.nonce)
+        claim_names = {rule.partition("=")[0] for rule in self._rules if "=" in rule}
+        if not {self.settings.identity_claim, *claim_names} <= claims.keys():
+            claims = await self._add_userinfo(claims, str(tokens.get("access_token", "")))
+        return identify(claims, self.settings)
 
     @property
-    def _entries(self) -> tuple[str, ...]:
+    def _rules(self) -> tuple[str, ...]:
         return (*self.settings.admins, *self.settings.viewers)
 
-    async def _redeem(self, code: str, verifier: str, redirect_uri: str) -> dict[str, Any]:
-        endpoints, settings = await self._discover(), self.settings
+    async def _exchange_code(self, code: str, verifier: str, redirect_uri: str) -> dict[str, Any]:
+        configuration, settings = await self._discover(), self.settings
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -168,92 +167,91 @@ class Provider:
             "code_verifier": verifier,
         }
         headers = {}
-        ways = endpoints.get("token_endpoint_auth_methods_supported")
-        if not isinstance(ways, list) or "client_secret_basic" in ways:
-            both = f"{quote(settings.client_id, safe='')}:{quote(settings.client_secret, safe='')}"
-            headers["Authorization"] = f"Basic {base64.b64encode(both.encode()).decode()}"
+        methods = configuration.get("token_endpoint_auth_methods_supported")
+        if not isinstance(methods, list) or "client_secret_basic" in methods:
+            credentials = f"{quote(settings.client_id, safe='')}:{quote(settings.client_secret, safe='')}"
+            headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
         else:
             form |= {"client_id": settings.client_id, "client_secret": settings.client_secret}
-        return await self._ask("POST", str(endpoints["token_endpoint"]), headers, form)
+        return await self._request_json("POST", str(configuration["token_endpoint"]), headers, form)
 
-    async def _read_token(self, token: str, nonce: str) -> dict[str, Any]:
+    async def _verify_id_token(self, token: str, nonce: str) -> dict[str, Any]:
         try:
             key_id = jwt.get_unverified_header(token).get("kid")
             claims: dict[str, Any] = jwt.decode(
                 token,
-                await self._key(key_id),
+                await self._signing_key(key_id),
                 algorithms=list(ALGORITHMS),
                 audience=self.settings.client_id,
                 issuer=self.settings.issuer,
-                leeway=CLOCKS_APART_SECONDS,
+                leeway=CLOCK_SKEW_SECONDS,
                 options={"require": ["exp", "iat", "sub"]},
             )
         except jwt.PyJWTError as error:
-            raise NotAdmitted(UNREADABLE.format(error)) from error
+            raise _invalid_response(error) from error
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
-            raise NotAdmitted(UNREADABLE.format("it belongs to another sign-in"))
-        is_for_several = isinstance(claims.get("aud"), list) and len(claims["aud"]) > 1
-        meant = claims.get("azp", None if is_for_several else self.settings.client_id)
-        if meant != self.settings.client_id:
-            raise NotAdmitted(UNREADABLE.format("it was made for another service"))
+            raise _invalid_response("the token belongs to another sign-in")
+        has_several_audiences = isinstance(claims.get("aud"), list) and len(claims["aud"]) > 1
+        authorized_party = claims.get("azp", None if has_several_audiences else self.settings.client_id)
+        if authorized_party != self.settings.client_id:
+            raise _invalid_response("the token was issued to another service")
         return claims
 
-    async def _key(self, key_id: str | None) -> jwt.PyJWK:
-        """Return the provider's key of an id; keys are read again when one is not known."""
-        for is_fresh in (False, True):
-            if self._keys is None or is_fresh or time.monotonic() >= self._keys_until:
-                await self._read_keys()
-            keys = [] if self._keys is None else self._keys.keys
-            found = [one for one in keys if key_id in (None, one.key_id) and one.public_key_use in (None, "sig")]
-            if found:
-                return found[0]
-        raise NotAdmitted(UNREADABLE.format("it is signed with a key that the provider does not show"))
+    async def _signing_key(self, key_id: str | None) -> jwt.PyJWK:
+        """Return a signing key by its id. An unknown id makes the client fetch the keys again."""
+        for refetch in (False, True):
+            if self._keys is None or refetch or time.monotonic() >= self._keys_expire_at:
+                await self._fetch_keys()
+            for key in [] if self._keys is None else self._keys.keys:
+                if key_id in (None, key.key_id) and key.public_key_use in (None, "sig"):
+                    return key
+        raise _invalid_response("the token is signed with an unpublished key")
 
-    async def _read_keys(self) -> None:
-        document = await self._ask("GET", str((await self._discover())["jwks_uri"]))
+    async def _fetch_keys(self) -> None:
+        document = await self._request_json("GET", str((await self._discover())["jwks_uri"]))
         try:
             self._keys = jwt.PyJWKSet.from_dict(document)
-            self._keys_until = time.monotonic() + KNOWN_FOR_SECONDS
+            self._keys_expire_at = time.monotonic() + CACHE_SECONDS
         except jwt.PyJWTError as error:
-            raise NotAdmitted(UNREADABLE.format(error)) from error
+            raise _invalid_response(error) from error
 
-    async def _with_userinfo(self, claims: dict[str, Any], access_token: str) -> dict[str, Any]:
-        """Add what the provider tells of the person only when asked for it."""
-        address = (await self._discover()).get("userinfo_endpoint")
-        if not address or not access_token:
+    async def _add_userinfo(self, claims: dict[str, Any], access_token: str) -> dict[str, Any]:
+        """Add the claims that only the userinfo endpoint returns."""
+        url = (await self._discover()).get("userinfo_endpoint")
+        if not url or not access_token:
             return claims
-        told = await self._ask("GET", str(address), {"Authorization": f"Bearer {access_token}"})
-        return told | claims if told.get("sub") == claims["sub"] else claims
+        userinfo = await self._request_json("GET", str(url), {"Authorization": f"Bearer {access_token}"})
+        return userinfo | claims if userinfo.get("sub") == claims["sub"] else claims
 
     async def _discover(self) -> dict[str, Any]:
-        if time.monotonic() < self._known_until:
-            return self._endpoints
-        address = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
-        document = await self._ask("GET", address)
+        if time.monotonic() < self._configuration_expires_at:
+            return self._configuration
+        url = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
+        document = await self._request_json("GET", url)
         if document.get("issuer") != self.settings.issuer:
-            raise NotAdmitted(UNREADABLE.format("it names another issuer"))
+            raise _invalid_response("the configuration names another issuer")
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-            if not _is_address(document.get(name)):
-                raise NotAdmitted(UNREADABLE.format(f"it names no {name}"))
-        self._endpoints, self._known_until = document, time.monotonic() + KNOWN_FOR_SECONDS
+            if not _is_http_url(document.get(name)):
+                raise _invalid_response(f"the configuration has no {name}")
+        self._configuration, self._configuration_expires_at = document, time.monotonic() + CACHE_SECONDS
         return document
 
-    async def _ask(
-        self, method: str, address: str, headers: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None
+    async def _request_json(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         try:
             async with self._session.request(
                 method,
-                address,
+                url,
                 headers={"Accept": "application/json", **(headers or {})},
                 data=form,
                 timeout=TIMEOUT,
                 allow_redirects=False,
             ) as response:
-                body = await read_bounded(response.content, LARGEST_ANSWER)
+                body = await read_bounded(response.content, MAX_RESPONSE_BYTES)
                 document = msgspec.json.decode(body) if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, *UNREADABLE_BODY) as error:
-            raise NotAdmitted(UNREADABLE.format(type(error).__name__)) from error
+        except (aiohttp.ClientError, OSError, *DECODE_ERRORS) as error:
+            raise _invalid_response(type(error).__name__) from error
         if not isinstance(document, dict):
-            raise NotAdmitted(UNREADABLE.format(f"{urlsplit(address).path} answers {response.status}"))
+            raise _invalid_response(f"{urlsplit(url).path} returned status {response.status}")
         return document

@@ -1,5 +1,5 @@
 """The insight card: what an agent sees of a customer's marketing.
 
-In: an open card, or one likely to be opened. Out: a document that is shown at once and refreshed behind the answer,
-within Klaviyo's limits. Imports ``planning`` and what lies below.
+In: a card that an agent opens or is likely to open. Out: its stored data at once, and a refresh in the background
+within Klaviyo's rate limits. Imports ``planning``, ``connections``, ``health``, ``store`` and ``klaviyo``.
 """

@@ -1,4 +1,4 @@
-"""What is known of one customer for the card, part by part, each part with its own age. Pure."""
+"""Builds the card of one customer, part by part, each part with its own age. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -6,186 +6,188 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.klaviyo.profile_view import Message, Named, Who
+from kustomer_klaviyo.card.card_status import CardError, CardStatus
+from kustomer_klaviyo.klaviyo.profile_view import KlaviyoProfile, Message, NamedRef
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Throttled
 from kustomer_klaviyo.planning.identity import is_placeholder, usable_emails
-from kustomer_klaviyo.store.customers import Reachable
+from kustomer_klaviyo.store.customers import CustomerIdentity
 
-SCOPES = {
-    "profile": "profiles:read",
-    "lists": "lists:read",
-    "segments": "segments:read",
-    "messages": "events:read",
-    "metrics": "metrics:read",
-}
-UNASKABLE = ("no_contact", "masked", "gone")
-MOST_ADDRESSES = 10
-JUST_NOW = timedelta(minutes=2)
-AWAY_SECONDS = 10.0
-"""After this long a Klaviyo that did not answer is asked again."""
+NOT_SEARCHABLE = (CardStatus.NO_CONTACT, CardStatus.MASKED, CardStatus.CUSTOMER_DELETED)
+MAX_EMAILS = 10
+RETRY_WINDOW = timedelta(minutes=2)
+"""A card fetched within this time is fetched again only for the parts that failed."""
+
+UNAVAILABLE_RETRY_SECONDS = 10.0
+"""The delay before the next request after Klaviyo was unavailable."""
 
 
 class Insight(msgspec.Struct, kw_only=True):
-    """What is known of one customer for the card. A part that was never fetched is None."""
+    """The data of one customer's card. A part that was never fetched is None."""
 
-    status: str = "known"
-    """``known`` and ``unknown`` to Klaviyo; ``no_contact``, ``masked``, ``gone``: nothing to ask Klaviyo by."""
+    status: CardStatus = CardStatus.OK
+    """``ok`` or ``customer_unknown``; or one of ``NOT_SEARCHABLE``."""
     account: str | None = None
     """The name of the Klaviyo account."""
     currency: str | None = None
-    """What the account's values are in (ISO 4217)."""
-    who: Who | None = None
-    others: tuple[Who, ...] = ()
-    """Further profiles, under the customer's other addresses."""
-    who_at: datetime | None = None
-    lists: tuple[Named, ...] | None = None
+    """The currency of the account's values (ISO 4217)."""
+    profile: KlaviyoProfile | None = None
+    other_profiles: tuple[KlaviyoProfile, ...] = ()
+    """Profiles with the customer's other email addresses."""
+    profile_at: datetime | None = None
+    lists: tuple[NamedRef, ...] | None = None
     lists_at: datetime | None = None
-    segments: tuple[Named, ...] | None = None
+    segments: tuple[NamedRef, ...] | None = None
     segments_at: datetime | None = None
     messages: tuple[Message, ...] | None = None
     messages_at: datetime | None = None
-    campaigns: dict[str, Named] = {}
-    """The campaigns behind the messages' ids, where Klaviyo tells."""
+    campaigns: dict[str, NamedRef] = {}
+    """The campaigns of the messages, by the ids in the messages."""
     flows: dict[str, str] = {}
-    """The flows' names by their ids."""
-    troubles: dict[str, str] = {}
-    """Why a part could not be fetched the last time."""
+    """The names of the flows, by id."""
+    errors: dict[str, CardError] = {}
+    """Why a part could not be fetched the last time, by part."""
 
 
-def _lacks(before: Insight | None) -> set[str] | None:
-    """Return the parts that the last fetch did not bring, if it was just now and brought others; None for all."""
-    if before is None or before.who_at is None or not before.troubles or "profile" in before.troubles:
+def _parts_to_retry(before: Insight | None) -> set[str] | None:
+    """Return the parts to fetch again, if the last fetch was recent and partly successful; None for all parts."""
+    if before is None or before.profile_at is None or not before.errors or "profile" in before.errors:
         return None
-    if datetime.now(UTC) - before.who_at > JUST_NOW:
+    if datetime.now(UTC) - before.profile_at > RETRY_WINDOW:
         return None
-    return {"messages" if part == "metrics" else part for part in before.troubles}
+    return {"messages" if part == "metrics" else part for part in before.errors}
 
 
 def read_insight(document: dict[str, Any] | None) -> Insight | None:
-    """Return a card as it was kept; None for none, and for one that another version of the program kept."""
+    """Read stored card data; None if there is none, or if another version of the program stored it."""
     try:
         return None if document is None else msgspec.convert(document, Insight)
     except msgspec.ValidationError:
         return None
 
 
-def addresses(person: Reachable, placeholders: Sequence[str]) -> list[str]:
-    """Return the addresses that are the customer's own, the one Klaviyo is told first."""
-    held = [str(one.get("value", "")) for one in person.contacts.get("emails", ())]
-    own = usable_emails(one for one in held if not is_placeholder(one, placeholders))
-    return list(dict.fromkeys(filter(None, (person.email, *own))))[:MOST_ADDRESSES]
+def own_emails(customer: CustomerIdentity, placeholders: Sequence[str]) -> list[str]:
+    """Return the email addresses of the customer, the identifier first, without placeholders."""
+    emails = [str(email.get("value", "")) for email in customer.contacts.get("emails", ())]
+    usable = usable_emails(email for email in emails if not is_placeholder(email, placeholders))
+    return list(dict.fromkeys(filter(None, (customer.email, *usable))))[:MAX_EMAILS]
 
 
-def nothing_to_ask_by(person: Reachable, emails: Sequence[str]) -> str | None:
-    """Return the status of a customer whom Klaviyo cannot be asked about; None when it can."""
-    if person.gone:
-        return "gone"
-    if emails or person.phone is not None or person.klaviyo_id is not None:
+def unsearchable_status(customer: CustomerIdentity, emails: Sequence[str]) -> CardStatus | None:
+    """Return the status of a customer who cannot be searched in Klaviyo; None if they can."""
+    if customer.removed:
+        return CardStatus.CUSTOMER_DELETED
+    if emails or customer.phone is not None or customer.klaviyo_profile_id is not None:
         return None
-    return "masked" if {"email", "phone"} & set(person.masked) else "no_contact"
+    return CardStatus.MASKED if {"email", "phone"} & set(customer.masked) else CardStatus.NO_CONTACT
 
 
-class Draft:
-    """A card in the making: the former one, part after part replaced."""
+class CardBuild:
+    """A card that is being built: starts from the stored data and replaces one part after the other."""
 
-    def __init__(self, person: Reachable, before: Insight | None, placeholders: Sequence[str]) -> None:
-        self.person = person
-        self.emails = addresses(person, placeholders)
-        # What was known of one of whom nothing could be asked is nothing.
-        known = None if before is None or before.status in UNASKABLE else before
-        self.insight = Insight() if known is None else msgspec.structs.replace(known, troubles={})
-        self._lacks = _lacks(known)
-        self.again_in: float | None = None
-        """Seconds after which what is missing is worth another try; None when nothing is missing."""
-        self.found: list[Who] = []
-        """The profiles that Klaviyo has of the customer."""
-        status = nothing_to_ask_by(person, self.emails)
-        self.is_askable = status is None
+    def __init__(self, customer: CustomerIdentity, before: Insight | None, placeholders: Sequence[str]) -> None:
+        self.customer = customer
+        self.emails = own_emails(customer, placeholders)
+        # A card stored without an identifier holds no data to reuse.
+        reusable = None if before is None or before.status in NOT_SEARCHABLE else before
+        self.insight = Insight() if reusable is None else msgspec.structs.replace(reusable, errors={})
+        self._missing_parts = _parts_to_retry(reusable)
+        self.retry_seconds: float | None = None
+        """Seconds until the failed parts are worth another attempt; None if no part failed or an admin must act."""
+        self.profiles: list[KlaviyoProfile] = []
+        """The customer's profiles found in Klaviyo."""
+        status = unsearchable_status(customer, self.emails)
+        self.is_searchable = status is None
         if status is not None:
-            self.insight = Insight(status=status, who_at=datetime.now(UTC))
+            self.insight = Insight(status=status, profile_at=datetime.now(UTC))
 
-    def wants(self, part: str) -> bool:
-        """Say whether a part is to be fetched: all are, unless the card was fetched just now but for some."""
-        return self._lacks is None or part in self._lacks
+    def needs(self, part: str) -> bool:
+        """Return whether a part is to be fetched: all are, unless a recent fetch missed only some."""
+        return self._missing_parts is None or part in self._missing_parts
 
     @property
     def is_known(self) -> bool:
-        """Whether Klaviyo knows the customer, as far as we know."""
-        return self.insight.status == "known" and self.insight.who is not None
+        """Whether Klaviyo has a profile of the customer."""
+        return self.insight.status is CardStatus.OK and self.insight.profile is not None
 
     @property
-    def profile(self) -> Who:
-        """The Klaviyo profile that the customer is, where they are known."""
-        if self.insight.who is None:
-            raise LookupError(self.person.customer_id)
-        return self.insight.who
+    def profile(self) -> KlaviyoProfile:
+        """The customer's Klaviyo profile. Raises LookupError if there is none."""
+        if self.insight.profile is None:
+            raise LookupError(self.customer.customer_id)
+        return self.insight.profile
 
-    def claim(self, found: Sequence[Who]) -> list[Who]:
-        """Take those of the profiles that are the customer's; returns them."""
-        mine = [one for one in found if self._is_mine(one)]
-        self.found = list({one.id: one for one in (*self.found, *mine)}.values())
-        return mine
+    def take_own(self, profiles: Sequence[KlaviyoProfile]) -> list[KlaviyoProfile]:
+        """Add the profiles that belong to the customer, and return them."""
+        own = [profile for profile in profiles if self._is_own(profile)]
+        self.profiles = list({profile.id: profile for profile in (*self.profiles, *own)}.values())
+        return own
 
-    def _is_mine(self, who: Who) -> bool:
-        if who.id == self.person.klaviyo_id:
+    def _is_own(self, profile: KlaviyoProfile) -> bool:
+        if profile.id == self.customer.klaviyo_profile_id:
             return True
         if self.emails:
-            return (who.email or "").lower() in {one.lower() for one in self.emails}
-        return who.phone is not None and who.phone == self.person.phone
+            return (profile.email or "").lower() in {email.lower() for email in self.emails}
+        return profile.phone is not None and profile.phone == self.customer.phone
 
-    def took(self, part: str, outcome: Outcome) -> bool:
-        """Say whether an answer brings something; note why not, and when to come again."""
+    def record(self, part: str, outcome: Outcome) -> bool:
+        """Return whether a request for a part succeeded; record the error and the time of the next attempt if not."""
         if isinstance(outcome, Accepted):
             return True
-        self.insight.troubles[part] = _why(part, outcome)
-        wait = _wait(outcome)
-        if wait is not None:
-            self.again_in = wait if self.again_in is None else min(self.again_in, wait)
+        self.insight.errors[part] = _error(outcome)
+        seconds = _retry_seconds(outcome)
+        if seconds is not None:
+            self.retry_seconds = seconds if self.retry_seconds is None else min(self.retry_seconds, seconds)
         return False
 
-    def met(self, found: Sequence[Who]) -> None:
-        """Take over who Klaviyo says it is; a different profile than before makes the other parts worthless."""
+    def resolve(self) -> None:
+        """Choose the customer's profile among those found. If it is another one than before, drop all other parts."""
         insight = self.insight
-        insight.who_at = datetime.now(UTC)
-        ranks = {address.lower(): rank for rank, address in enumerate(self.emails)}
-        known_as = self.person.klaviyo_id
-        ranked = sorted(found, key=lambda one: (one.id != known_as, ranks.get((one.email or "").lower(), len(ranks))))
-        who = ranked[0] if ranked else None
-        if who is None or insight.who is None or insight.who.id != who.id:
+        insight.profile_at = datetime.now(UTC)
+        ranked = sorted(self.profiles, key=self._rank)
+        best = ranked[0] if ranked else None
+        if best is None or insight.profile is None or insight.profile.id != best.id:
             insight.lists = insight.segments = insight.messages = None
             insight.lists_at = insight.segments_at = insight.messages_at = None
-        elif who.prediction is None:
-            # Predictions are not asked for while their own limit is used up.
-            who = msgspec.structs.replace(who, prediction=insight.who.prediction)
-        insight.status = "unknown" if who is None else "known"
-        insight.who, insight.others = who, tuple(ranked[1:])
+        elif best.prediction is None:
+            # Predictions are not requested while their own rate limit is used up.
+            best = msgspec.structs.replace(best, prediction=insight.profile.prediction)
+        insight.status = CardStatus.CUSTOMER_UNKNOWN if best is None else CardStatus.OK
+        insight.profile, insight.other_profiles = best, tuple(ranked[1:])
 
-    def name_messages(self, campaigns: Mapping[str, Named], flows: Mapping[str, str]) -> None:
-        """Take over what the messages' campaigns and flows are called, of those that were sent to the customer."""
-        insight, sent = self.insight, self.insight.messages or ()
+    def _rank(self, profile: KlaviyoProfile) -> tuple[bool, int]:
+        """Order profiles: the known one first, then by the order of the customer's addresses."""
+        ranks = {email.lower(): rank for rank, email in enumerate(self.emails)}
+        is_other = profile.id != self.customer.klaviyo_profile_id
+        return is_other, ranks.get((profile.email or "").lower(), len(ranks))
+
+    def name_messages(self, campaigns: Mapping[str, NamedRef], flows: Mapping[str, str]) -> None:
+        """Add the names of campaigns and flows; keep only those of messages that the customer received."""
+        insight = self.insight
         campaigns, flows = {**insight.campaigns, **campaigns}, {**insight.flows, **flows}
-        insight.campaigns = {one.id: campaigns[one.id] for one in sent if one.id in campaigns}
-        insight.flows = {one.flow: flows[one.flow] for one in sent if one.flow is not None and one.flow in flows}
+        ids = [message.id for message in insight.messages or ()]
+        flow_ids = [message.flow_id for message in insight.messages or () if message.flow_id is not None]
+        insight.campaigns = {message_id: campaigns[message_id] for message_id in ids if message_id in campaigns}
+        insight.flows = {flow_id: flows[flow_id] for flow_id in flow_ids if flow_id in flows}
 
 
-def _why(part: str, outcome: Outcome) -> str:
+def _error(outcome: Outcome) -> CardError:
     match outcome:
         case Throttled():
-            return "throttled"
+            return CardError.RATE_LIMITED
         case LockedOut(status=401):
-            return "key refused"
+            return CardError.KEY_REJECTED
         case LockedOut(status=403):
-            return f"missing scope {SCOPES[part]}"
+            return CardError.MISSING_SCOPE
         case _:
-            return "away"
+            return CardError.KLAVIYO_UNAVAILABLE
 
 
-def _wait(outcome: Outcome) -> float | None:
-    """Return after how many seconds another try makes sense; None where someone must act first."""
+def _retry_seconds(outcome: Outcome) -> float | None:
+    """Return the seconds until another attempt makes sense; None if somebody must act first."""
     match outcome:
         case Throttled(retry_after=seconds):
             return max(1.0, seconds or 5.0)
         case LockedOut():
             return None
         case _:
-            return AWAY_SECONDS
+            return UNAVAILABLE_RETRY_SECONDS

@@ -1,157 +1,167 @@
-"""Fetches cards from Klaviyo, several at once: one request tells of many people wherever Klaviyo lets it."""
+"""Fetches cards from Klaviyo. One request covers many customers wherever Klaviyo's API allows it."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from kustomer_klaviyo.card.card_build import Draft
+from kustomer_klaviyo.card.card_build import CardBuild
 from kustomer_klaviyo.card.memberships import KINDS, PARTS, Memberships
-from kustomer_klaviyo.card.name_cache import Meanings
-from kustomer_klaviyo.klaviyo.key_ring import Keys
-from kustomer_klaviyo.klaviyo.profile_view import latest, messages, read_happenings, read_profiles
-from kustomer_klaviyo.klaviyo.reader import MOST_ASKED, Identifier, KlaviyoReader
+from kustomer_klaviyo.card.name_cache import NameCache
+from kustomer_klaviyo.klaviyo.key_ring import ApiKeyRing
+from kustomer_klaviyo.klaviyo.profile_view import build_messages, latest_messages, read_message_events, read_profiles
+from kustomer_klaviyo.klaviyo.reader import MAX_PROFILES_PER_REQUEST, Identifier, KlaviyoReader
 from kustomer_klaviyo.outcomes import Accepted, Refused
 
 HISTORY = timedelta(days=90)
-"""How far back the card looks for messages."""
+"""The period in which the card looks for messages."""
 
-AT_ONCE = 16
-"""People whose messages are read side by side."""
+MAX_CONCURRENT = 16
+"""Customers whose messages are read concurrently."""
+
+Values = Callable[[CardBuild], Sequence[str]]
+"""Returns the values by which a customer is searched."""
 
 
-class InsightFetch:
+class CardFetch:
     """Fetches cards for one connection."""
 
-    def __init__(self, readers: Keys[KlaviyoReader], meanings: Meanings) -> None:
+    def __init__(self, readers: ApiKeyRing[KlaviyoReader], names: NameCache) -> None:
         self._readers = readers
-        self._meanings = meanings
-        self._memberships = Memberships(readers, meanings)
+        self._names = names
+        self._memberships = Memberships(readers, names)
 
-    async def ahead(self) -> int:
-        """Return how many cards may be fetched ahead now."""
-        return await self._memberships.ahead()
+    async def prefetch_slots(self) -> int:
+        """Return how many cards may be prefetched now."""
+        return await self._memberships.prefetch_slots()
 
-    async def beside(self, cards: int) -> int:
-        """Return how many cards more may be fetched together with some, at no cost."""
-        return await self._memberships.beside(cards)
+    async def spare_slots(self, cards: int) -> int:
+        """Return how many more cards can be fetched together with some at no cost."""
+        return await self._memberships.spare_slots(cards)
 
-    async def pause(self) -> float:
-        """Return how many seconds to gather cards before more are fetched ahead."""
-        return await self._memberships.pause()
+    async def prefetch_interval(self) -> float:
+        """Return the seconds between two prefetches."""
+        return await self._memberships.prefetch_interval()
 
-    async def fetch(self, drafts: Sequence[Draft]) -> None:
-        """Fetch all parts of some cards; a part that Klaviyo does not give now stays as it was before."""
-        await self._fetch_who([draft for draft in drafts if draft.is_askable and draft.wants("profile")])
-        known = [draft for draft in drafts if draft.is_known]
+    async def fetch(self, builds: Sequence[CardBuild]) -> None:
+        """Fetch all parts of some cards. A part that Klaviyo does not return keeps its old data."""
+        await self._fetch_profiles([build for build in builds if build.is_searchable and build.needs("profile")])
+        known = [build for build in builds if build.is_known]
         await asyncio.gather(
-            self._fetch_messages([draft for draft in known if draft.wants("messages")]),
-            *(self._memberships.fetch(kind, [one for one in known if one.wants(PARTS[kind])]) for kind in KINDS),
+            self._fetch_messages([build for build in known if build.needs("messages")]),
+            *(self._memberships.fetch(kind, [build for build in known if build.needs(PARTS[kind])]) for kind in KINDS),
         )
-        account = await self._meanings.account()
-        for draft in drafts:
-            draft.insight.account = account.get("name", draft.insight.account)
-            draft.insight.currency = account.get("currency", draft.insight.currency)
+        account = await self._names.account()
+        for build in builds:
+            build.insight.account = account.get("name", build.insight.account)
+            build.insight.currency = account.get("currency", build.insight.currency)
 
-    async def _fetch_who(self, drafts: Sequence[Draft]) -> None:
-        """Ask who they are: by address, by number where there is none, at last by the id that was remembered."""
-        await self._ask_who("email", [one for one in drafts if one.emails], _spellings)
-        await self._ask_who("phone_number", [one for one in drafts if not one.emails and one.person.phone], _number)
-        unmet = [one for one in drafts if not one.found and not one.insight.troubles]
-        await self._ask_who("id", [one for one in unmet if one.person.klaviyo_id], _remembered)
-        for draft in drafts:
-            if not draft.insight.troubles:
-                draft.met(draft.found)
+    async def _fetch_profiles(self, builds: Sequence[CardBuild]) -> None:
+        """Search by email, by phone number where there is no email, and last by the stored profile id."""
+        await self._search("email", [build for build in builds if build.emails], _email_spellings)
+        without_email = [build for build in builds if not build.emails and build.customer.phone]
+        await self._search("phone_number", without_email, _phone)
+        unresolved = [build for build in builds if not build.profiles and not build.insight.errors]
+        await self._search("id", [build for build in unresolved if build.customer.klaviyo_profile_id], _profile_id)
+        for build in builds:
+            if not build.insight.errors:
+                build.resolve()
 
-    async def _ask_who(self, by: Identifier, drafts: Sequence[Draft], values: Callable[[Draft], Sequence[str]]) -> None:
-        for some in _packed(drafts, values):
-            await self._ask_some(by, some, values)
+    async def _search(self, by: Identifier, builds: Sequence[CardBuild], values: Values) -> None:
+        for batch in _batches(builds, values):
+            await self._search_batch(by, batch, values)
 
-    async def _ask_some(
-        self, by: Identifier, drafts: Sequence[Draft], values: Callable[[Draft], Sequence[str]]
+    async def _search_batch(self, by: Identifier, builds: Sequence[CardBuild], values: Values) -> None:
+        searched = [value for build in builds for value in values(build)]
+        outcome = await self._readers.call(lambda reader: reader.profiles(by, searched))
+        if isinstance(outcome, Refused) and len(builds) > 1:
+            # A value that Klaviyo refuses must not cost the other customers their cards.
+            await self._search_each(by, builds, values)
+            return
+        recorded = [build.record("profile", outcome) for build in builds]
+        if not all(recorded) or not isinstance(outcome, Accepted):
+            return
+        profiles = read_profiles(outcome.body)
+        own = [profile for build in builds for profile in build.take_own(profiles)]
+        unresolved = [build for build in builds if not build.profiles]
+        if len(own) == len(profiles) or not unresolved:
+            return
+        if len(builds) == 1:
+            # Klaviyo may find a profile by an address that the profile does not show.
+            builds[0].profiles = profiles
+            return
+        await self._search_each(by, unresolved, values)
+
+    async def _search_each(self, by: Identifier, builds: Sequence[CardBuild], values: Values) -> None:
+        for build in builds:
+            await self._search_batch(by, [build], values)
+
+    async def _fetch_messages(self, builds: Sequence[CardBuild]) -> None:
+        if not builds:
+            return
+        metrics = await self._names.metrics()
+        if not isinstance(metrics, Mapping):
+            for build in builds:
+                build.record("metrics", metrics)
+            return
+        if not metrics:
+            for build in builds:
+                # An account that never sent a message has no metric for it.
+                build.insight.messages, build.insight.messages_at = (), datetime.now(UTC)
+            return
+        semaphore = asyncio.Semaphore(MAX_CONCURRENT)
+        await asyncio.gather(*(self._fetch_messages_of(build, metrics, semaphore) for build in builds))
+        await self._name_messages(builds)
+
+    async def _name_messages(self, builds: Sequence[CardBuild]) -> None:
+        messages = [message for build in builds for message in build.insight.messages or ()]
+        campaigns = await self._names.campaigns([message.id for message in messages if message.flow_id is None])
+        flows = await self._names.flows([message.flow_id for message in messages if message.flow_id is not None])
+        for build in builds:
+            build.name_messages(campaigns, flows)
+
+    async def _fetch_messages_of(
+        self, build: CardBuild, metrics: Mapping[str, str], semaphore: asyncio.Semaphore
     ) -> None:
-        asked = [value for draft in drafts for value in values(draft)]
-        outcome = await self._readers.use(lambda reader: reader.profiles(by, asked))
-        if isinstance(outcome, Refused) and len(drafts) > 1:
-            # What Klaviyo does not take of one customer costs nobody else their card.
-            for draft in drafts:
-                await self._ask_some(by, [draft], values)
-            return
-        took = [draft.took("profile", outcome) for draft in drafts]
-        if not all(took) or not isinstance(outcome, Accepted):
-            return
-        found = read_profiles(outcome.body)
-        owned = [who for draft in drafts for who in draft.claim(found)]
-        unmet = [draft for draft in drafts if not draft.found]
-        if len(owned) == len(found) or not unmet:
-            return
-        if len(drafts) == 1:
-            # Klaviyo may know a person by an address that it does not show.
-            drafts[0].found = found
-            return
-        for draft in unmet:
-            await self._ask_some(by, [draft], values)
-
-    async def _fetch_messages(self, drafts: Sequence[Draft]) -> None:
-        if not drafts:
-            return
-        names = await self._meanings.metrics()
-        if not isinstance(names, Mapping):
-            for draft in drafts:
-                draft.took("metrics", names)
-            return
-        if not names:
-            for draft in drafts:
-                # An account that never sent anything has no metric of it.
-                draft.insight.messages, draft.insight.messages_at = (), datetime.now(UTC)
-            return
-        gate = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._fetch_messages_of(draft, names, gate) for draft in drafts))
-        sent = [one for draft in drafts for one in draft.insight.messages or ()]
-        campaigns = await self._meanings.campaigns([one.id for one in sent if one.flow is None])
-        flows = await self._meanings.flows([one.flow for one in sent if one.flow is not None])
-        for draft in drafts:
-            draft.name_messages(campaigns, flows)
-
-    async def _fetch_messages_of(self, draft: Draft, names: Mapping[str, str], gate: asyncio.Semaphore) -> None:
-        async with gate:
+        async with semaphore:
             since = datetime.now(UTC) - HISTORY
-            outcomes = await self._readers.use_for_all(
-                lambda reader: reader.events(draft.profile.id, list(names), since)
+            outcomes = await self._readers.call_all(
+                lambda reader: reader.events(build.profile.id, list(metrics), since)
             )
-        if not all(draft.took("messages", outcome) for outcome in outcomes):
+        if not all(build.record("messages", outcome) for outcome in outcomes):
             return
-        happenings = [
-            happening
+        events = [
+            event
             for outcome in outcomes
             if isinstance(outcome, Accepted)
-            for happening in read_happenings(outcome.body, names)
+            for event in read_message_events(outcome.body, metrics)
         ]
-        draft.insight.messages, draft.insight.messages_at = tuple(latest(messages(happenings))), datetime.now(UTC)
+        build.insight.messages = tuple(latest_messages(build_messages(events)))
+        build.insight.messages_at = datetime.now(UTC)
 
 
-def _spellings(draft: Draft) -> Sequence[str]:
-    """Return a customer's addresses as they are and in lower case: filters heed the case, Klaviyo may not keep it."""
-    return list(dict.fromkeys([*draft.emails, *(one.lower() for one in draft.emails)]))
+def _email_spellings(build: CardBuild) -> Sequence[str]:
+    """Return emails as written and in lower case: filters are case-sensitive, Klaviyo may store lower case."""
+    return list(dict.fromkeys([*build.emails, *(email.lower() for email in build.emails)]))
 
 
-def _number(draft: Draft) -> Sequence[str]:
-    return [draft.person.phone or ""]
+def _phone(build: CardBuild) -> Sequence[str]:
+    return [build.customer.phone or ""]
 
 
-def _remembered(draft: Draft) -> Sequence[str]:
-    return [draft.person.klaviyo_id or ""]
+def _profile_id(build: CardBuild) -> Sequence[str]:
+    return [build.customer.klaviyo_profile_id or ""]
 
 
-def _packed(drafts: Iterable[Draft], values: Callable[[Draft], Sequence[str]]) -> Iterator[list[Draft]]:
-    """Part customers so that one request has room for what each part is asked by."""
-    some: list[Draft] = []
+def _batches(builds: Iterable[CardBuild], values: Values) -> Iterator[list[CardBuild]]:
+    """Split customers into batches whose values fit into one request."""
+    batch: list[CardBuild] = []
     size = 0
-    for draft in drafts:
-        wanted = len(values(draft))
-        if some and size + wanted > MOST_ASKED:
-            yield some
-            some, size = [], 0
-        some.append(draft)
-        size += wanted
-    if some:
-        yield some
+    for build in builds:
+        count = len(values(build))
+        if batch and size + count > MAX_PROFILES_PER_REQUEST:
+            yield batch
+            batch, size = [], 0
+        batch.append(build)
+        size += count
+    if batch:
+        yield batch

@@ -1,4 +1,4 @@
-"""Fetches the cards that are wanted, in the connection's own run: whichever process it is, one asks Klaviyo for all."""
+"""Refreshes the cards that are requested, in the connection's worker: one process reads from Klaviyo for all agents."""
 
 import asyncio
 import time
@@ -8,193 +8,203 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import structlog
 
-from kustomer_klaviyo.card.card_build import AWAY_SECONDS, Draft, read_insight
-from kustomer_klaviyo.card.card_fetch import InsightFetch
-from kustomer_klaviyo.connections.registry import Joined
+from kustomer_klaviyo.backoff import next_wait
+from kustomer_klaviyo.card.card_build import UNAVAILABLE_RETRY_SECONDS, CardBuild, read_insight
+from kustomer_klaviyo.card.card_fetch import CardFetch
+from kustomer_klaviyo.card.card_status import CardError, CardStatus, deciding_error
+from kustomer_klaviyo.connections.context import ConnectionContext
 from kustomer_klaviyo.health.item_errors import frames
-from kustomer_klaviyo.health.loop_health import Health, Loop
+from kustomer_klaviyo.health.loop_health import Loop, LoopHealth
 from kustomer_klaviyo.store import cards, customers, lookups
-from kustomer_klaviyo.store.cards import DueCard, Fetched, Wish
-from kustomer_klaviyo.store.database import UNREACHABLE, Database
-from kustomer_klaviyo.store.lookups import Kind, Question
+from kustomer_klaviyo.store.cards import DueCard, FetchedCard, RefreshReason
+from kustomer_klaviyo.store.database import UNAVAILABLE_ERRORS, Database
+from kustomer_klaviyo.store.lookups import Lookup, LookupKind
 
-MOST_AT_ONCE = 50
+MAX_BATCH = 50
 """Cards fetched together."""
 
-BATCHES_AT_ONCE = 4
-AHEAD_AGAIN_SECONDS = 2.0
-"""After this long it is looked again whether Klaviyo's limits leave room for cards that nobody looks at yet."""
+MAX_BATCHES = 4
+PREFETCH_RETRY_SECONDS = 2.0
+"""The delay after which the rate limits are checked again for free prefetch slots."""
 
-STRANGER_AGAIN_SECONDS = 0.2
-STRANGER_GIVE_UP = timedelta(seconds=20)
-GIVE_UP = timedelta(minutes=2)
-"""So long Klaviyo is asked again for what it did not give; then only when an agent looks again."""
+LOOKUP_POLL_SECONDS = 0.2
+LOOKUP_TIMEOUT = timedelta(seconds=20)
+RETRY_TIMEOUT = timedelta(minutes=2)
+"""How long failed parts are retried; after that only when an agent opens the card again."""
 
-SHORT_AGE = timedelta(minutes=1)
+SHORT_MAX_AGE = timedelta(minutes=1)
 
-AHEAD_MINUTES = 15
-"""A wish ahead older than this is dropped."""
-
-UNKNOWN_IN_KUSTOMER = "Kustomer did not say who this customer is"
+PREFETCH_MAX_AGE_MINUTES = 15
+"""Older prefetch requests are dropped."""
 
 log = structlog.get_logger()
 
 
-class Cards:
-    """Fetches one connection's cards."""
+class CardRefresher:
+    """Refreshes the cards of one connection."""
 
-    def __init__(self, database: Database, joined: Joined, fetch: InsightFetch, health: Health) -> None:
-        self._database = database
+    def __init__(self, db: Database, context: ConnectionContext, fetch: CardFetch, health: LoopHealth) -> None:
+        self._db = db
         self._health = health
-        self._backoff = health.items(Loop.CARDS)
-        self._joined = joined
+        self._backoff = health.item_backoff(Loop.CARDS)
+        self._context = context
         self._fetch = fetch
-        self._ahead: asyncio.Task[None] | None = None
-        self._ahead_from = 0.0
+        self._prefetch: asyncio.Task[None] | None = None
+        self._prefetch_from = 0.0
         self.in_flight: dict[str, asyncio.Task[None]] = {}
 
-    async def turn(self, on_progress: Callable[[], None]) -> float | None:
-        """Begin what can be begun; returns the seconds until another turn is wanted, None when woken.
+    async def run_once(self, on_progress: Callable[[], None]) -> float | None:
+        """Start the fetches that can start. Returns the seconds until the next run, None to wait for a wake-up.
 
-        Cards that agents look at go at once, however few; those wished for ahead gather while others are fetched.
+        Opened cards are fetched at once, however few. Prefetches are collected while others are fetched.
         """
-        waiting = {str(one) for one in self._backoff.waiting()}
-        due = await cards.due(self._database, self._id, MOST_AT_ONCE, but=self.in_flight.keys() | waiting)
-        looked_at = [card for card in due if card.wish is Wish.OPENED]
-        ahead = [card for card in due if card.wish is Wish.AHEAD]
-        if looked_at and len({*self.in_flight.values()}) < BATCHES_AT_ONCE:
-            # A request about a group tells of as many as fit: who waits ahead comes along for nothing.
-            fill = ahead[: await self._fetch.beside(len(looked_at))]
-            self._begin([*looked_at, *fill], on_progress)
-            ahead = ahead[len(fill) :]
-            if fill:
-                self._ahead_from = time.monotonic() + await self._fetch.pause()
-        if ahead and self._ahead is None:
-            gather = self._ahead_from - time.monotonic()
-            if gather > 0:
-                return min(gather, AHEAD_AGAIN_SECONDS)
-            room = await self._fetch.ahead()
-            if room == 0:
-                await cards.give_up_ahead(self._database, self._id, minutes=AHEAD_MINUTES)
-                return AHEAD_AGAIN_SECONDS
-            self._ahead_from = time.monotonic() + await self._fetch.pause()
-            self._ahead = self._begin(ahead[:room], on_progress)
+        blocked = {str(customer_id) for customer_id in self._backoff.blocked()}
+        due = await cards.due(self._db, self._id, MAX_BATCH, exclude=self.in_flight.keys() | blocked)
+        opened = [card for card in due if card.refresh_reason is RefreshReason.OPENED]
+        prefetches = [card for card in due if card.refresh_reason is RefreshReason.PREFETCH]
+        if opened and len({*self.in_flight.values()}) < MAX_BATCHES:
+            prefetches = await self._start_opened(opened, prefetches, on_progress)
+        if prefetches and self._prefetch is None:
+            wait = await self._start_prefetch(prefetches, on_progress)
+            if wait is not None:
+                return wait
         if self.in_flight:
             return None
-        next_due = await cards.next_due(self._database, self._id, but=waiting)
-        wait = None if next_due is None else max(0.01, (next_due - datetime.now(UTC)).total_seconds())
-        return min((one for one in (wait, self._backoff.seconds_to_next()) if one is not None), default=None)
+        next_due = await cards.next_due(self._db, self._id, exclude=blocked)
+        return next_wait(next_due, datetime.now(UTC), self._backoff.seconds_to_next())
+
+    async def _start_opened(
+        self, opened: Sequence[DueCard], prefetches: list[DueCard], on_progress: Callable[[], None]
+    ) -> list[DueCard]:
+        """Start opened cards, filled up with prefetches that cost no more requests. Returns the other prefetches."""
+        fill = prefetches[: await self._fetch.spare_slots(len(opened))]
+        self._start([*opened, *fill], on_progress)
+        if fill:
+            self._prefetch_from = time.monotonic() + await self._fetch.prefetch_interval()
+        return prefetches[len(fill) :]
+
+    async def _start_prefetch(self, prefetches: Sequence[DueCard], on_progress: Callable[[], None]) -> float | None:
+        """Start a prefetch. Returns the seconds to wait if it cannot start now."""
+        wait = self._prefetch_from - time.monotonic()
+        if wait > 0:
+            return min(wait, PREFETCH_RETRY_SECONDS)
+        slots = await self._fetch.prefetch_slots()
+        if slots == 0:
+            await cards.expire_prefetches(self._db, self._id, minutes=PREFETCH_MAX_AGE_MINUTES)
+            return PREFETCH_RETRY_SECONDS
+        self._prefetch_from = time.monotonic() + await self._fetch.prefetch_interval()
+        self._prefetch = self._start(prefetches[:slots], on_progress)
+        return None
 
     async def finish(self) -> None:
-        """Wait for the cards being fetched."""
+        """Wait until the running fetches end."""
         await asyncio.gather(*{*self.in_flight.values()})
 
     @property
     def _id(self) -> str:
-        return self._joined.connection.id
+        return self._context.connection.id
 
-    def _begin(self, due_cards: Sequence[DueCard], on_progress: Callable[[], None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._serve(due_cards, on_progress))
+    def _start(self, due_cards: Sequence[DueCard], on_progress: Callable[[], None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._process(due_cards, on_progress))
         self.in_flight |= dict.fromkeys((card.customer_id for card in due_cards), task)
         return task
 
-    async def _serve(self, due_cards: Sequence[DueCard], on_progress: Callable[[], None]) -> None:
-        wanted = [card.customer_id for card in due_cards]
+    async def _process(self, due_cards: Sequence[DueCard], on_progress: Callable[[], None]) -> None:
+        customer_ids = [card.customer_id for card in due_cards]
         try:
-            await self._fetch_one_way_or_another(due_cards)
-            self._backoff.succeeded(wanted)
-        except Exception as error:  # noqa: BLE001 - what came cannot be kept: it must not be fetched again at once
-            await self._health.item_failed(Loop.CARDS, wanted, error)
+            await self._fetch_isolating_errors(due_cards)
+            self._backoff.clear(customer_ids)
+        except Exception as error:  # noqa: BLE001 - the result cannot be saved: do not fetch it again at once
+            await self._health.record_item_failure(Loop.CARDS, customer_ids, error)
         finally:
             for card in due_cards:
                 del self.in_flight[card.customer_id]
-            if self._ahead is asyncio.current_task():
-                self._ahead = None
+            if self._prefetch is asyncio.current_task():
+                self._prefetch = None
             on_progress()
 
-    async def _fetch_one_way_or_another(self, due_cards: Sequence[DueCard]) -> None:
-        """Fetch cards; a fault that one of them leads to is its own, and not for ever."""
+    async def _fetch_isolating_errors(self, due_cards: Sequence[DueCard]) -> None:
+        """Fetch cards. If one of them causes an error, find it by halving and postpone only that card."""
         try:
             await self._fetch_cards(due_cards)
-        except UNREACHABLE:
+        except UNAVAILABLE_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others must not wait for it
+        except Exception as error:  # noqa: BLE001 - any error of one card must not stop the others
             log.warning(
-                "cards.failed",
+                "cards.fetch_failed",
                 connection=self._id,
                 customers=[card.customer_id for card in due_cards],
                 error=type(error).__name__,
                 at=frames(error),
             )
             if len(due_cards) == 1:
-                await cards.save(self._database, self._id, [self._put_off(due_cards[0])])
+                await cards.save(self._db, self._id, [self._postponed(due_cards[0])])
                 return
             middle = len(due_cards) // 2
             for half in (due_cards[:middle], due_cards[middle:]):
-                await self._fetch_safely(half)
+                await self._fetch_half(half)
 
-    async def _fetch_safely(self, due_cards: Sequence[DueCard]) -> None:
+    async def _fetch_half(self, due_cards: Sequence[DueCard]) -> None:
         try:
-            await self._fetch_one_way_or_another(due_cards)
-        except Exception as error:  # noqa: BLE001 - the other half goes on
-            await self._health.item_failed(Loop.CARDS, [card.customer_id for card in due_cards], error)
+            await self._fetch_isolating_errors(due_cards)
+        except Exception as error:  # noqa: BLE001 - the other half continues
+            await self._health.record_item_failure(Loop.CARDS, [card.customer_id for card in due_cards], error)
 
-    def _put_off(self, card: DueCard) -> Fetched:
+    def _postponed(self, card: DueCard) -> FetchedCard:
         now = datetime.now(UTC)
-        again_at = now + timedelta(seconds=AWAY_SECONDS) if now - card.wished_at < GIVE_UP else None
-        return Fetched(
-            card.customer_id, card.document, is_whole=False, fresh_until=None, trouble="away", again_at=again_at
+        retry_at = (
+            now + timedelta(seconds=UNAVAILABLE_RETRY_SECONDS) if now - card.requested_at < RETRY_TIMEOUT else None
         )
+        return _unchanged(card, CardError.KLAVIYO_UNAVAILABLE, retry_at)
 
     async def _fetch_cards(self, due_cards: Sequence[DueCard]) -> None:
-        wanted = [card.customer_id for card in due_cards]
-        known = await customers.reachable(self._database, self._id, wanted)
+        known = await customers.identities(self._db, self._id, [card.customer_id for card in due_cards])
         for card in due_cards:
             if card.customer_id not in known:
-                await self._ask_who(card)
-        met = [card for card in due_cards if card.customer_id in known]
-        placeholders = self._joined.options.placeholders
-        drafts = [Draft(known[card.customer_id], read_insight(card.document), placeholders) for card in met]
-        await self._fetch.fetch(drafts)
-        await cards.save(self._database, self._id, list(map(self._fetched, met, drafts)))
-        troubles = {trouble for draft in drafts for trouble in draft.insight.troubles.values()}
+                await self._look_up_customer(card)
+        known_cards = [card for card in due_cards if card.customer_id in known]
+        placeholders = self._context.options.placeholders
+        builds = [CardBuild(known[card.customer_id], read_insight(card.document), placeholders) for card in known_cards]
+        await self._fetch.fetch(builds)
+        await cards.save(self._db, self._id, list(map(self._fetched, known_cards, builds)))
         log.info(
             "cards.fetched",
             connection=self._id,
-            cards=len(drafts),
-            wish=due_cards[0].wish,
-            troubles=sorted(troubles),
+            cards=len(builds),
+            refresh_reason=due_cards[0].refresh_reason,
+            errors=sorted({error for build in builds for error in build.insight.errors.values()}),
         )
 
-    def _fetched(self, card: DueCard, draft: Draft) -> Fetched:
-        insight, now = draft.insight, datetime.now(UTC)
-        again_in = draft.again_in if now - card.wished_at < GIVE_UP else None
-        age = timedelta(minutes=self._joined.options.card_minutes)
-        if insight.troubles or insight.status == "unknown":
-            # A key that somebody mends, a profile that is being made: it is to be seen soon.
-            age = min(age, SHORT_AGE)
-        return Fetched(
+    def _fetched(self, card: DueCard, build: CardBuild) -> FetchedCard:
+        insight, now = build.insight, datetime.now(UTC)
+        retry_seconds = build.retry_seconds if now - card.requested_at < RETRY_TIMEOUT else None
+        max_age = timedelta(minutes=self._context.options.card_max_age_minutes)
+        if insight.errors or insight.status is CardStatus.CUSTOMER_UNKNOWN:
+            # A replaced key or a new profile is to be visible soon.
+            max_age = min(max_age, SHORT_MAX_AGE)
+        return FetchedCard(
             card.customer_id,
             msgspec.to_builtins(insight),
-            is_whole=not insight.troubles,
-            fresh_until=now + age if draft.again_in is None else now,
-            trouble="; ".join(sorted(set(insight.troubles.values()))) or None,
-            again_at=None if again_in is None else now + timedelta(seconds=again_in),
+            is_complete=not insight.errors,
+            fresh_until=now + max_age if build.retry_seconds is None else now,
+            error=deciding_error(insight.errors.values()),
+            retry_at=None if retry_seconds is None else now + timedelta(seconds=retry_seconds),
         )
 
-    async def _ask_who(self, card: DueCard) -> None:
-        """Have Kustomer asked who this is; the card waits a little for the answer."""
+    async def _look_up_customer(self, card: DueCard) -> None:
+        """Queue a lookup of the customer in Kustomer. The card waits a short time for the response."""
         now = datetime.now(UTC)
-        gives_up = now - card.wished_at > STRANGER_GIVE_UP
-        if not gives_up:
-            async with self._database.transaction() as connection:
-                await lookups.ask(connection, self._id, [Question(Kind.CUSTOMER, card.customer_id, for_card=True)])
-        still = Fetched(
-            card.customer_id,
-            card.document,
-            is_whole=False,
-            fresh_until=None,
-            trouble=UNKNOWN_IN_KUSTOMER if gives_up else None,
-            again_at=None if gives_up else now + timedelta(seconds=STRANGER_AGAIN_SECONDS),
-        )
-        await cards.save(self._database, self._id, [still])
+        if now - card.requested_at > LOOKUP_TIMEOUT:
+            await cards.save(self._db, self._id, [_unchanged(card, CardError.NOT_IN_KUSTOMER, None)])
+            return
+        async with self._db.transaction() as tx:
+            await lookups.enqueue(tx, self._id, [Lookup(LookupKind.CUSTOMER, card.customer_id, for_card=True)])
+        retry_at = now + timedelta(seconds=LOOKUP_POLL_SECONDS)
+        await cards.save(self._db, self._id, [_unchanged(card, None, retry_at)])
+
+
+def _unchanged(card: DueCard, error: CardError | None, retry_at: datetime | None) -> FetchedCard:
+    """Return a card that keeps its old data."""
+    return FetchedCard(
+        card.customer_id, card.document, is_complete=False, fresh_until=None, error=error, retry_at=retry_at
+    )

@@ -1,107 +1,110 @@
-"""Answers whoever opens a card: from what is kept, at once; only one never fetched before is waited for, a little."""
+"""Serves opened cards from stored data, and waits for a short time only for a card that was never fetched."""
 
 import asyncio
 import hashlib
 import hmac
 import secrets
 import time
-from collections import OrderedDict
+
+from cachetools import LRUCache
 
 from kustomer_klaviyo.card.card_build import read_insight
-from kustomer_klaviyo.card.card_view import COME_AGAIN_SECONDS, FACES, Card, show
-from kustomer_klaviyo.connections.registry import Directory, Joined
-from kustomer_klaviyo.rate_limits import Limits, Windows
+from kustomer_klaviyo.card.card_status import CardStatus, parse_card_error
+from kustomer_klaviyo.card.card_view import MESSAGES, REFRESH_SECONDS, Card, render_card
+from kustomer_klaviyo.connections.context import ConnectionContext
+from kustomer_klaviyo.connections.registry import ConnectionRegistry
+from kustomer_klaviyo.rate_limiter import RateLimiter
+from kustomer_klaviyo.rate_limits import Limits
 from kustomer_klaviyo.store import cards
-from kustomer_klaviyo.store.cards import Kept
+from kustomer_klaviyo.store.cards import StoredCard
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.encryption import digest_of_secret
+from kustomer_klaviyo.store.encryption import digest_secret
 
-LONGEST_WAIT = 1.2
-"""Seconds an agent waits for a card that was never fetched; then the card says that it is on its way."""
+MAX_WAIT_SECONDS = 1.2
+"""How long an agent waits for a card that was never fetched; then the card says that it is loading."""
 
-LOOK_AGAIN_SECONDS = 0.04
-OF_A_CONNECTION = Limits(burst=200, steady=6000)
-OF_A_CUSTOMER = Limits(burst=10, steady=60)
-"""Opens that are answered, by second and minute; far more than agents make."""
+POLL_SECONDS = 0.04
+CONNECTION_LIMITS = Limits(burst=200, steady=6000)
+CUSTOMER_LIMITS = Limits(burst=10, steady=60)
+"""Opened cards per second and minute; far more than agents open."""
 
-OF_STRANGERS = Limits(burst=20, steady=120)
-"""Customers of whom nothing is known here and about whom Kustomer is asked, for a connection: whoever holds its secret
-can make them up, and Kustomer's own limit is for those who are real."""
+UNKNOWN_CUSTOMER_LIMITS = Limits(burst=20, steady=120)
+"""Customers per connection that are looked up in Kustomer because they are not stored here.
 
-CUSTOMERS_WATCHED = 10_000
-NOBODYS_SECRETS = (hashlib.sha256(secrets.token_bytes()).hexdigest(),)
+Whoever holds the card secret can make up customer ids, and Kustomer's rate limit is for real ones."""
 
-
-def busy(joined: Joined) -> Card:
-    """Return the card that says no more than that it was opened too often: Kustomer keeps it for seconds, as any."""
-    account = joined.connection.klaviyo_account
-    return Card(face="busy", says=FACES["busy"], account=account, refresh_after=COME_AGAIN_SECONDS)
+MAX_LIMITERS = 10_000
+UNMATCHABLE_DIGESTS = (hashlib.sha256(secrets.token_bytes()).hexdigest(),)
 
 
-class CardDesk:
-    """Answers for the cards of all connections. One per process."""
+def too_many_requests(context: ConnectionContext) -> Card:
+    """Return the card for too many requests. Kustomer caches it for seconds, like any card."""
+    status = CardStatus.TOO_MANY_REQUESTS
+    account = context.connection.klaviyo_account
+    return Card(status=status, message=MESSAGES[status], account=account, refresh_after=REFRESH_SECONDS)
 
-    def __init__(self, database: Database, directory: Directory) -> None:
-        self._database = database
-        self._directory = directory
-        self._windows: OrderedDict[tuple[str, str], Windows] = OrderedDict()
 
-    def admit(self, connection_id: str, secret: str) -> Joined | None:
-        """Return the connection that a secret belongs to; None for a wrong one, in the same time."""
-        joined = self._directory.get(connection_id)
-        known = NOBODYS_SECRETS if joined is None else joined.connection.secrets.card_secrets or NOBODYS_SECRETS
-        shown = digest_of_secret(secret)
-        matches = [hmac.compare_digest(shown, one) for one in known]
-        return joined if any(matches) else None
+class CardService:
+    """Serves the opened cards of all connections. One per process."""
 
-    def is_too_often(self, joined: Joined, customer_id: str) -> bool:
-        """Count an open, and say whether it is one too many."""
-        connection_id, now = joined.connection.id, time.monotonic()
-        both = (
-            self._window((connection_id, ""), OF_A_CONNECTION),
-            self._window((connection_id, customer_id), OF_A_CUSTOMER),
+    def __init__(self, db: Database, registry: ConnectionRegistry) -> None:
+        self._db = db
+        self._registry = registry
+        self._limiters: LRUCache[tuple[str, str], RateLimiter] = LRUCache(MAX_LIMITERS)
+
+    def authenticate(self, connection_id: str, secret: str) -> ConnectionContext | None:
+        """Return the connection that a card secret belongs to. A wrong secret gives None, in the same time."""
+        context = self._registry.get(connection_id)
+        known = () if context is None else context.connection.secrets.card_secrets
+        digest = digest_secret(secret)
+        matches = [hmac.compare_digest(digest, card_digest) for card_digest in known or UNMATCHABLE_DIGESTS]
+        return context if any(matches) else None
+
+    def exceeds_limit(self, context: ConnectionContext, customer_id: str) -> bool:
+        """Count an opened card, and return whether it exceeds a limit."""
+        connection_id, now = context.connection.id, time.monotonic()
+        limiters = (
+            self._limiter((connection_id, ""), CONNECTION_LIMITS),
+            self._limiter((connection_id, customer_id), CUSTOMER_LIMITS),
         )
-        if any(windows.wait(now) > 0 for windows in both):
+        if any(limiter.wait_seconds(now) > 0 for limiter in limiters):
             return True
-        for windows in both:
-            windows.took(now)
+        for limiter in limiters:
+            limiter.record(now)
         return False
 
-    async def open(self, joined: Joined, customer_id: str) -> Card:
+    async def open(self, context: ConnectionContext, customer_id: str) -> Card:
         """Return the card of a customer."""
-        kept = await self._kept(joined.connection.id, customer_id)
-        if kept is None:
-            return busy(joined)
-        return show(
-            read_insight(kept.document),
-            joined.options,
-            account=joined.connection.klaviyo_account,
-            trouble=kept.trouble,
-            is_wanted=kept.is_wanted,
+        stored = await self._wait_for_card(context.connection.id, customer_id)
+        if stored is None:
+            return too_many_requests(context)
+        return render_card(
+            read_insight(stored.document),
+            context.options,
+            account=context.connection.klaviyo_account,
+            error=parse_card_error(stored.error),
+            is_refresh_requested=stored.is_refresh_requested,
         )
 
-    async def _kept(self, connection_id: str, customer_id: str) -> Kept | None:
-        kept = await self._opened(connection_id, customer_id)
-        deadline = time.monotonic() + LONGEST_WAIT
-        while kept and kept.document is None and kept.is_wanted and time.monotonic() < deadline:
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
-            kept = await cards.read(self._database, connection_id, customer_id) or kept
-        return kept
+    async def _wait_for_card(self, connection_id: str, customer_id: str) -> StoredCard | None:
+        stored = await self._record_open(connection_id, customer_id)
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
+        while stored and stored.document is None and stored.is_refresh_requested and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+            stored = await cards.read(self._db, connection_id, customer_id) or stored
+        return stored
 
-    async def _opened(self, connection_id: str, customer_id: str) -> Kept | None:
-        """Note that a card is opened; None for one customer too many of whom nothing is known."""
-        kept = await cards.opened(self._database, connection_id, customer_id, may_ask=False)
-        strangers = self._window((connection_id, "strangers"), OF_STRANGERS)
-        if kept is not None or strangers.wait(time.monotonic()) > 0:
-            return kept
-        strangers.took(time.monotonic())
-        return await cards.opened(self._database, connection_id, customer_id)
+    async def _record_open(self, connection_id: str, customer_id: str) -> StoredCard | None:
+        """Record that a card was opened. Returns None for too many customers who are not stored here."""
+        stored = await cards.open_card(self._db, connection_id, customer_id, allow_unknown=False)
+        unknown_customers = self._limiter((connection_id, "unknown customers"), UNKNOWN_CUSTOMER_LIMITS)
+        if stored is not None or unknown_customers.wait_seconds(time.monotonic()) > 0:
+            return stored
+        unknown_customers.record(time.monotonic())
+        return await cards.open_card(self._db, connection_id, customer_id)
 
-    def _window(self, key: tuple[str, str], limits: Limits) -> Windows:
-        windows = self._windows.get(key)
-        if windows is None:
-            windows = self._windows[key] = Windows(limits, headroom=1.0)
-            if len(self._windows) > CUSTOMERS_WATCHED:
-                self._windows.popitem(last=False)
-        self._windows.move_to_end(key)
-        return windows
+    def _limiter(self, key: tuple[str, str], limits: Limits) -> RateLimiter:
+        limiter = self._limiters.get(key)
+        if limiter is None:
+            limiter = self._limiters[key] = RateLimiter(limits, headroom=1.0)
+        return limiter

@@ -1,6 +1,6 @@
-"""What an agent sees: the faces of a card, ready to be shown. Pure.
+"""Renders a card for an agent. Pure.
 
-The answer holds display-ready, minimal text: addresses are shortened, since an agent may not be allowed to see them.
+The result holds display-ready, minimal text: contacts are shortened, since an agent may not be allowed to see them.
 """
 
 from collections.abc import Iterable
@@ -9,42 +9,52 @@ from datetime import datetime
 import msgspec
 
 from kustomer_klaviyo.card.card_build import Insight
+from kustomer_klaviyo.card.card_status import STATUS_OF_ERROR, CardError, CardStatus
 from kustomer_klaviyo.connections.options import ConnectionOptions
-from kustomer_klaviyo.klaviyo.profile_view import MARKETING, Consent, Message, Named, Who
+from kustomer_klaviyo.klaviyo.profile_view import MARKETING, Consent, KlaviyoProfile, Message, NamedRef
 
-COME_AGAIN_SECONDS = 16
-"""Kustomer keeps an answer for 15 seconds (developer.kustomer.com/kustomer-apps-platform/docs/cache-fallback)."""
+REFRESH_SECONDS = 16
+"""Kustomer caches a response for 15 seconds (developer.kustomer.com/kustomer-apps-platform/docs/cache-fallback)."""
 
-LOOK_AGAIN_SECONDS = 60
-"""After so long it is worth looking whether somebody was made a profile, or a key was mended."""
+UNKNOWN_REFRESH_SECONDS = 60
+"""After this time the customer may have a profile, or the key may have been replaced."""
 
-FACES = {
-    "unknown": "Klaviyo knows nobody with this customer's email or phone.",
-    "no_contact": "This customer has neither an email nor a phone number, so that Klaviyo cannot be asked.",
-    "masked": "The email and phone are hidden from the integration: its Kustomer key lacks the permission.",
-    "gone": "Kustomer no longer has this customer.",
-    "fetching": "Asking Klaviyo ...",
-    "away": "Klaviyo does not answer at the moment.",
-    "throttled": "Klaviyo's limit is used up for the moment; this card is next in line.",
-    "locked_out": "Klaviyo refuses the integration's key. An admin must put in a new one.",
-    "busy": "Cards are opened too often at the moment; this one shows in a few seconds.",
-    "stranger": "Kustomer did not say who this customer is.",
+MESSAGES = {
+    CardStatus.CUSTOMER_UNKNOWN: "Klaviyo has no profile with this customer's email or phone number.",
+    CardStatus.NO_CONTACT: "This customer has neither an email nor a phone number, so there is nothing to search for.",
+    CardStatus.MASKED: "The integration's Kustomer key lacks the permission to read the email and phone number.",
+    CardStatus.CUSTOMER_DELETED: "This customer no longer exists in Kustomer.",
+    CardStatus.FETCHING: "Loading from Klaviyo ...",
+    CardStatus.KLAVIYO_UNAVAILABLE: "Klaviyo does not answer at the moment.",
+    CardStatus.RATE_LIMITED: "Klaviyo's rate limit is used up at the moment. This card is next in line.",
+    CardStatus.KEY_REJECTED: "Klaviyo rejects the integration's key. An admin must add a new one.",
+    CardStatus.TOO_MANY_REQUESTS: "Too many cards are opened at the moment. This one is shown in a few seconds.",
+    CardStatus.NOT_IN_KUSTOMER: "Kustomer did not return this customer.",
 }
-"""What is said when there is nothing else to show."""
+"""The message of a card that has no data to show."""
 
 NOTES = {
-    "throttled": "Klaviyo's limit is used up for the moment: what is older is shown with its age.",
-    "away": "Klaviyo does not answer at the moment: what is shown is the last that was known.",
-    "key refused": "Klaviyo refuses the integration's key: what is shown is the last that was known.",
+    CardError.RATE_LIMITED: "Klaviyo's rate limit is used up at the moment. Older data is shown with its age.",
+    CardError.KLAVIYO_UNAVAILABLE: "Klaviyo does not answer at the moment. The latest known data is shown.",
+    CardError.KEY_REJECTED: "Klaviyo rejects the integration's key. The latest known data is shown.",
 }
+"""The note of a card that has data but lacks a part."""
 
+SCOPES = {
+    "profile": "profiles:read",
+    "lists": "lists:read",
+    "segments": "segments:read",
+    "messages": "events:read",
+    "metrics": "metrics:read",
+}
+"""The scope that each part needs."""
 
 CHANNELS = {"sms": "SMS", "whatsapp": "WhatsApp"}
-"""How channels are written; others as Klaviyo calls them."""
+"""Display names of channels; other channels keep Klaviyo's name."""
 
 
-class ConsentLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A consent as it is shown."""
+class ConsentRow(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A consent, as displayed."""
 
     channel: str
     state: str
@@ -53,8 +63,8 @@ class ConsentLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     suppressed: str | None = None
 
 
-class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A message as it is shown."""
+class CardRow(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A message, as displayed."""
 
     title: str
     subtitle: str | None = None
@@ -66,117 +76,121 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Link(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A name that leads somewhere in Klaviyo."""
+    """A name with a link to Klaviyo."""
 
     name: str
     link: str
 
 
 class Card(msgspec.Struct, kw_only=True):
-    """All that a card shows. ``face`` is ``known``, or says why there is nothing more."""
+    """Everything that a card shows."""
 
-    face: str
-    says: str | None = None
-    """One sentence for a face that has nothing else."""
+    status: CardStatus
+    message: str | None = None
+    """The sentence of a status other than ``ok``."""
     account: str | None = None
-    """The Klaviyo account, since links open in whichever one the browser is signed in to."""
-    person: Link | None = None
-    others: list[Link] = []
-    """The same customer's further profiles."""
-    consents: list[ConsentLine] = []
+    """The Klaviyo account. Links open in the account that the browser is signed in to."""
+    profile: Link | None = None
+    other_profiles: list[Link] = []
+    """The customer's other profiles."""
+    consents: list[ConsentRow] = []
     lifetime_value: float | None = None
     currency: str | None = None
-    """What the value is in (ISO 4217)."""
+    """The currency of the value (ISO 4217)."""
     churn_risk: float | None = None
     next_order: datetime | None = None
-    campaigns: list[Line] | None = None
-    flows: list[Line] | None = None
+    campaigns: list[CardRow] | None = None
+    flows: list[CardRow] | None = None
     lists: list[Link] | None = None
     segments: list[Link] | None = None
     notes: list[str] = []
     fetched_at: datetime | None = None
     """The age of the oldest part shown."""
     refresh_after: int | None = None
-    """Seconds after which there is likely to be more; None when this is all."""
+    """Seconds after which there is likely to be more data; None if the card is complete."""
 
 
-def face(insight: Insight | None, trouble: str | None) -> str:
-    """Say which face a card has."""
-    if insight is None or (insight.status == "known" and insight.who is None):
-        if trouble is not None:
-            return _troubled_face(trouble)
-        return "fetching"
+def card_status(insight: Insight | None, error: CardError | None) -> CardStatus:
+    """Return the status of a card with the given data and error."""
+    if insight is None or (insight.status is CardStatus.OK and insight.profile is None):
+        return CardStatus.FETCHING if error is None else STATUS_OF_ERROR[error]
     return insight.status
 
 
-def _troubled_face(trouble: str) -> str:
-    if "key refused" in trouble or "missing scope" in trouble:
-        return "locked_out"
-    if "throttled" in trouble:
-        return "throttled"
-    return "stranger" if "Kustomer" in trouble else "away"
-
-
-def show(
+def render_card(
     insight: Insight | None,
     options: ConnectionOptions,
     *,
     account: str | None,
-    trouble: str | None = None,
-    is_wanted: bool = False,
+    error: CardError | None = None,
+    is_refresh_requested: bool = False,
 ) -> Card:
-    """Make the card out of what is kept; ``account`` is the site ID."""
-    shown = face(insight, trouble)
-    card = Card(face=shown, says=FACES.get(shown), account=account)
-    card.refresh_after = COME_AGAIN_SECONDS if is_wanted or shown in ("fetching", "throttled", "away") else None
-    if shown in ("unknown", "locked_out"):
-        card.refresh_after = card.refresh_after or LOOK_AGAIN_SECONDS
+    """Render a card from its stored data. ``account`` is the site ID."""
+    status = card_status(insight, error)
+    card = Card(status=status, message=MESSAGES.get(status), account=account)
+    card.refresh_after = _refresh_after(status, is_refresh_requested=is_refresh_requested)
     if insight is None:
         return card
     card.account = f"{insight.account} ({account})" if insight.account and account else insight.account or account
-    card.fetched_at = insight.who_at
-    if shown != "known" or insight.who is None:
-        return card
-    who = insight.who
-    card.person = _profile(who, options, who.name or shortened(who) or "Profile")
-    card.others = [_profile(one, options, shortened(one) or one.id) for one in insight.others]
-    card.consents = [_consent(one) for one in who.consents if _matters(one)]
-    if who.prediction is not None:
-        card.lifetime_value = who.prediction.lifetime_value
-        card.currency = insight.currency
-        card.churn_risk = who.prediction.churn_risk
-        card.next_order = who.prediction.next_order
-    card.lists = _links(insight.lists, options.list_link)
-    card.segments = _links(insight.segments, options.segment_link)
-    if insight.messages is not None:
-        card.campaigns = [_campaign(one, insight, options) for one in insight.messages if one.flow is None]
-        card.flows = [_flow(one, insight, options) for one in insight.messages if one.flow is not None]
-    card.notes = _notes(insight)
-    ages = (insight.who_at, insight.lists_at, insight.segments_at, insight.messages_at)
-    card.fetched_at = min((at for at in ages if at is not None), default=None)
+    card.fetched_at = insight.profile_at
+    if status is CardStatus.OK and insight.profile is not None:
+        _add_profile(card, insight.profile, insight, options)
+        _add_groups_and_messages(card, insight, options)
+        ages = (insight.profile_at, insight.lists_at, insight.segments_at, insight.messages_at)
+        card.fetched_at = min((at for at in ages if at is not None), default=None)
     return card
 
 
-def shortened(who: Who) -> str | None:
-    """Return enough of an address or number to tell one profile from another, and no more."""
-    if who.email is not None:
-        local, _, domain = who.email.partition("@")
+def _refresh_after(status: CardStatus, *, is_refresh_requested: bool) -> int | None:
+    waiting = (CardStatus.FETCHING, CardStatus.RATE_LIMITED, CardStatus.KLAVIYO_UNAVAILABLE)
+    if is_refresh_requested or status in waiting:
+        return REFRESH_SECONDS
+    return UNKNOWN_REFRESH_SECONDS if status in (CardStatus.CUSTOMER_UNKNOWN, CardStatus.KEY_REJECTED) else None
+
+
+def _add_profile(card: Card, profile: KlaviyoProfile, insight: Insight, options: ConnectionOptions) -> None:
+    card.profile = _profile_link(profile, options, profile.name or short_contact(profile) or "Profile")
+    card.other_profiles = [
+        _profile_link(other, options, short_contact(other) or other.id) for other in insight.other_profiles
+    ]
+    card.consents = [_consent_row(consent) for consent in profile.consents if _is_shown(consent)]
+    if profile.prediction is not None:
+        card.lifetime_value = profile.prediction.lifetime_value
+        card.currency = insight.currency
+        card.churn_risk = profile.prediction.churn_risk
+        card.next_order = profile.prediction.next_order
+
+
+def _add_groups_and_messages(card: Card, insight: Insight, options: ConnectionOptions) -> None:
+    card.lists = _links(insight.lists, options.list_link)
+    card.segments = _links(insight.segments, options.segment_link)
+    messages = insight.messages
+    if messages is not None:
+        card.campaigns = [_campaign_row(message, insight, options) for message in messages if message.flow_id is None]
+        card.flows = [_flow_row(message, insight, options) for message in messages if message.flow_id is not None]
+    card.notes = _notes(insight)
+
+
+def short_contact(profile: KlaviyoProfile) -> str | None:
+    """Return enough of an email or phone number to distinguish profiles, and no more."""
+    if profile.email is not None:
+        local, _, domain = profile.email.partition("@")
         return f"{local[:1]}...@{domain}"
-    return f"...{who.phone[-3:]}" if who.phone else None
+    return f"...{profile.phone[-3:]}" if profile.phone else None
 
 
-def _profile(who: Who, options: ConnectionOptions, name: str) -> Link:
-    return Link(name=name, link=_link(options.profile_link, who.id))
+def _profile_link(profile: KlaviyoProfile, options: ConnectionOptions, name: str) -> Link:
+    return Link(name=name, link=_link(options.profile_link, profile.id))
 
 
-def _matters(consent: Consent) -> bool:
-    """Say whether a consent is worth a line: that for marketing always, others once somebody gave or withdrew them."""
+def _is_shown(consent: Consent) -> bool:
+    """Return whether a consent is displayed: marketing always, other purposes once they were given or withdrawn."""
     return consent.purpose == MARKETING or consent.state != "never_subscribed"
 
 
-def _consent(consent: Consent) -> ConsentLine:
+def _consent_row(consent: Consent) -> ConsentRow:
     channel = _channel(consent.channel)
-    return ConsentLine(
+    return ConsentRow(
         channel=channel if consent.purpose == MARKETING else f"{channel}, {consent.purpose.replace('_', ' ')}",
         state=consent.state,
         since=consent.since,
@@ -190,31 +204,32 @@ def _channel(name: str) -> str:
 
 
 def _notes(insight: Insight) -> list[str]:
-    notes = [NOTES.get(trouble, f"{_plainly(trouble)}.") for trouble in dict.fromkeys(insight.troubles.values())]
-    if insight.others:
-        notes.append("Klaviyo has more than one profile with this customer's addresses.")
+    notes = list(dict.fromkeys(_note(part, error) for part, error in insight.errors.items()))
+    if insight.other_profiles:
+        notes.append("Klaviyo has more than one profile with this customer's email addresses.")
     return notes
 
 
-def _plainly(trouble: str) -> str:
-    scope = trouble.removeprefix("missing scope ")
-    return f"Not shown: the integration's Klaviyo key lacks the scope {scope}" if scope != trouble else trouble
+def _note(part: str, error: CardError) -> str:
+    if error is CardError.MISSING_SCOPE:
+        return f"Not shown: the integration's Klaviyo key lacks the scope {SCOPES[part]}."
+    return NOTES[error]
 
 
-def _campaign(message: Message, insight: Insight, options: ConnectionOptions) -> Line:
-    known = insight.campaigns.get(message.id)
-    title = (known.name if known is not None else message.name) or "A campaign"
-    return _line(message, title, _link(options.campaign_link, message.id if known is None else known.id))
+def _campaign_row(message: Message, insight: Insight, options: ConnectionOptions) -> CardRow:
+    campaign = insight.campaigns.get(message.id)
+    title = (campaign.name if campaign is not None else message.name) or "A campaign"
+    return _row(message, title, _link(options.campaign_link, message.id if campaign is None else campaign.id))
 
 
-def _flow(message: Message, insight: Insight, options: ConnectionOptions) -> Line:
-    name = insight.flows.get(message.flow or "")
+def _flow_row(message: Message, insight: Insight, options: ConnectionOptions) -> CardRow:
+    name = insight.flows.get(message.flow_id or "")
     title = " - ".join(filter(None, (name, message.name))) or "A flow"
-    return _line(message, title, _link(options.flow_link, message.flow or ""))
+    return _row(message, title, _link(options.flow_link, message.flow_id or ""))
 
 
-def _line(message: Message, title: str, link: str) -> Line:
-    return Line(
+def _row(message: Message, title: str, link: str) -> CardRow:
+    return CardRow(
         title=title,
         subtitle=message.subject,
         channel=_channel(message.channel),
@@ -225,10 +240,12 @@ def _line(message: Message, title: str, link: str) -> Line:
     )
 
 
-def _links(named: Iterable[Named] | None, template: str) -> list[Link] | None:
-    return None if named is None else [Link(name=one.name, link=_link(template, one.id)) for one in named]
+def _links(references: Iterable[NamedRef] | None, template: str) -> list[Link] | None:
+    if references is None:
+        return None
+    return [Link(name=reference.name, link=_link(template, reference.id)) for reference in references]
 
 
-def _link(template: str, thing_id: str) -> str:
-    """Fill an id into an address. Ids are Klaviyo's: letters and digits; anything else must not shape an address."""
-    return template.replace("{id}", "".join(one for one in thing_id if one.isalnum() or one in "-_"))
+def _link(template: str, object_id: str) -> str:
+    """Fill an id into a link. Only letters, digits, ``-`` and ``_`` are kept, so that an id cannot change the URL."""
+    return template.replace("{id}", "".join(char for char in object_id if char.isalnum() or char in "-_"))

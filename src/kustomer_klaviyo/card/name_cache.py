@@ -1,168 +1,176 @@
-"""What Klaviyo's ids stand for: found out once, then remembered. An id that stays unknown costs nobody a card."""
+"""Cached names of Klaviyo's metrics, campaigns, flows, lists and segments. A name that stays unknown blocks no card."""
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from kustomer_klaviyo.klaviyo.key_ring import Keys
+from cachetools import TTLCache
+
+from kustomer_klaviyo.klaviyo.key_ring import ApiKeyRing
 from kustomer_klaviyo.klaviyo.profile_view import (
     MESSAGE_METRICS,
-    Named,
+    NamedRef,
     read_account,
     read_campaign,
     read_metrics,
     read_named,
 )
-from kustomer_klaviyo.klaviyo.reader import Kind, KlaviyoReader, has_more
+from kustomer_klaviyo.klaviyo.reader import GroupKind, KlaviyoReader, has_more
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
 from kustomer_klaviyo.store import klaviyo_names
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.klaviyo_names import Meaning
+from kustomer_klaviyo.store.klaviyo_names import CachedName
 
 METRIC, CAMPAIGN, FLOW, ACCOUNT = "metric", "campaign", "flow", "account"
-A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
-UNKNOWN_METRICS_AGE = timedelta(hours=1)
-"""A metric begins to exist with its first event, so that those not found are looked for again sooner."""
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+MISSING_METRICS_MAX_AGE = timedelta(hours=1)
+"""Klaviyo creates a metric with its first event, so missing metrics are looked for again sooner."""
 
-CLOSED_SECONDS = 3600.0
-GROUPS_AGE = timedelta(minutes=30)
+DENIED_SECONDS = 3600.0
+MAX_KINDS = 16
+GROUPS_MAX_AGE = timedelta(minutes=30)
 ALL = "*"
-"""Remembered beside metrics, lists or segments once they were read; without a target when not all were."""
+"""Marks that all metrics, lists or segments were read; without a target if there were too many to read."""
 
-MOST_AT_ONCE = 5
-"""Ids looked up for one card; the others are looked up for the next."""
+MAX_LOOKUPS = 5
+"""Ids that are looked up for one card; the next card looks up the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The lists or the segments of an account."""
+    """The lists or segments of an account."""
 
     names: dict[str, str]
-    """By their ids."""
-    are_all: bool
-    """Whether there are no more: an account may have too many to be asked one by one."""
+    """Names by id."""
+    is_complete: bool
+    """Whether these are all. An account may have too many to read."""
 
 
-class Meanings:
-    """The names and ids of one connection's account."""
+class NameCache:
+    """The cached names of one connection's account."""
 
-    def __init__(self, database: Database, connection_id: str, readers: Keys[KlaviyoReader]) -> None:
-        self._database = database
+    def __init__(self, db: Database, connection_id: str, readers: ApiKeyRing[KlaviyoReader]) -> None:
+        self._db = db
         self._connection_id = connection_id
         self._readers = readers
-        self._closed_until: dict[str, float] = {}
+        self._denied: TTLCache[str, bool] = TTLCache(MAX_KINDS, DENIED_SECONDS)
 
     async def account(self) -> dict[str, str]:
-        """Return the account's ``name`` and ``currency``, as far as they are known."""
-        known = await self._known(ACCOUNT, None, A_WEEK)
-        if not known and not self._is_closed(ACCOUNT):
-            outcome = await self._readers.use(lambda reader: reader.account())
-            self._note_closed(ACCOUNT, outcome)
+        """Return the account's ``name`` and ``currency``, if known."""
+        cached = await self._cached(ACCOUNT, None, WEEK)
+        if not cached and ACCOUNT not in self._denied:
+            outcome = await self._readers.call(lambda reader: reader.account())
+            self._record_denied(ACCOUNT, outcome)
             if not isinstance(outcome, Accepted):
                 return {}
-            known = {what: Meaning(None, text) for what, text in read_account(outcome.body).items()}
-            await self._save(ACCOUNT, known)
-        return {what: found.name for what, found in known.items() if found.name is not None}
+            cached = {field: CachedName(None, text) for field, text in read_account(outcome.body).items()}
+            await self._save(ACCOUNT, cached)
+        return {field: value.name for field, value in cached.items() if value.name is not None}
 
-    async def groups(self, kind: Kind) -> Groups | None:
-        """Return all lists or segments; None when they cannot be read now."""
-        known = await self.known_groups(kind)
-        if known is not None:
-            return known
-        outcomes = await self._readers.use_for_all(lambda reader: reader.groups(kind))
-        read = [one for one in outcomes if isinstance(one, Accepted)]
-        if len(read) < len(outcomes):
+    async def groups(self, kind: GroupKind) -> Groups | None:
+        """Return all lists or segments; None if they cannot be read now."""
+        cached = await self.cached_groups(kind)
+        if cached is not None:
+            return cached
+        outcomes = await self._readers.call_all(lambda reader: reader.groups(kind))
+        pages = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+        if len(pages) < len(outcomes):
             return None
-        found = Groups({one.id: one.name for page in read for one in read_named(page.body)}, not has_more(outcomes))
-        meanings = {group_id: Meaning(group_id, name) for group_id, name in found.names.items()}
-        mark = Meaning(ALL if found.are_all else None)
-        await klaviyo_names.replace(self._database, self._connection_id, kind, meanings | {ALL: mark})
-        return found
+        names = {group.id: group.name for page in pages for group in read_named(page.body)}
+        groups = Groups(names, not has_more(outcomes))
+        cached_names = {group_id: CachedName(group_id, name) for group_id, name in names.items()}
+        marker = CachedName(ALL if groups.is_complete else None)
+        await klaviyo_names.replace(self._db, self._connection_id, kind, cached_names | {ALL: marker})
+        return groups
 
-    async def known_groups(self, kind: Kind) -> Groups | None:
-        """Return all lists or segments as remembered; None when they were not read lately."""
-        known = await self._known(kind, None, GROUPS_AGE)
-        mark = known.pop(ALL, None)
-        if mark is None:
+    async def cached_groups(self, kind: GroupKind) -> Groups | None:
+        """Return all cached lists or segments; None if they were not read recently."""
+        cached = await self._cached(kind, None, GROUPS_MAX_AGE)
+        marker = cached.pop(ALL, None)
+        if marker is None:
             return None
-        return Groups({one: found.name or one for one, found in known.items()}, mark.target is not None)
+        names = {group_id: value.name or group_id for group_id, value in cached.items()}
+        return Groups(names, marker.target is not None)
 
     async def metrics(self) -> dict[str, str] | Outcome:
-        """Return the names of the message metrics by their ids, or why they are not known."""
-        known = await self._known(METRIC, None, A_DAY)
-        found = {metric_id: one.name for metric_id, one in known.items() if one.name is not None}
-        if ALL in known and (set(found.values()) >= set(MESSAGE_METRICS) or await self._were_read_lately()):
-            return found
+        """Return the names of the message metrics by id, or the outcome of the failed request."""
+        cached = await self._cached(METRIC, None, DAY)
+        names = {metric_id: value.name for metric_id, value in cached.items() if value.name is not None}
+        if ALL in cached and (set(names.values()) >= set(MESSAGE_METRICS) or await self._are_metrics_recent()):
+            return names
         return await self._read_metrics()
 
-    async def _were_read_lately(self) -> bool:
-        return ALL in await self._known(METRIC, [ALL], UNKNOWN_METRICS_AGE)
+    async def _are_metrics_recent(self) -> bool:
+        return ALL in await self._cached(METRIC, [ALL], MISSING_METRICS_MAX_AGE)
 
     async def _read_metrics(self) -> dict[str, str] | Outcome:
-        outcomes = await self._readers.use_for_all(lambda reader: reader.metrics())
-        found: dict[str, str] = {}
+        outcomes = await self._readers.call_all(lambda reader: reader.metrics())
+        names: dict[str, str] = {}
         for outcome in outcomes:
             if not isinstance(outcome, Accepted):
                 return outcome
-            found |= read_metrics(outcome.body)
-        meanings = {metric_id: Meaning(metric_id, name) for metric_id, name in found.items()}
-        await klaviyo_names.replace(self._database, self._connection_id, METRIC, meanings | {ALL: Meaning(ALL)})
-        return found
+            names |= read_metrics(outcome.body)
+        cached_names = {metric_id: CachedName(metric_id, name) for metric_id, name in names.items()}
+        await klaviyo_names.replace(self._db, self._connection_id, METRIC, cached_names | {ALL: CachedName(ALL)})
+        return names
 
-    async def campaigns(self, ids: Sequence[str]) -> dict[str, Named]:
-        """Return the campaigns that ids stand for: of campaigns themselves, or of messages of theirs."""
-        return await self._named(CAMPAIGN, ids, self._find_campaign)
+    async def campaigns(self, ids: Sequence[str]) -> dict[str, NamedRef]:
+        """Return campaigns by the ids of campaigns or of their messages."""
+        return await self._fetch_names(CAMPAIGN, ids, self._find_campaign)
 
     async def flows(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return the names of flows."""
-        found = await self._named(FLOW, ids, lambda one: self._readers.use(lambda reader: reader.flow(one)))
-        return {flow_id: named.name for flow_id, named in found.items()}
+        """Return the names of flows by id."""
+        flows = await self._fetch_names(FLOW, ids, self._find_flow)
+        return {flow_id: flow.name for flow_id, flow in flows.items()}
 
-    async def _find_campaign(self, one: str) -> Outcome:
-        outcome = await self._readers.use(lambda reader: reader.campaign(one))
+    async def _find_flow(self, flow_id: str) -> Outcome:
+        return await self._readers.call(lambda reader: reader.flow(flow_id))
+
+    async def _find_campaign(self, message_id: str) -> Outcome:
+        outcome = await self._readers.call(lambda reader: reader.campaign(message_id))
         if isinstance(outcome, LockedOut) and outcome.status == 404:
-            return await self._readers.use(lambda reader: reader.campaign_of_message(one))
+            return await self._readers.call(lambda reader: reader.campaign_of_message(message_id))
         return outcome
 
-    async def _named(
+    async def _fetch_names(
         self, kind: str, ids: Sequence[str], find: Callable[[str], Awaitable[Outcome]]
-    ) -> dict[str, Named]:
-        wanted = list(dict.fromkeys(ids))
-        known = await self._known(kind, wanted, A_DAY)
-        unknown = [] if self._is_closed(kind) else [one for one in wanted if one not in known]
-        for one in unknown[:MOST_AT_ONCE]:
-            outcome = await find(one)
-            self._note_closed(kind, outcome)
-            meaning = _meaning(outcome)
-            if meaning is None:
+    ) -> dict[str, NamedRef]:
+        unique_ids = list(dict.fromkeys(ids))
+        cached = await self._cached(kind, unique_ids, DAY)
+        missing = [] if kind in self._denied else [object_id for object_id in unique_ids if object_id not in cached]
+        for object_id in missing[:MAX_LOOKUPS]:
+            outcome = await find(object_id)
+            self._record_denied(kind, outcome)
+            name = _cached_name(outcome)
+            if name is None:
                 break
-            known[one] = meaning
-            await self._save(kind, {one: meaning})
-        return {one: Named(found.target, found.name or one) for one, found in known.items() if found.target}
+            cached[object_id] = name
+            await self._save(kind, {object_id: name})
+        return {
+            object_id: NamedRef(value.target, value.name or object_id)
+            for object_id, value in cached.items()
+            if value.target
+        }
 
-    def _is_closed(self, kind: str) -> bool:
-        return time.monotonic() < self._closed_until.get(kind, float("-inf"))
-
-    def _note_closed(self, kind: str, outcome: Outcome) -> None:
-        """Remember for a while that the key may not read something; another key comes with another run."""
+    def _record_denied(self, kind: str, outcome: Outcome) -> None:
+        """Remember for an hour that the key may not read something. A new key starts a new worker."""
         if isinstance(outcome, LockedOut) and outcome.status == 403:
-            self._closed_until[kind] = time.monotonic() + CLOSED_SECONDS
+            self._denied[kind] = True
 
-    async def _known(self, kind: str, ids: list[str] | None, age: timedelta) -> dict[str, Meaning]:
-        return await klaviyo_names.read(self._database, self._connection_id, kind, ids, age=age)
+    async def _cached(self, kind: str, ids: list[str] | None, age: timedelta) -> dict[str, CachedName]:
+        return await klaviyo_names.read(self._db, self._connection_id, kind, ids, max_age=age)
 
-    async def _save(self, kind: str, found: dict[str, Meaning]) -> None:
-        await klaviyo_names.save(self._database, self._connection_id, kind, found)
+    async def _save(self, kind: str, names: dict[str, CachedName]) -> None:
+        await klaviyo_names.save(self._db, self._connection_id, kind, names)
 
 
-def _meaning(outcome: Outcome) -> Meaning | None:
-    """Return what an answer says an id stands for; None when it says nothing yet."""
+def _cached_name(outcome: Outcome) -> CachedName | None:
+    """Return the name in a response; None if the response does not say."""
     match outcome:
         case Accepted(body=body):
-            named = read_campaign(body)
-            return Meaning(None) if named is None else Meaning(named.id, named.name)
+            campaign = read_campaign(body)
+            return CachedName(None) if campaign is None else CachedName(campaign.id, campaign.name)
         case LockedOut(status=404) | Refused():
-            return Meaning(None)
+            return CachedName(None)
         case _:
             return None

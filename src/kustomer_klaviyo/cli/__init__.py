@@ -1,4 +1,8 @@
-"""The commands. Thin: they read what was asked, call the house, and print."""
+"""The commands of the program.
+
+In: arguments and environment variables. Out: text or JSON, and an exit code. Imports ``demo``, ``service`` and the
+packages below; never ``web``, which ``program`` passes in.
+"""
 
 import asyncio
 import importlib
@@ -12,25 +16,25 @@ from typing import Any
 import cyclopts
 
 from kustomer_klaviyo import __version__
-from kustomer_klaviyo.cli.failures import FAILURES, ExitCode, UsageError, explain, kept_traceback
+from kustomer_klaviyo.cli.errors import EXPECTED_ERRORS, ExitCode, UsageError, explain, save_traceback
 from kustomer_klaviyo.cli.logs import start_logging
-from kustomer_klaviyo.cli.output import complain, help_console
-from kustomer_klaviyo.settings import hidden
-from kustomer_klaviyo.terminal import is_text
+from kustomer_klaviyo.cli.output import help_console, print_error
+from kustomer_klaviyo.settings import redact
+from kustomer_klaviyo.terminal import is_utf8
 
-HELP = """Joins Kustomer to Klaviyo: support conversations become marketing events, none lost, none sent twice.
+HELP = """Connects Kustomer to Klaviyo: support conversations become marketing events, none lost, none sent twice.
 
-Exit codes: 0 done; 1 done, and something needs your attention, or a fault of the program; 2 wrong use or setting; 3 the
-database, a port or a file cannot be used now; 4 a vendor refused.
+Exit codes: 0 done; 1 done, but something needs your attention, or a bug in the program; 2 wrong usage or setting; 3 the
+database, a port or a file cannot be used now; 4 a vendor rejected the request.
 """
 
 COMMANDS = (
     "kustomer_klaviyo.program:serve",
     "kustomer_klaviyo.cli.serve:worker",
     "kustomer_klaviyo.cli.connect:connect",
-    "kustomer_klaviyo.cli.lookup:status",
-    "kustomer_klaviyo.cli.lookup:events",
-    "kustomer_klaviyo.cli.lookup:retry",
+    "kustomer_klaviyo.cli.status:status",
+    "kustomer_klaviyo.cli.events:events",
+    "kustomer_klaviyo.cli.events:retry",
     "kustomer_klaviyo.cli.mapping:mapping",
     "kustomer_klaviyo.cli.routes:routes",
     "kustomer_klaviyo.cli.app:app",
@@ -38,7 +42,7 @@ COMMANDS = (
     "kustomer_klaviyo.cli.sandbox:sandbox",
     "kustomer_klaviyo.cli.demo:demo",
 )
-"""Where each command is."""
+"""The module and function of each command."""
 
 STANDARD_ERROR = 2
 
@@ -52,22 +56,22 @@ def main() -> None:
     except BrokenPipeError:
         _drop_output()
         code = 128 + signal.SIGPIPE
-    except FAILURES as error:
+    except EXPECTED_ERRORS as error:
         _drop_output()
-        complain(hidden(explain(error)))
+        print_error(redact(explain(error)))
         code = ExitCode.of(error)
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = 128 + signal.SIGINT
-    except Exception as error:  # noqa: BLE001 - whatever it is, a person is told in one sentence
-        complain(f"A fault of the program, {type(error).__name__}: its traceback is in {kept_traceback(error)}.")
+    except Exception as error:  # noqa: BLE001 - a user gets one sentence, not a traceback
+        print_error(f"A bug in the program ({type(error).__name__}): its traceback is in {save_traceback(error)}.")
         code = ExitCode.ATTENTION
     sys.exit(code)
 
 
 def _open_streams() -> None:
-    """Have output and errors take any text, and go nowhere where a shell closed them."""
+    """Let both streams accept any text, and replace a stream that the shell closed by the null device."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
-        pass  # what is opened next would be taken for the stream of that number
+        pass  # the next file to be opened would become the stream with that number
     os.close(number)
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
@@ -77,7 +81,7 @@ def _open_streams() -> None:
 
 
 def _drop_output() -> None:
-    """Keep Python from writing at its end what it could not write before; what could be is written now."""
+    """Flush what can be written, and discard the rest, so that Python does not write it again at exit."""
     with suppress(OSError):
         sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,13 +89,13 @@ def _drop_output() -> None:
 
 def _run(arguments: list[str]) -> int:
     for argument in arguments:
-        if not is_text(argument):
+        if not is_utf8(argument):
             raise UsageError(f"The argument {argument!r} is not UTF-8.")
     start_logging("error")
     app = cyclopts.App(name="kustomer-klaviyo", version=__version__, help=HELP, console=help_console)
     is_overview = arguments[:1] in ([], ["--help"], ["-h"])
     for path in COMMANDS:
-        # Reading every command takes longer than most of them run; only the overview needs to know them all.
+        # Importing every command takes longer than most commands run. Only the overview needs all of them.
         app.command(_read(path) if is_overview else path)
     return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
 

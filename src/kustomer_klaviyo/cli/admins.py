@@ -1,4 +1,4 @@
-"""``admins``: who may see the pages."""
+"""``admins``: the users of the web console."""
 
 import asyncio
 from typing import Annotated
@@ -6,35 +6,36 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from kustomer_klaviyo.auth.authenticator import INVITATION_HOURS
-from kustomer_klaviyo.cli.failures import ExitCode, UsageError
-from kustomer_klaviyo.cli.output import print_json, say
-from kustomer_klaviyo.service import house
+from kustomer_klaviyo.cli.errors import ExitCode, UsageError
+from kustomer_klaviyo.cli.output import print_json, print_line
+from kustomer_klaviyo.service import open_app
 from kustomer_klaviyo.settings import Settings, load_settings
-from kustomer_klaviyo.store.users import Account, Accounts, Role
+from kustomer_klaviyo.store.users import Role, User, Users
 
-admins = App(name="admins", help="Who may see the pages: admins, who set up, and viewers, who look.")
+admins = App(name="admins", help="The users of the web console: admins change settings, viewers only read.")
 
 
 @admins.command(name="list")
 def list_(*, json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """List the accounts.
+    """List the users.
 
     Parameters
     ----------
     json
-        Print JSON for a program.
+        Print JSON.
     """
-    found = asyncio.run(_all())
+    users = asyncio.run(_all())
     if json:
-        print_json([{"email": one.email, "role": one.role} for one in found])
-    for one in [] if json else found:
-        say(f"{one.email}  {one.role}")
+        print_json([{"email": user.email, "role": user.role} for user in users])
+        return ExitCode.DONE
+    for user in users:
+        print_line(f"{user.email}  {user.role}")
     return ExitCode.DONE
 
 
 @admins.command
 def invite(role: Role = Role.ADMIN) -> int:
-    """Print a one-time link by which somebody becomes an admin or a viewer; it holds for a day.
+    """Print a one-time link that creates an admin or a viewer; it is valid for a day.
 
     Example: kustomer-klaviyo admins invite viewer
 
@@ -44,39 +45,39 @@ def invite(role: Role = Role.ADMIN) -> int:
         admin or viewer.
     """
     settings = load_settings()
-    say(asyncio.run(_invite(settings, role)))
+    print_line(asyncio.run(_invite(settings, role)))
     if settings.public_url is None:
-        say("If you reach the service at another address, put that before /invitation/...", style="dim")
+        print_line("If the service has another address, replace the part before /invitation/...", style="dim")
     return ExitCode.DONE
 
 
 @admins.command
 def remove(email: str) -> int:
-    """Remove an account and end its sessions.
+    """Delete a user and end all sessions of the user.
 
     Parameters
     ----------
     email
-        Whose.
+        The user's email address.
     """
     if not asyncio.run(_remove(email)):
-        raise UsageError(f"There is no account of {email}.")
+        raise UsageError(f"There is no user {email}.")
     return ExitCode.DONE
 
 
-async def _all() -> list[Account]:
-    async with house(load_settings()) as home:
-        return await Accounts(home.database).all()
+async def _all() -> list[User]:
+    async with open_app(load_settings()) as app:
+        return await Users(app.db).all()
 
 
 async def _invite(settings: Settings, role: Role) -> str:
-    if settings.sign_on is not None:
-        raise UsageError("People sign in with the provider: KUSTOMER_KLAVIYO_OIDC_ADMINS and _VIEWERS say who may.")
-    async with house(settings) as home:
-        token = await Accounts(home.database).invite(role, hours=INVITATION_HOURS)
-        return f"{settings.site}/invitation/{token}"
+    if settings.oidc is not None:
+        raise UsageError("Users sign in with the provider: KUSTOMER_KLAVIYO_OIDC_ADMINS and _VIEWERS say who may.")
+    async with open_app(settings) as app:
+        token = await Users(app.db).invite(role, hours=INVITATION_HOURS)
+        return f"{settings.base_url}/invitation/{token}"
 
 
 async def _remove(email: str) -> bool:
-    async with house(load_settings()) as home:
-        return await Accounts(home.database).remove(email)
+    async with open_app(load_settings()) as app:
+        return await Users(app.db).remove(email)

@@ -1,4 +1,4 @@
-"""The log: JSON lines on standard error, without secrets and without anything that steers a terminal."""
+"""Logging: JSON lines on standard error, without secrets and without terminal control characters."""
 
 import logging
 import sys
@@ -6,20 +6,20 @@ import sys
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from kustomer_klaviyo.settings import hidden
-from kustomer_klaviyo.terminal import shown, shown_json
+from kustomer_klaviyo.settings import redact
+from kustomer_klaviyo.terminal import escape, escape_json
 
 
 class _OneLine(logging.Formatter):
-    """Writes a library's message, and its traceback, as one line that is safe to show."""
+    """Formats a library's message, with its traceback, as one safe line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format."""
-        return shown(hidden(super().format(record)))
+        """Format a record."""
+        return escape(redact(super().format(record)))
 
 
 def start_logging(level: str) -> None:
-    """Write the program's own log as JSON lines to standard error, and libraries' warnings beside it."""
+    """Write the service's log as JSON lines to standard error, together with warnings of libraries."""
     number = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(message)s"))
@@ -39,4 +39,4 @@ def start_logging(level: str) -> None:
 
 
 def _without_secrets(_logger: WrappedLogger, _method: str, line: EventDict | str) -> str:
-    return shown_json(hidden(str(line)))
+    return escape_json(redact(str(line)))

@@ -1,6 +1,6 @@
-"""Printing: words and tables for people, JSON for programs. Everything that a command prints goes through here.
+"""Prints text and tables for people, and JSON for programs. All output of commands goes through this module.
 
-No markup is read in what is printed: an address such as ``[/]x@acme.com`` is text. Style goes beside the text.
+Text is never parsed as markup: an address such as ``[/]x@acme.com`` is printed as it is. Styles are passed separately.
 """
 
 import base64
@@ -16,83 +16,83 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kustomer_klaviyo.terminal import shown, shown_json
+from kustomer_klaviyo.terminal import escape, escape_json
 
 Part = str | tuple[str, str]
-"""A piece of a line: text, or text with a style."""
+"""A part of a line: text, or text with a style."""
 
-WIDE = 10_000
-"""Columns for a program that reads a table: nothing is folded."""
+WIDE_COLUMNS = 10_000
+"""The width for output that is not a terminal, so that no line is wrapped."""
 
 
 class _Console(Console):
-    """A console whose reader may have seen enough: the command ends by that, and not with an exit code of its own."""
+    """A console that raises BrokenPipeError, where rich would exit with its own code."""
 
     def on_broken_pipe(self) -> None:
-        """Say what the caller of the command is to know."""
+        """Raise BrokenPipeError, which ``main`` handles."""
         raise BrokenPipeError
 
 
-_is_for_a_person = (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
-_console = _Console(markup=False, emoji=False, highlight=False, width=None if _is_for_a_person else WIDE)
+_is_terminal = (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
+_console = _Console(markup=False, emoji=False, highlight=False, width=None if _is_terminal else WIDE_COLUMNS)
 help_console = _Console()
-"""For the words of ``--help``, which are our own."""
+"""For ``--help``, whose text may contain markup."""
 
 
 def bold(value: object) -> Part:
-    """Return a piece of a line that stands out."""
+    """Return bold text."""
     return str(value), "bold"
 
 
 def warning(value: object) -> Part:
-    """Return a piece of a line that wants attention."""
+    """Return text in the style of a warning."""
     return str(value), "yellow"
 
 
-def say(*parts: Part, style: str = "") -> None:
-    """Print one line for a person."""
-    _console.print(_line(parts, style), soft_wrap=True)
+def print_line(*parts: Part, style: str = "") -> None:
+    """Print one line."""
+    _console.print(_styled_line(parts, style), soft_wrap=True)
 
 
-def show(table: RenderableType) -> None:
+def print_table(table: RenderableType) -> None:
     """Print a table."""
     _console.print(table)
 
 
-def live(*, is_quiet: bool) -> Live:
-    """Return a place in the terminal whose content changes."""
-    return Live(console=_console, refresh_per_second=4, transient=is_quiet)
+def live_display(*, transient: bool) -> Live:
+    """Return a region of the terminal that is updated in place."""
+    return Live(console=_console, refresh_per_second=4, transient=transient)
 
 
 def table(*headers: str, rows: Iterable[Iterable[Part]]) -> Table:
-    """Return a table, of plain lines without headers."""
-    made = Table(box=None, pad_edge=False, show_header=bool(headers))
+    """Return a table; without headers, plain lines."""
+    new_table = Table(box=None, pad_edge=False, show_header=bool(headers))
     for header in headers:
-        made.add_column(header, overflow="fold")
+        new_table.add_column(header, overflow="fold")
     for row in rows:
-        made.add_row(*(_line([cell], "") for cell in row))
-    return made
+        new_table.add_row(*(_styled_line([cell], "") for cell in row))
+    return new_table
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print one line on standard error."""
-    sys.stderr.write(shown(" ".join(text.split("\n"))) + "\n")
+    sys.stderr.write(escape(" ".join(text.split("\n"))) + "\n")
 
 
 def print_json(document: object) -> None:
     """Print a document as indented JSON on standard output."""
     encoded = msgspec.json.encode(document, enc_hook=_encode, order="deterministic")
-    sys.stdout.write(shown_json(msgspec.json.format(encoded).decode()) + "\n")
+    sys.stdout.write(escape_json(msgspec.json.format(encoded).decode()) + "\n")
 
 
 def print_text(text: str) -> None:
-    """Print a text of several lines, such as a file, on standard output."""
-    sys.stdout.write("".join(f"{shown(line)}\n" for line in text.rstrip("\n").split("\n")))
+    """Print text of several lines, such as a file, on standard output."""
+    sys.stdout.write("".join(f"{escape(line)}\n" for line in text.rstrip("\n").split("\n")))
 
 
-def _line(parts: Iterable[Part], style: str) -> Text:
-    pieces = [(part, "") if isinstance(part, str) else part for part in parts]
-    return Text.assemble(*((shown(text), look) for text, look in pieces), style=style)
+def _styled_line(parts: Iterable[Part], style: str) -> Text:
+    styled = [(part, "") if isinstance(part, str) else part for part in parts]
+    return Text.assemble(*((escape(text), part_style) for text, part_style in styled), style=style)
 
 
 def _encode(value: object) -> object:
@@ -101,8 +101,8 @@ def _encode(value: object) -> object:
     return str(value)
 
 
-def received_body(body: object) -> Any:
-    """Return an event's body as JSON where it is, else in base64."""
+def body_as_json(body: object) -> Any:
+    """Return the body of an event as JSON, or base64-encoded if it is not JSON."""
     if not isinstance(body, bytes | memoryview):
         return None
     try:
@@ -111,8 +111,8 @@ def received_body(body: object) -> Any:
         return {"base64": base64.b64encode(bytes(body)).decode()}
 
 
-def ago(at: datetime | None) -> str:
-    """Say how long ago a moment was, for a person."""
+def format_ago(at: datetime | None) -> str:
+    """Return how long ago a moment was, such as `3 min ago`."""
     if at is None:
         return "never"
     seconds = int((datetime.now(UTC) - at).total_seconds())

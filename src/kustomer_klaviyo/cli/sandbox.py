@@ -1,113 +1,109 @@
-"""``sandbox``: one simulated vendor alone."""
+"""``sandbox``: run one simulated vendor."""
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import uvloop
 from aiohttp import web
 from cyclopts import Parameter
 
-from kustomer_klaviyo.cli.failures import ExitCode
-from kustomer_klaviyo.cli.listening import check_place
-from kustomer_klaviyo.cli.numbers import COUNT, DAY, PART, PORT, SCALE
-from kustomer_klaviyo.cli.output import print_json, say
+from kustomer_klaviyo.cli.errors import ExitCode
+from kustomer_klaviyo.cli.number_ranges import CLOCK_OFFSET, COUNT, PORT, PROBABILITY, SCALE
+from kustomer_klaviyo.cli.output import print_json, print_line
+from kustomer_klaviyo.cli.port_check import check_can_listen
 from kustomer_klaviyo.sandbox import klaviyo, kustomer
-from kustomer_klaviyo.sandbox.serving import serving
+from kustomer_klaviyo.sandbox.http_server import run_server
 
 
-def sandbox(
-    vendor: Literal["kustomer", "klaviyo"],
-    *,
-    host: str = "127.0.0.1",
-    port: Annotated[int, PORT] = 0,
-    retry_scale: Annotated[float, SCALE] = 1.0,
-    noise: Annotated[int, COUNT] = 3,
-    duplicates: Annotated[float, PART] = 0.0,
-    disorder: Annotated[float, PART] = 0.0,
-    rate_scale: Annotated[float, SCALE] = 1.0,
-    latency: Annotated[float, SCALE] = 0.0,
-    job_seconds: Annotated[float, SCALE] = 1.0,
-    clock_offset: Annotated[float, DAY] = 0.0,
-    marketing: Annotated[bool, Parameter(negative="")] = False,
-    text_metrics: Literal["old", "new", "both"] = "both",
-    oldest_revision: str = klaviyo.OLDEST_REVISION,
-    fall_forward: bool = True,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Run one simulated vendor until Ctrl-C; what it holds is kept in memory only.
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxOptions:
+    """The options of the command."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Annotated[int, PORT] = 0
+    """The port to listen on; 0 chooses a free port and prints it."""
+    retry_scale: Annotated[float, SCALE] = 1.0
+    """Kustomer: multiplies the intervals between webhook retries; 0.001 makes minutes tens of milliseconds."""
+    background_updates: Annotated[int, COUNT] = 3
+    """Kustomer: updates without a new event that follow each action."""
+    duplicate_probability: Annotated[float, PROBABILITY] = 0.0
+    """Kustomer: the share of webhooks that are sent twice, 0 to 1."""
+    reorder_probability: Annotated[float, PROBABILITY] = 0.0
+    """Kustomer: the share of webhooks that arrive late, 0 to 1."""
+    rate_scale: Annotated[float, SCALE] = 1.0
+    """Klaviyo: multiplies the rate limits; 0 disables them."""
+    latency: Annotated[float, SCALE] = 0.0
+    """Klaviyo: seconds added to each request."""
+    job_seconds: Annotated[float, SCALE] = 1.0
+    """Klaviyo: seconds before a bulk import, a merge or a deletion starts."""
+    clock_offset: Annotated[float, CLOCK_OFFSET] = 0.0
+    """Kustomer: seconds that its clock and the Date of its responses are ahead; -600 is ten minutes behind."""
+    marketing: Annotated[bool, Parameter(negative="")] = False
+    """Klaviyo: each new profile gets a marketing history: consent, lists, messages received, predictions."""
+    text_metrics: Literal["old", "new", "both"] = "both"
+    """Klaviyo: text-message metrics are named SMS (old), Text Message (new, since July 2026), or both."""
+    oldest_revision: str = klaviyo.OLDEST_REVISION
+    """Klaviyo: older API revisions are retired."""
+    fall_forward: bool = True
+    """Klaviyo: the oldest revision serves requests for a retired one, unless they opt out; otherwise they get 410."""
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    """Print the address and key as JSON."""
+
+
+DEFAULT_OPTIONS = SandboxOptions()
+
+
+def sandbox(vendor: Literal["kustomer", "klaviyo"], *, options: SandboxOptions = DEFAULT_OPTIONS) -> int:
+    """Run one simulated vendor until Ctrl-C. Its data are kept in memory only.
 
     Example: kustomer-klaviyo sandbox klaviyo --port 9002
 
     Parameters
     ----------
     vendor
-        Which one.
-    host
-        The address to listen on.
-    port
-        The port to listen on; 0 takes any free one and prints it.
-    retry_scale
-        Kustomer: multiplies the waits between webhook retries; 0.001 makes minutes tens of milliseconds.
-    noise
-        Kustomer: about how many updates that tell nothing new each action brings.
-    duplicates
-        Kustomer: the part of webhooks that are sent twice, 0 to 1.
-    disorder
-        Kustomer: the part of webhooks that arrive late, 0 to 1.
-    rate_scale
-        Klaviyo: multiplies the rate limits; 0 switches them off.
-    latency
-        Klaviyo: seconds that each request takes besides its work.
-    job_seconds
-        Klaviyo: seconds before a bulk import, a merge or a deletion begins.
-    clock_offset
-        Kustomer: seconds by which its clock, and the Date of its answers, is ahead of this machine's; -600 is behind.
-    marketing
-        Klaviyo: each new profile has a past: consent, lists, messages received, predictions.
-    text_metrics
-        Klaviyo: metrics of text messages are called SMS (old), Text Message (new, since July 2026), or some each.
-    oldest_revision
-        Klaviyo: API revisions before this one are retired.
-    fall_forward
-        Klaviyo: a retired revision is answered by the oldest, unless the request opts out; without, always with 410.
-    json
-        Print where it listens as JSON.
+        The vendor to simulate.
     """
-    check_place(host, port)
-    if vendor == "kustomer":
-        app = kustomer.create_app(
-            kustomer.KustomerOptions(
-                retry_scale=retry_scale,
-                noise=noise,
-                duplicate_probability=duplicates,
-                reorder_probability=disorder,
-                clock=lambda: time.time() + clock_offset,
-            )
-        )
-        key = kustomer.DEFAULT_KEY
-    else:
-        options = klaviyo.KlaviyoOptions(
-            rate_limits=rate_scale > 0,
-            rate_scale=rate_scale or 1.0,
-            latency=latency,
-            job_seconds=job_seconds,
-            marketing=marketing,
-            text_metrics=text_metrics,
-            oldest_revision=oldest_revision,
-            falls_forward=fall_forward,
-        )
-        app, key = klaviyo.create_app(options), klaviyo.DEFAULT_KEY
+    check_can_listen(options.host, options.port)
+    app, key = _kustomer_app(options) if vendor == "kustomer" else _klaviyo_app(options)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(app, vendor, host, port, key, json=json))
+        runner.run(_run(app, vendor, key, options))
     return ExitCode.DONE
 
 
-async def _run(app: web.Application, vendor: str, host: str, port: int, key: str, *, json: bool) -> None:
-    async with serving(app, host=host, port=port) as url:
-        if json:
+def _kustomer_app(options: SandboxOptions) -> tuple[web.Application, str]:
+    vendor_options = kustomer.KustomerOptions(
+        retry_scale=options.retry_scale,
+        background_updates=options.background_updates,
+        duplicate_probability=options.duplicate_probability,
+        reorder_probability=options.reorder_probability,
+        clock=lambda: time.time() + options.clock_offset,
+    )
+    return kustomer.create_app(vendor_options), kustomer.DEFAULT_KEY
+
+
+def _klaviyo_app(options: SandboxOptions) -> tuple[web.Application, str]:
+    vendor_options = klaviyo.KlaviyoOptions(
+        rate_limits=options.rate_scale > 0,
+        rate_scale=options.rate_scale or 1.0,
+        latency=options.latency,
+        job_seconds=options.job_seconds,
+        marketing=options.marketing,
+        text_metrics=options.text_metrics,
+        oldest_revision=options.oldest_revision,
+        falls_forward=options.fall_forward,
+    )
+    return klaviyo.create_app(vendor_options), klaviyo.DEFAULT_KEY
+
+
+async def _run(app: web.Application, vendor: str, key: str, options: SandboxOptions) -> None:
+    async with run_server(app, host=options.host, port=options.port) as url:
+        if options.json:
             print_json({"vendor": vendor, "url": url, "key": key})
         else:
-            say(f"The simulated {vendor.title()} listens on {url}; its key is {key}")
-            say(f"Play it with {url}/sandbox/... (see docs/sandbox.md). Ctrl-C ends it.")
+            print_line(f"The simulated {vendor.title()} listens on {url}; its key is {key}")
+            print_line(f"Control API: {url}/sandbox/... (see docs/sandbox.md). Press Ctrl-C to stop.")
         await asyncio.Event().wait()

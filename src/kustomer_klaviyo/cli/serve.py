@@ -1,4 +1,4 @@
-"""``serve`` and ``worker``: the running program."""
+"""The commands ``serve`` and ``worker``, which run the service."""
 
 import asyncio
 import signal
@@ -10,66 +10,66 @@ import structlog
 import uvloop
 from cyclopts import Parameter
 
-from kustomer_klaviyo.auth.authenticator import Gate
-from kustomer_klaviyo.cli.failures import ExitCode
-from kustomer_klaviyo.cli.listening import check_place
+from kustomer_klaviyo.auth.authenticator import Authenticator
+from kustomer_klaviyo.cli.errors import ExitCode
 from kustomer_klaviyo.cli.logs import start_logging
-from kustomer_klaviyo.cli.numbers import PORT
-from kustomer_klaviyo.cli.output import say
-from kustomer_klaviyo.service import House, Service, house
+from kustomer_klaviyo.cli.number_ranges import PORT
+from kustomer_klaviyo.cli.output import print_line
+from kustomer_klaviyo.cli.port_check import check_can_listen
+from kustomer_klaviyo.service import AppContext, Service, open_app
 from kustomer_klaviyo.settings import Settings, load_settings
-from kustomer_klaviyo.store.users import Accounts
+from kustomer_klaviyo.store.users import Users
 
 log = structlog.get_logger()
 
 
 class ServeWeb(Protocol):
-    """Serves a service's endpoints until a signal ends it."""
+    """Serves the HTTP endpoints of a service until a signal stops it."""
 
     async def __call__(self, service: Service, *, host: str, port: int, metrics_token: str | None) -> None:
         """Serve."""
 
 
 def serve_command(serve_web: ServeWeb) -> Callable[..., int]:
-    """Make the ``serve`` command around whatever serves the web."""
+    """Return the ``serve`` command for a web server."""
 
     def serve(
         *,
         host: str | None = None,
         port: Annotated[int | None, PORT] = None,
-        work: Annotated[bool, Parameter(negative="--no-work")] = True,
+        worker: Annotated[bool, Parameter(negative="--no-worker")] = True,
     ) -> int:
-        """Take webhooks and deliver their events, on an embedded PostgreSQL or the one that DATABASE_URL names.
+        """Receive webhooks and deliver their events, with an embedded PostgreSQL or the one in DATABASE_URL.
 
         Example: kustomer-klaviyo serve --port 8080
 
         Parameters
         ----------
         host
-            The address to listen on (KUSTOMER_KLAVIYO_HOST, else 127.0.0.1).
+            The address to listen on (default: KUSTOMER_KLAVIYO_HOST, or 127.0.0.1).
         port
-            The port to listen on (KUSTOMER_KLAVIYO_PORT, else 8080).
-        work
-            Also deliver. With --no-work only webhooks are taken, and `worker` processes deliver.
+            The port to listen on (default: KUSTOMER_KLAVIYO_PORT, or 8080).
+        worker
+            Also deliver. With --no-worker this process only serves HTTP, and `worker` processes deliver.
         """
         settings = load_settings()
         start_logging(settings.log_level)
-        place = (host or settings.host, settings.port if port is None else port)
-        check_place(*place)
-        _run(_serve(serve_web, settings, place, work=work))
+        address = (host or settings.host, settings.port if port is None else port)
+        check_can_listen(*address)
+        _run(_serve(serve_web, settings, address, run_worker=worker))
         return ExitCode.DONE
 
     return serve
 
 
 def worker() -> int:
-    """Deliver events, beside other workers if wished, from the database that `serve` fills.
+    """Deliver the events that `serve` received, from the same database. Any number of workers can run.
 
     Example: DATABASE_URL=postgresql://... kustomer-klaviyo worker
     """
     settings = load_settings()
     start_logging(settings.log_level)
-    _run(_work(settings))
+    _run(_run_worker(settings))
     return ExitCode.DONE
 
 
@@ -78,14 +78,14 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
-async def _serve(serve_web: ServeWeb, settings: Settings, place: tuple[str, int], *, work: bool) -> None:
-    host, port = place
-    async with house(settings, owner=True) as home, aiohttp.ClientSession() as session:
-        await home.connections.check()  # a wrong encryption key is told now, not with every webhook
-        service = Service(home, session)
-        loops = asyncio.create_task(service.run(door=True, work=work))
-        log.info("serve.started", host=host, port=port, work=work)
-        await _welcome(home, f"http://{host}:{port}")
+async def _serve(serve_web: ServeWeb, settings: Settings, address: tuple[str, int], *, run_worker: bool) -> None:
+    host, port = address
+    async with open_app(settings, owner=True) as app, aiohttp.ClientSession() as session:
+        await app.connections.check_readable()  # report a wrong encryption key now, not at the first webhook
+        service = Service(app, session)
+        loops = asyncio.create_task(service.run(serve_webhooks=True, run_worker=run_worker))
+        log.info("serve.started", host=host, port=port, worker=run_worker)
+        await _print_first_invitation(app, f"http://{host}:{port}")
         try:
             await serve_web(service, host=host, port=port, metrics_token=settings.metrics_token)
         finally:
@@ -94,22 +94,22 @@ async def _serve(serve_web: ServeWeb, settings: Settings, place: tuple[str, int]
             log.info("serve.stopped")
 
 
-async def _welcome(home: House, site: str) -> None:
-    """Print the one-time link that makes the first admin, for as long as there is none."""
-    gate = Gate(Accounts(home.database), takes_passwords=home.settings.sign_on is None)
-    token = await gate.first_link()
+async def _print_first_invitation(app: AppContext, url: str) -> None:
+    """Print the one-time link that creates the first admin, as long as there is no admin."""
+    authenticator = Authenticator(Users(app.db), passwords_enabled=app.settings.oidc is None)
+    token = await authenticator.create_first_invitation()
     if token is not None:
-        link = f"{home.settings.public_url or site}/invitation/{token}"
-        say("There is no admin yet. Open this link, which works once, to become the first:")
-        say(f"  {link}")
+        link = f"{app.settings.public_url or url}/invitation/{token}"
+        print_line("There is no admin yet. Open this link, which works once, to become the first:")
+        print_line(f"  {link}")
 
 
-async def _work(settings: Settings) -> None:
-    async with house(settings, waits=True) as home, aiohttp.ClientSession() as session:
-        await home.connections.check()
-        service = Service(home, session)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, service.stop)
+async def _run_worker(settings: Settings) -> None:
+    async with open_app(settings, wait_for_database=True) as app, aiohttp.ClientSession() as session:
+        await app.connections.check_readable()
+        service = Service(app, session)
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signal_number, service.stop)
         log.info("worker.started")
-        await service.run(door=False, work=True)
+        await service.run(serve_webhooks=False, run_worker=True)
         log.info("worker.stopped")

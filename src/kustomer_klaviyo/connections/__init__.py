@@ -1,5 +1,5 @@
 """One integration and its settings, ready for use.
 
 In: stored connections. Out: parsed options, rules and routes, kept up to date in memory. Imports ``health``,
-``mapping``, both vendors' pure modules, and ``store``.
+``mapping``, ``store`` and both vendor packages.
 """

@@ -1,36 +1,37 @@
-"""Kustomer's clock against ours: facts bear Kustomer's times, so the moment from which is told comes from its clock."""
+"""The difference between Kustomer's clock and this machine's: ``since`` is compared with times of Kustomer's clock."""
 
 from datetime import UTC, datetime, timedelta
 
-from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.kustomer.kustomer_client import KustomerClient
 from kustomer_klaviyo.store import bookmarks
 from kustomer_klaviyo.store.database import Database
 
-CLOCK = "kustomer clock"
-"""The bookmark: by how many seconds Kustomer's clock is ahead of ours."""
+CLOCK_SKEW = "kustomer_clock_skew"
+"""The bookmark that holds the seconds by which Kustomer's clock is ahead."""
 
-WORTH_A_WORD_SECONDS = 30.0
-WORTH_WRITING_SECONDS = 5.0
+MAX_SKEW_SECONDS = 30.0
+MIN_CHANGE_SECONDS = 5.0
+"""A smaller change of the difference is not stored."""
 
 
 def kustomer_now(client: KustomerClient) -> datetime:
-    """Return the time by Kustomer's clock as of its last answer; ours where it never named one."""
-    return datetime.now(UTC) + timedelta(seconds=client.ahead or 0.0)
+    """Return the current time by Kustomer's clock; by this machine's clock if Kustomer never sent a time."""
+    return datetime.now(UTC) + timedelta(seconds=client.clock_skew or 0.0)
 
 
-async def keep_clock(database: Database, connection_id: str, client: KustomerClient) -> None:
-    """Write down how the clocks stand, where that changed since it was written."""
-    if client.ahead is None:
+async def save_clock_skew(db: Database, connection_id: str, client: KustomerClient) -> None:
+    """Store the difference of the clocks if it changed."""
+    if client.clock_skew is None:
         return
-    kept = await bookmarks.get(database, connection_id, CLOCK)
-    if kept is None or abs(float(kept) - client.ahead) >= WORTH_WRITING_SECONDS:
-        async with database.transaction() as db:
-            await bookmarks.put(db, connection_id, CLOCK, f"{client.ahead:.1f}")
+    stored = await bookmarks.get(db, connection_id, CLOCK_SKEW)
+    if stored is None or abs(float(stored) - client.clock_skew) >= MIN_CHANGE_SECONDS:
+        async with db.transaction() as tx:
+            await bookmarks.put(tx, connection_id, CLOCK_SKEW, f"{client.clock_skew:.1f}")
 
 
-def clock_problem(ahead: float | None) -> str | None:
-    """Say that our clock is wrong, or Kustomer's; None where they agree or nothing is known."""
-    if ahead is None or abs(ahead) <= WORTH_A_WORD_SECONDS:
+def clock_problem(skew: float | None) -> str | None:
+    """Return the warning that the clocks differ; None if they agree or the difference is unknown."""
+    if skew is None or abs(skew) <= MAX_SKEW_SECONDS:
         return None
-    how = "behind" if ahead > 0 else "ahead of"
-    return f"the clock of this machine is {abs(ahead):.0f} s {how} Kustomer's: set it by NTP"
+    direction = "behind" if skew > 0 else "ahead of"
+    return f"the clock of this machine is {abs(skew):.0f} s {direction} Kustomer's: set it by NTP"

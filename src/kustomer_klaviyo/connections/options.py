@@ -1,4 +1,4 @@
-"""What an admin may set for one connection, with what each setting does."""
+"""The options of a connection, which an admin sets: their meaning, defaults and limits."""
 
 import difflib
 import re
@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 import phonenumbers
 
-from kustomer_klaviyo.klaviyo.event_request import ExpressOptions, validate_metric, validate_template
-from kustomer_klaviyo.mapping.profile_mapping import MappingError, read_mapping
+from kustomer_klaviyo.klaviyo.event_request import EventSettings, validate_conversation_link, validate_metric_name
+from kustomer_klaviyo.mapping.profile_mapping import MappingError, ProfileMapping, parse_mapping
 from kustomer_klaviyo.terminal import is_harmful
 
 KUSTOMER_LIMIT_PER_MINUTE = 1000
@@ -21,156 +21,162 @@ PLACEHOLDERS = (
     "noreply@*", "no-reply@*", "donotreply@*", "*@guest.airbnb.com", "*@guest.booking.com", "*@marketplace.amazon.*",
     "*@members.ebay.com", "*@reply.facebook.com", "*@message.airbnb.com",
 )  # fmt: skip
-"""Contacts that many people share because nobody has them: made-up numbers, addresses of marketplaces' relays."""
+"""Contacts that identify nobody: invented numbers, no-reply addresses, relay addresses of marketplaces."""
 
-DEFAULTS = ExpressOptions(org="")
+DEFAULTS = EventSettings(org="")
 
 
 class OptionsError(ValueError):
-    """A setting of a connection is wrong; the text names it and says what it may be."""
+    """An option is invalid. The message names it and the values it accepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOptions:
-    """The settings of one connection; each has a default that suits most."""
+    """The options of one connection."""
 
     created_metric: str = DEFAULTS.created_metric
-    closed_metric: str = DEFAULTS.closed_metric
-    satisfaction_metric: str = DEFAULTS.satisfaction_metric
-    link_template: str = DEFAULTS.link_template
+    done_metric: str = DEFAULTS.done_metric
+    csat_metric: str = DEFAULTS.csat_metric
+    conversation_link: str = DEFAULTS.conversation_link
     default_country: str | None = None
-    """ISO code for phone numbers written without a country, such as ``US``; without it such numbers are left out."""
+    """ISO code of the country of phone numbers without one, such as ``US``. None: such numbers are not used."""
     spam: Literal["skip", "send"] = "skip"
-    imported: Literal["skip", "backfill"] = "skip"
-    """Conversations imported into Kustomer: set aside, or sent at their own time without starting flows."""
+    kustomer_imports: Literal["skip", "backfill"] = "skip"
+    """Conversations that were imported into Kustomer: skip them, or send them as backfill, which starts no flows."""
     profiles: Literal["everyone", "conversations", "none"] = "everyone"
-    """Whose profile is written: every customer's, only those with a conversation routed here, or nobody's."""
+    """Whose profiles are written: every customer's, only those with a conversation routed here, or nobody's."""
     update_only: bool = False
-    """Write and tell only of people whom Klaviyo knows already: profiles are what Klaviyo bills."""
+    """Send only what belongs to existing Klaviyo profiles, since Klaviyo bills by profile."""
     support_state: bool = True
-    """Keep open conversations and the last ratings on the profile."""
+    """Write open conversations and CSAT ratings to the profile."""
     mapping: dict[str, Any] | None = None
-    """What of a customer goes where; None is the default mapping. Set with ``kustomer-klaviyo mapping set``."""
+    """Which customer attribute goes to which profile field. None: the default mapping. Set by ``mapping set``."""
     external_id: bool = False
-    """Send ``kustomer:ORGANISATION:CUSTOMER`` as Klaviyo's external_id, by which Klaviyo may merge profiles."""
+    """Send ``kustomer:ORGANISATION:CUSTOMER`` as external_id. Klaviyo may merge profiles by it."""
     merge_profiles: bool = False
-    """Merge two Klaviyo profiles for good when one customer turns out to be both."""
+    """Merge two Klaviyo profiles permanently when both belong to one customer."""
     on_deletion: Literal["nothing", "clear", "erase"] = "nothing"
-    """When a customer is deleted in Kustomer: leave the profile, clear what we wrote, or have Klaviyo erase it."""
+    """For a customer deleted in Kustomer: keep the profile, clear the values that were sent, or erase the profile."""
     placeholders: tuple[str, ...] = PLACEHOLDERS
-    """Contacts that name nobody: digits of a phone number, or an address in which ``*`` stands for anything."""
+    """Contacts that identify nobody: digits of a phone number, or an address pattern with ``*``."""
     only_tags: tuple[str, ...] = ()
-    """Only customers with one of these tag ids are told of at all."""
+    """Sync only customers with one of these tag ids."""
     only_attributes: dict[str, str] = field(default_factory=dict)
-    """Only customers whose attributes have these values, such as ``custom.vipBool`` = ``true``."""
-    keep_unidentified_days: int = 30
-    """How long an event waits for its customer to get an email or phone."""
-    kustomer_share: float = 0.2
-    """The part of the organisation's API limit that we may use."""
-    card_minutes: float = 15
-    """How old a card may be before it is fetched anew behind the one shown."""
+    """Sync only customers whose attributes have these values, such as ``custom.vipBool`` = ``true``."""
+    unidentified_retention_days: int = 30
+    """How long an event waits for its customer to have an email or phone."""
+    kustomer_rate_share: float = 0.2
+    """The share of the organisation's Kustomer API limit that this connection may use."""
+    card_max_age_minutes: float = 15
+    """The age after which an opened card is refreshed in the background."""
     profile_link: str = "https://www.klaviyo.com/profile/{id}"
     list_link: str = "https://www.klaviyo.com/list/{id}"
     segment_link: str = "https://www.klaviyo.com/list/{id}"
     campaign_link: str = "https://www.klaviyo.com/campaign/{id}"
     flow_link: str = "https://www.klaviyo.com/flow/{id}"
-    """Where the card links to: Klaviyo documents none of these addresses."""
-    agents_at: str = "https://{org}.kustomerapp.com"
-    """Where agents work: the only site that may frame the card."""
-    cards_sdk: str = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
+    """URLs that the card links to. Klaviyo documents none of them."""
+    kustomer_app_url: str = "https://{org}.kustomerapp.com"
+    """The URL of the Kustomer app: the only site that may frame the card."""
+    cards_sdk_url: str = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
+    """The URL of Kustomer's script for cards."""
     card_sandbox: bool = True
-    """The hosted card runs in an origin of its own; a desktop that insists on ours needs this off."""
-    """Kustomer's script for cards."""
-    sweep_minutes: float = 60
-    """How often Kustomer is asked for deleted and merged customers, of which no webhook tells; 0 is never."""
-    keep_events_days: int = 30
-    """How long understood events and written profiles can be looked up as received."""
-    keep_deliveries_days: int = 400
-    """How long what was sent can be looked up; older facts are not told any more."""
+    """Run the hosted card in its own origin. Set it to false if the Kustomer app requires the service's origin."""
+    sweep_interval_minutes: float = 60
+    """The interval of the sweep for deleted and merged customers, which no webhook reports. 0: never."""
+    event_retention_days: int = 30
+    """How long processed events and written profiles are kept."""
+    delivery_retention_days: int = 400
+    """How long deliveries are kept. Facts that are older than this are not sent."""
 
 
-MOST_DAYS = 36_500
-MOST_MINUTES = 527_040
-"""A year; what lasts longer is never."""
+MAX_DAYS = 36_500
+MIN_RETENTION_DAYS = {"unidentified_retention_days": 1, "event_retention_days": 1, "delivery_retention_days": 2}
+MAX_MINUTES = 527_040
+"""A year."""
 
-FORMS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-"""What a setting of a type may be, in words."""
+TYPE_NAMES: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+"""The names of types in error messages."""
 
-LINKS = ("profile_link", "list_link", "segment_link", "campaign_link", "flow_link")
-ADDRESS = re.compile(r"https?://[\w.:/\-@~%?=&]+\Z", re.ASCII)
-ADDRESS_OF_SITE = re.compile(r"https?://[\w.:\-]+\Z", re.ASCII)
-LISTS = ("placeholders", "only_tags")
+LINK_OPTIONS = ("profile_link", "list_link", "segment_link", "campaign_link", "flow_link")
+URL_PATTERN = re.compile(r"https?://[\w.:/\-@~%?=&]+\Z", re.ASCII)
+SITE_PATTERN = re.compile(r"https?://[\w.:\-]+\Z", re.ASCII)
+LIST_OPTIONS = ("placeholders", "only_tags")
 
 
 def read_options(document: dict[str, Any]) -> ConnectionOptions:
-    """Read stored or entered settings. Raises OptionsError naming the first one that is wrong."""
+    """Parse options. Raises OptionsError naming the first invalid one."""
+    return parse_options(document)[0]
+
+
+def parse_options(document: dict[str, Any]) -> tuple[ConnectionOptions, ProfileMapping]:
+    """Parse options and the mapping in them. Raises OptionsError naming the first invalid one."""
     _check_known(document)
     for name, value in document.items():
         if not _is_readable(value):
-            raise OptionsError(f"{name} holds an invisible character, or half of one; type it anew")
+            raise OptionsError(f"{name} contains an invisible character, or half of one; type it again")
     try:
-        options = msgspec.convert(_listed(document), ConnectionOptions, strict=False)
-        validate_template(options.link_template)
-        for metric in (options.created_metric, options.closed_metric, options.satisfaction_metric):
-            validate_metric(metric)
-        for name in LINKS:
+        options = msgspec.convert(_parse_texts(document), ConnectionOptions, strict=False)
+        validate_conversation_link(options.conversation_link)
+        for metric in (options.created_metric, options.done_metric, options.csat_metric):
+            validate_metric_name(metric)
+        for name in LINK_OPTIONS:
             validate_link(name, getattr(options, name))
-        validate_address("agents_at", options.agents_at.replace("{org}", "org"), ADDRESS_OF_SITE)
-        validate_address("cards_sdk", options.cards_sdk, ADDRESS)
-        read_mapping(options.mapping)
+        validate_url("kustomer_app_url", options.kustomer_app_url.replace("{org}", "org"), SITE_PATTERN)
+        validate_url("cards_sdk_url", options.cards_sdk_url, URL_PATTERN)
+        mapping = parse_mapping(options.mapping)
     except MappingError as error:
         raise OptionsError(f"mapping, {' > '.join(error.path)}: {error}") from error
     except msgspec.ValidationError as error:
-        raise OptionsError(_say(document, str(error))) from error
+        raise OptionsError(_type_error(document, str(error))) from error
     except ValueError as error:
         raise OptionsError(str(error)) from error
     _check_numbers(options)
     _check_names(options)
-    return options
+    return options, mapping
 
 
 def _check_known(document: dict[str, Any]) -> None:
-    known = sorted(one.name for one in fields(ConnectionOptions))
+    known = sorted(option.name for option in fields(ConnectionOptions))
     for name in sorted(set(document) - set(known)):
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {near[0]!r}? " if near else ""
-        raise OptionsError(f"unknown option {name!r}; {meant}there are: {', '.join(known)}")
+        matches = difflib.get_close_matches(name, known, n=1)
+        suggestion = f"did you mean {matches[0]!r}? " if matches else ""
+        raise OptionsError(f"unknown option {name!r}; {suggestion}there are: {', '.join(known)}")
 
 
 def _is_readable(value: Any) -> bool:
-    """Say whether a setting's texts hold only characters that can be seen, whatever they are nested in."""
+    """Return whether all texts of a value, however nested, consist of visible characters."""
     if isinstance(value, str):
         return not any(map(is_harmful, value))
     if isinstance(value, dict):
-        return all(_is_readable(one) for pair in value.items() for one in pair)
+        return all(_is_readable(item) for pair in value.items() for item in pair)
     return not isinstance(value, list | tuple) or all(map(_is_readable, value))
 
 
-def _say(document: dict[str, Any], said: str) -> str:
-    """Say which setting is of the wrong type, and what it may be."""
-    found = re.search(r"\$\.(\w+)", said)
-    name = found.group(1) if found else ""
+def _type_error(document: dict[str, Any], message: str) -> str:
+    """Return the message for an option of the wrong type: its name and the values it accepts."""
+    match = re.search(r"\$\.(\w+)", message)
+    name = match.group(1) if match else ""
     hint = get_type_hints(ConnectionOptions).get(name)
     choices = get_args(hint) if get_origin(hint) is Literal else ()
-    words = f"one of {', '.join(choices)}" if choices else FORMS.get(hint)
-    return f"{name} must be {words}, not {document.get(name)!r}" if words else said
+    expected = f"one of {', '.join(choices)}" if choices else TYPE_NAMES.get(hint)
+    return f"{name} must be {expected}, not {document.get(name)!r}" if expected else message
 
 
-def _listed(document: dict[str, Any]) -> dict[str, Any]:
-    """Read what the command line has as text: a country in either case; values or pairs NAME=VALUE parted by commas."""
-    listed = dict(document)
-    if isinstance(listed.get("default_country"), str):
-        listed["default_country"] = listed["default_country"].strip().upper() or None
-    for name in LISTS:
-        if isinstance(listed.get(name), str):
-            listed[name] = [part.strip() for part in listed[name].split(",") if part.strip()]
-    pairs = listed.get("only_attributes")
-    if isinstance(pairs, str):
-        parted = [pair.partition("=") for pair in pairs.split(",") if pair.strip()]
-        if not all(separator for _, separator, _ in parted):
-            raise OptionsError("only_attributes wants NAME=VALUE, several parted by commas")
-        listed["only_attributes"] = {name.strip(): value.strip() for name, _, value in parted}
-    return listed
+def _parse_texts(document: dict[str, Any]) -> dict[str, Any]:
+    """Parse the text form of the command line: countries in any case, comma-separated lists, NAME=VALUE pairs."""
+    parsed = dict(document)
+    if isinstance(parsed.get("default_country"), str):
+        parsed["default_country"] = parsed["default_country"].strip().upper() or None
+    for name in LIST_OPTIONS:
+        if isinstance(parsed.get(name), str):
+            parsed[name] = [item.strip() for item in parsed[name].split(",") if item.strip()]
+    attributes = parsed.get("only_attributes")
+    if isinstance(attributes, str):
+        pairs = [pair.partition("=") for pair in attributes.split(",") if pair.strip()]
+        if not all(separator for _, separator, _ in pairs):
+            raise OptionsError("only_attributes must be NAME=VALUE, or several separated by commas")
+        parsed["only_attributes"] = {name.strip(): value.strip() for name, _, value in pairs}
+    return parsed
 
 
 def _check_names(options: ConnectionOptions) -> None:
@@ -179,30 +185,30 @@ def _check_names(options: ConnectionOptions) -> None:
         raise OptionsError(f"default_country must be a country's ISO code, such as US or GB, not {country!r}")
     for source in options.only_attributes:
         try:
-            read_mapping({"properties": {"x": source}})
+            parse_mapping({"properties": {"x": source}})
         except MappingError as error:
             raise OptionsError(f"only_attributes: {error}") from error
 
 
 def _check_numbers(options: ConnectionOptions) -> None:
-    if not 0 < options.kustomer_share <= 1:
-        raise OptionsError("kustomer_share must be more than 0 and at most 1")
-    for name, least in (("keep_unidentified_days", 1), ("keep_events_days", 1), ("keep_deliveries_days", 2)):
-        if not least <= getattr(options, name) <= MOST_DAYS:
-            raise OptionsError(f"{name} must be from {least} to {MOST_DAYS}")
-    if not 0 <= options.sweep_minutes <= MOST_MINUTES:
-        raise OptionsError(f"sweep_minutes must be 0 (never), or up to {MOST_MINUTES}")
-    if not 1 <= options.card_minutes <= 1440:
-        raise OptionsError("card_minutes must be from 1 to 1440")
+    if not 0 < options.kustomer_rate_share <= 1:
+        raise OptionsError("kustomer_rate_share must be more than 0 and at most 1")
+    for name, minimum in MIN_RETENTION_DAYS.items():
+        if not minimum <= getattr(options, name) <= MAX_DAYS:
+            raise OptionsError(f"{name} must be from {minimum} to {MAX_DAYS}")
+    if not 0 <= options.sweep_interval_minutes <= MAX_MINUTES:
+        raise OptionsError(f"sweep_interval_minutes must be 0 (never), or up to {MAX_MINUTES}")
+    if not 1 <= options.card_max_age_minutes <= 1440:
+        raise OptionsError("card_max_age_minutes must be from 1 to 1440")
 
 
-def validate_address(name: str, address: str, form: re.Pattern[str]) -> None:
-    """Raise ValueError unless the text is an address that can stand in a page's head."""
-    if form.match(address) is None:
-        raise ValueError(f"{name} must be an address that begins with https://")
+def validate_url(name: str, url: str, pattern: re.Pattern[str]) -> None:
+    """Raise ValueError unless the text is a URL that is safe in a Content-Security-Policy or a script tag."""
+    if pattern.match(url) is None:
+        raise ValueError(f"{name} must be a URL that begins with https://")
 
 
 def validate_link(name: str, template: str) -> None:
-    """Raise ValueError unless the template makes an address for a browser out of an id."""
+    """Raise ValueError unless the template makes a URL from an id."""
     if not re.match(r"https?://[^\s<>\"{}]+\{id\}[^\s<>\"{}]*\Z", template):
-        raise ValueError(f"{name} must be an address with {{id}} in it, such as https://www.klaviyo.com/list/{{id}}")
+        raise ValueError(f"{name} must be a URL with {{id}} in it, such as https://www.klaviyo.com/list/{{id}}")

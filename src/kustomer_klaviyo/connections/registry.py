@@ -1,127 +1,97 @@
-"""The connections at hand in this process, read again when one was saved."""
+"""The connections in memory, reloaded when one is saved."""
 
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
-from kustomer_klaviyo.connections.options import ConnectionOptions, read_options
-from kustomer_klaviyo.connections.routing import read_routes
-from kustomer_klaviyo.connections.rules import Rules
-from kustomer_klaviyo.health.loop_health import HealthBook, Loop
-from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
-from kustomer_klaviyo.mapping.profile_mapping import read_mapping
-from kustomer_klaviyo.store.connections import Connection, Connections
+from kustomer_klaviyo.connections.context import ConnectionContext, load_context
+from kustomer_klaviyo.health.loop_health import HealthRegistry, Loop
+from kustomer_klaviyo.store.connections import Connections
 
-LOOK_AGAIN_SECONDS = 1.0
-READ_AGAIN_SECONDS = 3600.0
+POLL_SECONDS = 1.0
+RELOAD_SECONDS = 3600.0
 CATCH_UP_SECONDS = 0.25
-"""So often at most strangers make us look; all who come meanwhile share one look."""
+"""Unknown connections cause at most one database query in this time; concurrent requests share it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A connection with its settings read."""
+class ConnectionRegistry:
+    """All connections, in memory. While the database is unavailable, the last loaded ones stay in use."""
 
-    connection: Connection
-    options: ConnectionOptions
-    rules: Rules
-
-
-def joined(connection: Connection) -> Joined:
-    """Read a connection's settings. Raises OptionsError.
-
-    What is kept of the past bounds what may be told: a key that is forgotten could be told twice.
-    """
-    options = read_options(connection.options)
-    horizon = max(connection.horizon, datetime.now(UTC) - timedelta(days=options.keep_deliveries_days - 1))
-    express = ExpressOptions(
-        org=connection.organisation,
-        created_metric=options.created_metric,
-        closed_metric=options.closed_metric,
-        satisfaction_metric=options.satisfaction_metric,
-        link_template=options.link_template,
-    )
-    mapping, routes = read_mapping(options.mapping), read_routes(connection.routes)
-    return Joined(connection, options, Rules(options, express, horizon, mapping, connection.id, routes))
-
-
-class Directory:
-    """All connections, kept in memory; a database that is away leaves the last ones standing."""
-
-    def __init__(self, connections: Connections, health: HealthBook) -> None:
+    def __init__(self, connections: Connections, health: HealthRegistry) -> None:
         self._connections = connections
         self._health = health
-        self._broken: dict[str, Exception] = {}
-        self._again_at = 0.0
-        self._joined: dict[str, Joined] | None = None
-        self._mark: object = None
-        self._next_look: asyncio.Task[None] | None = None
-        self._looked_at = -CATCH_UP_SECONDS
+        self._contexts: dict[str, ConnectionContext] | None = None
+        self._load_errors: dict[str, Exception] = {}
+        self._retry_at = 0.0
+        self._version: object = None
+        self._next_refresh: asyncio.Task[None] | None = None
+        self._refreshed_at = -CATCH_UP_SECONDS
 
     @property
-    def is_known(self) -> bool:
-        """Whether the connections were ever read; until then nobody can be told from a stranger."""
-        return self._joined is not None
+    def is_loaded(self) -> bool:
+        """Whether the connections were ever loaded; before that, an unknown connection may be a valid one."""
+        return self._contexts is not None
 
-    def get(self, connection_id: str) -> Joined | None:
+    def get(self, connection_id: str) -> ConnectionContext | None:
         """Return a connection by its id."""
-        return None if self._joined is None else self._joined.get(connection_id)
+        return None if self._contexts is None else self._contexts.get(connection_id)
 
-    def put(self, changed: Joined) -> None:
-        """Take a connection as it is now."""
-        self._joined = (self._joined or {}) | {changed.connection.id: changed}
+    def put(self, context: ConnectionContext) -> None:
+        """Replace one connection."""
+        self._contexts = (self._contexts or {}) | {context.connection.id: context}
 
-    def all(self) -> list[Joined]:
+    def all(self) -> list[ConnectionContext]:
         """Return every connection."""
-        return list((self._joined or {}).values())
+        return list((self._contexts or {}).values())
 
-    def is_broken(self, connection_id: str) -> bool:
-        """Say whether there is such a connection, and it cannot be read."""
-        return connection_id in self._broken
+    def failed_to_load(self, connection_id: str) -> bool:
+        """Return whether the connection exists but could not be loaded."""
+        return connection_id in self._load_errors
 
-    async def read(self) -> None:
-        """Read all connections anew. One that cannot be read stays as it was, if it ever was read."""
-        connections, broken = await self._connections.readable()
-        found: dict[str, Joined] = {}
+    async def load(self) -> None:
+        """Load all connections. One that fails to load keeps its previous state, if it has one."""
+        connections, errors = await self._connections.load_all()
+        loaded: dict[str, ConnectionContext] = {}
         for connection in connections:
             try:
-                found[connection.id] = joined(connection)
-            except Exception as error:  # noqa: BLE001 - saved by another version of the program, perhaps
-                broken[connection.id] = error
-        former = self._joined or {}
-        self._joined = found | {one: former[one] for one in broken if one in former}
-        self._broken = broken
-        await self._tell(found)
+                loaded[connection.id] = load_context(connection)
+            except Exception as error:  # noqa: BLE001 - another version of the program may have saved it
+                errors[connection.id] = error
+        previous = self._contexts or {}
+        self._contexts = loaded | {failed: previous[failed] for failed in errors if failed in previous}
+        self._load_errors = errors
+        await self._report_health(loaded)
 
-    async def _tell(self, found: Iterable[str]) -> None:
-        waits = [await self._health.of(one).failed(Loop.LOADING, error) for one, error in self._broken.items()]
-        self._again_at = time.monotonic() + max(waits, default=0.0)
-        for one in found:
-            await self._health.of(one).succeeded(Loop.LOADING)
+    async def _report_health(self, loaded: Iterable[str]) -> None:
+        errors = self._load_errors.items()
+        waits = [
+            await self._health.of(connection_id).record_failure(Loop.LOADING, error) for connection_id, error in errors
+        ]
+        self._retry_at = time.monotonic() + max(waits, default=0.0)
+        for connection_id in loaded:
+            await self._health.of(connection_id).record_success(Loop.LOADING)
 
     async def catch_up(self) -> None:
-        """Know all that was saved before this moment. Raises what a database raises that is away."""
-        if self._next_look is None:
-            self._next_look = asyncio.create_task(self._look_soon())
-        await asyncio.shield(self._next_look)
+        """Load everything saved before this moment. Raises UNAVAILABLE_ERRORS."""
+        if self._next_refresh is None:
+            self._next_refresh = asyncio.create_task(self._refresh_soon())
+        await asyncio.shield(self._next_refresh)
 
-    async def _look_soon(self) -> None:
-        await asyncio.sleep(max(0.0, self._looked_at + CATCH_UP_SECONDS - time.monotonic()))
-        self._next_look = None  # whoever comes from now on may know of something newer
-        self._looked_at = time.monotonic()
-        await self._look()
+    async def _refresh_soon(self) -> None:
+        await asyncio.sleep(max(0.0, self._refreshed_at + CATCH_UP_SECONDS - time.monotonic()))
+        self._next_refresh = None  # later callers may need a newer save: they get a refresh of their own
+        self._refreshed_at = time.monotonic()
+        await self._refresh()
 
-    async def _look(self) -> None:
-        mark = (*await self._connections.mark(), time.monotonic() // READ_AGAIN_SECONDS)
-        is_due = bool(self._broken) and time.monotonic() > self._again_at
-        if mark != self._mark or self._joined is None or is_due:
-            await self.read()
-            self._mark = mark
+    async def _refresh(self) -> None:
+        version = (*await self._connections.version(), time.monotonic() // RELOAD_SECONDS)
+        should_retry = bool(self._load_errors) and time.monotonic() > self._retry_at
+        if version != self._version or self._contexts is None or should_retry:
+            await self.load()
+            self._version = version
 
-    async def keep_fresh(self) -> None:
-        """Read again whenever a connection was saved; runs until cancelled. Raises what reading raises."""
+    async def refresh_forever(self) -> None:
+        """Reload whenever a connection is saved, until cancelled. Raises what loading raises."""
         while True:
-            await self._look()
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            await self._refresh()
+            await asyncio.sleep(POLL_SECONDS)

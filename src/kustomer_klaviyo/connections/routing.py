@@ -1,11 +1,11 @@
-"""Where an organisation's conversations go, by their brand, when it is joined to several Klaviyo accounts. Pure."""
+"""Brand routing: which connection gets a conversation, for organisations with several Klaviyo accounts. Pure."""
 
 from typing import Any
 
 import msgspec
 
 NONE = "none"
-"""Goes nowhere."""
+"""The destination of conversations that no connection gets."""
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -15,30 +15,30 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The brand's id."""
     to: str
     name: str | None = None
-    """What people call the brand, as far as Kustomer told when the route was made."""
+    """The brand's name when the route was saved, if Kustomer returned one."""
 
 
 class Routes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An organisation's rules, the first that fits deciding."""
+    """The routes of an organisation. The first that matches decides."""
 
-    rules: tuple[Route, ...] = ()
+    routes: tuple[Route, ...] = ()
     default: str | None = None
-    """Where a conversation without a rule goes; None: to every connection of the organisation."""
+    """The destination of conversations without a route. None: every connection of the organisation."""
 
     def destination(self, brand: str | None) -> str | None:
-        """Return the connection for a brand's conversations, ``none``, or None for every one."""
-        return next((one.to for one in self.rules if one.brand == brand), self.default)
+        """Return the id of the connection for a brand's conversations, ``none``, or None for every connection."""
+        return next((route.to for route in self.routes if route.brand == brand), self.default)
 
-    def away(self, brand: str | None, connection_id: str) -> str | None:
-        """Return why a brand's conversations are not for a connection; None when they are."""
-        to = self.destination(brand)
-        if to in (None, connection_id):
+    def describe_other_route(self, brand: str | None, connection_id: str) -> str | None:
+        """Describe where a brand's conversations go instead of to a connection; None when they go there."""
+        destination = self.destination(brand)
+        if destination in (None, connection_id):
             return None
-        named = next((one.name for one in self.rules if one.brand == brand and one.name), brand)
-        of = "conversations without a brand" if named is None else f"conversations of brand {named}"
-        return f"routed elsewhere: {of} go to {to} (kustomer-klaviyo routes show)"
+        name = next((route.name for route in self.routes if route.brand == brand and route.name), brand)
+        conversations = "conversations without a brand" if name is None else f"conversations of brand {name}"
+        return f"{conversations} go to {destination}"
 
 
 def read_routes(document: dict[str, Any]) -> Routes:
-    """Return kept rules."""
+    """Parse stored routes."""
     return msgspec.convert(document, Routes)

@@ -1,5 +1,6 @@
-"""From the outbox to Klaviyo: claim what is due, send it, decide what the answer means, record it.
+"""Delivery, from the outbox to Klaviyo: claim what is due, send it, decide on the response, record the decision.
 
-In: due deliveries. Out: their new state, and whether the connection may go on sending. Imports ``planning`` only for
-what remains to be planned after a write.
+In: due deliveries. Out: their new state, and whether the connection may continue to send. Imports ``planning`` (only
+for what remains to be planned after a write), ``connections``, ``health``, ``store`` and ``klaviyo``; never
+``kustomer``.
 """

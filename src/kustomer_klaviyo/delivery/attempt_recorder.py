@@ -1,221 +1,260 @@
-"""The end of every attempt: the outcome becomes a verdict on each delivery and on the connection's lane, together.
+"""Records the end of every attempt: one transaction stores the decision on each delivery and the connection's status.
 
-What cannot be written down is narrowed down to the deliveries that are the matter, and these are failed. Where not even
-that can be written, the customers concerned wait, longer each time: no request is repeated at once.
+If the results of a batch cannot be stored, they are stored in smaller parts, and only the deliveries that cause the
+error fail. If even that cannot be stored, the customers concerned are blocked with backoff: no request repeats at once.
 """
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from psycopg import AsyncConnection, OperationalError
-from psycopg.rows import DictRow
 
-from kustomer_klaviyo.backoff import Patience
+from kustomer_klaviyo.backoff import RetrySettings
 from kustomer_klaviyo.delivery.circuit_breaker import CircuitBreaker
-from kustomer_klaviyo.delivery.retry_policy import Again, Delivered, History, SetAside, Verdict, decide
-from kustomer_klaviyo.health.item_errors import describe, frames
-from kustomer_klaviyo.health.loop_health import Health, Loop
-from kustomer_klaviyo.outcomes import Accepted, Outcome
-from kustomer_klaviyo.store import customers, outbox
-from kustomer_klaviyo.store.connection_status import Lane
+from kustomer_klaviyo.delivery.retry_policy import Decision, Delivered, DeliveryHistory, GiveUp, RetryAt, decide
+from kustomer_klaviyo.health.item_errors import describe_error, frames
+from kustomer_klaviyo.health.loop_health import Loop, LoopHealth
+from kustomer_klaviyo.outcomes import Accepted, Outcome, Refused
+from kustomer_klaviyo.reasons import Reason
+from kustomer_klaviyo.store import delivery_attempts, sent_profiles
+from kustomer_klaviyo.store.connection_status import ConnectionStatus
 from kustomer_klaviyo.store.connections import Connection
-from kustomer_klaviyo.store.database import UNREACHABLE, Database
-from kustomer_klaviyo.store.outbox import DueDelivery, Settled, State
+from kustomer_klaviyo.store.database import UNAVAILABLE_ERRORS, Database, OperationalError, Transaction
+from kustomer_klaviyo.store.delivery_attempts import AttemptResult, DueDelivery
+from kustomer_klaviyo.store.outbox import DeliveryState
 
-Beside = Callable[[AsyncConnection[DictRow], Sequence[Verdict]], Awaitable[None]]
-"""What else is written down in the same transaction."""
+ExtraWrites = Callable[[Transaction, Sequence[Decision]], Awaitable[None]]
+"""Further writes in the transaction that stores the results."""
 
 log = structlog.get_logger()
 
 
-NOT_FINISHED = "not finished: {}. Klaviyo may have it; `retry` sends it again"
+class RecordingFailed(OperationalError):
+    """The result of a request could not be stored, for a reason unrelated to its content: everything waits."""
 
 
-class NotSettled(OperationalError):
-    """How a request ended could not be written down, through no fault of what it carried: everything waits."""
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is stored with a delivery if Klaviyo accepts it."""
+
+    reason: Reason | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What one request carried, and what is to be written of it."""
+    """What one request carried, and what to store for it."""
 
     sent: Sequence[DueDelivery]
-    verdicts: Sequence[Verdict]
-    news: Sequence[Settled | None]
-    """None of what is to be tried again as it stands."""
-    beside: Beside | None
+    decisions: Sequence[Decision]
+    results: Sequence[AttemptResult | None]
+    """None for a delivery that is retried unchanged."""
+    extra_writes: ExtraWrites | None = None
 
     @property
-    def concerns_items(self) -> bool:
-        """Whether anything is written of the deliveries themselves."""
-        return self.beside is not None or any(one is not None for one in self.news)
+    def concerns_deliveries(self) -> bool:
+        """Whether anything is stored for the deliveries themselves."""
+        return self.extra_writes is not None or any(result is not None for result in self.results)
 
-    def of(self, places: Sequence[int]) -> "_Attempt":
-        """Return a part of it."""
+    def part(self, indexes: Sequence[int]) -> "_Attempt":
+        """Return the part with these deliveries."""
         return _Attempt(
-            [self.sent[i] for i in places], [self.verdicts[i] for i in places], [self.news[i] for i in places], None
+            [self.sent[i] for i in indexes], [self.decisions[i] for i in indexes], [self.results[i] for i in indexes]
         )
 
 
-class Settler:
-    """Writes down how one connection's attempts ended, while its run lasts."""
+class AttemptRecorder:
+    """Records the results of one connection's attempts while its worker runs."""
 
-    def __init__(self, database: Database, connection: Connection, *, patience: Patience, health: Health) -> None:
-        self._database = database
+    def __init__(self, db: Database, connection: Connection, *, retry: RetrySettings, health: LoopHealth) -> None:
+        self._db = db
         self._health = health
-        self._backoff = health.items(Loop.EVENTS)
+        self._backoff = health.item_backoff(Loop.EVENTS)
         self._connection_id = connection.id
-        self._patience = patience
-        self.circuit = CircuitBreaker(database, connection, patience=patience)
-        self.seconds_held = self.circuit.seconds_held
+        self._retry = retry
+        self.circuit_breaker = CircuitBreaker(db, connection, retry=retry)
+        self.seconds_held = self.circuit_breaker.seconds_held
 
-    async def settle(
+    async def record(
         self,
         sent: Sequence[DueDelivery],
         outcome: Outcome,
-        began: datetime,
+        started_at: datetime,
         *,
-        remarks: Sequence[str | None] | None = None,
-        beside: Beside | None = None,
-    ) -> list[Verdict]:
-        """Decide on what one request carried, and write it down; ``remarks`` are notes on each if it was accepted."""
+        notes: Sequence[Note] | None = None,
+        rejected_reason: Reason = Reason.REJECTED,
+        extra_writes: ExtraWrites | None = None,
+    ) -> list[Decision]:
+        """Decide on the deliveries of one request, and store the decisions.
+
+        ``notes`` apply if the request was accepted, ``rejected_reason`` if it was rejected. ``extra_writes`` run in the
+        same transaction.
+        """
         now = datetime.now(UTC)
-        self._log(sent, outcome, (now - began).total_seconds())
-        lane = await self.circuit.state()
-        verdicts = [self._decide(one, outcome, lane, now) for one in sent]
-        news = [
-            None if isinstance(verdict, Again) and verdict.at is None else _settled(one, verdict, outcome, remark, now)
-            for one, verdict, remark in zip(sent, verdicts, remarks or [None] * len(sent), strict=True)
+        self._log(sent, outcome, (now - started_at).total_seconds())
+        decisions = await self._decide_all(sent, outcome, rejected_reason, now)
+        results = [
+            _result(delivery, decision, outcome, note, now)
+            for delivery, decision, note in zip(sent, decisions, notes or [Note()] * len(sent), strict=True)
         ]
-        attempt = _Attempt(sent, verdicts, news, beside)
+        attempt = _Attempt(sent, decisions, results, extra_writes)
         try:
-            await self._write(attempt, outcome, began, now)
+            await self._store(attempt, outcome, started_at, now)
         except Exception as error:
-            if isinstance(error, UNREACHABLE) or not attempt.concerns_items:
-                # The same request must not go out again at once.
-                self._backoff.failed(one.subject for one in sent)
-                raise NotSettled from error
-            return await self._write_apart(attempt, error, outcome, began)
-        self._backoff.succeeded(one.subject for one in sent)
-        return verdicts
+            if isinstance(error, UNAVAILABLE_ERRORS) or not attempt.concerns_deliveries:
+                # The same request must not be sent again at once.
+                self._block(sent)
+                raise RecordingFailed from error
+            return await self._store_separately(attempt, error, outcome, started_at)
+        self._unblock(sent)
+        return list(attempt.decisions)
 
     @property
-    def waiting(self) -> set[str]:
-        """The customers of whom nothing may be sent yet, since how the last attempt ended could not be written."""
-        return self._backoff.waiting()
+    def blocked_subjects(self) -> set[str]:
+        """The customers for whom nothing may be sent yet, because the last result could not be stored."""
+        return self._backoff.blocked()
 
     @property
     def seconds_to_next(self) -> float | None:
-        """How long until something may be sent of one of those; None when there are none."""
+        """The seconds until a blocked customer is unblocked; None when none is blocked."""
         return self._backoff.seconds_to_next()
 
-    def hold_back(self, subjects: Iterable[str]) -> None:
-        """Send nothing of these customers for a while, longer each time."""
-        self._backoff.failed(subjects)
+    def block_subjects(self, subjects: Iterable[str]) -> None:
+        """Block these customers with backoff."""
+        self._backoff.record_failures(subjects)
 
-    async def set_aside(self, those: Sequence[DueDelivery], error: Exception) -> None:
-        """Fail deliveries for an error of ours; where that cannot be written, their customers wait longer each time."""
-        if isinstance(error, UNREACHABLE):
-            await self._health.item_failed(Loop.EVENTS, [one.subject for one in those], error)
+    async def fail(self, deliveries: Sequence[DueDelivery], error: Exception) -> None:
+        """Fail deliveries after an error of this program. If that cannot be stored, block their customers."""
+        subjects = [delivery.subject for delivery in deliveries]
+        if isinstance(error, UNAVAILABLE_ERRORS):
+            await self._health.record_item_failure(Loop.EVENTS, subjects, error)
             return
-        fault = describe(error)
+        try:
+            await self._store_failures(deliveries, error)
+        except Exception as storing_error:  # noqa: BLE001 - it is counted and shown, and no other customer waits for it
+            await self._health.record_item_failure(Loop.EVENTS, subjects, storing_error)
+        else:
+            self._backoff.clear(subjects)
+
+    async def _store_failures(self, deliveries: Sequence[DueDelivery], error: Exception) -> None:
+        details = describe_error(error)
         log.error(
             "delivery.failed",
             connection=self._connection_id,
-            keys=[one.key for one in those],
-            code=fault.code,
-            error=fault.kind,
+            keys=[delivery.fact_key for delivery in deliveries],
+            code=details.code,
+            error=details.class_name,
             at=frames(error),
         )
-        said = NOT_FINISHED.format(fault.sentence)
-        news = [Settled(one.key, State.FAILED, said, code=fault.code, error=fault.traceback) for one in those]
-        profiles = {one.subject: dict[str, Any]() for one in those if one.is_profile}
-        try:
-            async with self._database.transaction() as connection:
-                await outbox.settle(connection, self._connection_id, news)
-                await customers.doubt(connection, self._connection_id, profiles)
-        except Exception as second:  # noqa: BLE001 - it is counted and shown, and nobody else waits for it
-            await self._health.item_failed(Loop.EVENTS, [one.subject for one in those], second)
-        else:
-            self._backoff.succeeded(one.subject for one in those)
+        results = [
+            AttemptResult(
+                delivery.fact_key,
+                DeliveryState.FAILED,
+                Reason.NOT_FINISHED,
+                response_detail=details.sentence,
+                error_code=details.code,
+                error_traceback=details.traceback,
+            )
+            for delivery in deliveries
+        ]
+        profiles = {delivery.subject: dict[str, Any]() for delivery in deliveries if delivery.is_profile}
+        async with self._db.transaction() as tx:
+            await delivery_attempts.record_results(tx, self._connection_id, results)
+            await sent_profiles.mark_for_full_resend(tx, self._connection_id, profiles)
 
-    async def write_down(self, sent: Sequence[DueDelivery], news: Sequence[Settled]) -> None:
-        """Write down what became of deliveries that a bulk import carried; what cannot be written is failed."""
+    async def record_results(self, sent: Sequence[DueDelivery], results: Sequence[AttemptResult]) -> None:
+        """Store the results of a bulk import. Deliveries whose result cannot be stored fail."""
         if sent:
-            verdicts = [Delivered()] * len(sent)
-            await self._narrow_down(_Attempt(sent, verdicts, news, None))
+            await self._store_in_parts(_Attempt(sent, [Delivered()] * len(sent), results))
 
-    async def _write(self, attempt: "_Attempt", outcome: Outcome, began: datetime, now: datetime) -> None:
-        async with self._database.transaction() as connection:
-            await self._write_verdicts(connection, attempt)
+    async def record_outcome(self, outcome: Outcome, started_at: datetime, *, is_profile: bool = False) -> None:
+        """Record a response that concerns no delivery, only the connection's status."""
+        async with self._db.transaction() as tx:
+            now = datetime.now(UTC)
+            await self.circuit_breaker.record(tx, outcome, started_at=started_at, now=now, is_profile=is_profile)
+
+    async def _decide_all(
+        self, sent: Sequence[DueDelivery], outcome: Outcome, rejected_reason: Reason, now: datetime
+    ) -> list[Decision]:
+        if isinstance(outcome, Refused):
+            return [GiveUp(rejected_reason)] * len(sent)
+        status = await self.circuit_breaker.status()
+        return [self._decide(delivery, outcome, status, now) for delivery in sent]
+
+    def _decide(self, delivery: DueDelivery, outcome: Outcome, status: ConnectionStatus, now: datetime) -> Decision:
+        history = DeliveryHistory(
+            delivery.own_failures,
+            delivery.last_attempt_at,
+            status.last_accepted_at,
+            status.accepted_at[delivery.is_profile],
+        )
+        return decide(outcome, history, now=now, rng=random.random, retry=self._retry)
+
+    async def _store(self, attempt: _Attempt, outcome: Outcome, started_at: datetime, now: datetime) -> None:
+        async with self._db.transaction() as tx:
+            await self._store_results(tx, attempt)
             is_profile = attempt.sent[0].is_profile
-            await self.circuit.settle(connection, outcome, began=began, now=now, is_profile=is_profile)
+            await self.circuit_breaker.record(tx, outcome, started_at=started_at, now=now, is_profile=is_profile)
 
-    async def _write_verdicts(self, connection: AsyncConnection[DictRow], attempt: "_Attempt") -> None:
-        news = [one for one in attempt.news if one is not None]
-        await outbox.settle(connection, self._connection_id, news)
-        if attempt.beside is not None:
-            await attempt.beside(connection, attempt.verdicts)
+    async def _store_results(self, tx: Transaction, attempt: _Attempt) -> None:
+        results = [result for result in attempt.results if result is not None]
+        await delivery_attempts.record_results(tx, self._connection_id, results)
+        if attempt.extra_writes is not None:
+            await attempt.extra_writes(tx, attempt.decisions)
 
-    async def _write_apart(
-        self, attempt: "_Attempt", error: Exception, outcome: Outcome, began: datetime
-    ) -> list[Verdict]:
-        """Write down what can be, half by half, and fail what cannot; then how the connection fares, by itself."""
-        log.warning("delivery.not_settled", connection=self._connection_id, deliveries=len(attempt.sent))
-        refused = {one.key for one in await self._narrow_down(attempt)}
-        if not refused:
-            await self._health.failed(Loop.EVENTS, error)
+    async def _store_separately(
+        self, attempt: _Attempt, error: Exception, outcome: Outcome, started_at: datetime
+    ) -> list[Decision]:
+        """Store the results in parts, fail the deliveries that prevent it, then store the connection's status."""
+        log.warning("delivery.attempt_not_recorded", connection=self._connection_id, deliveries=len(attempt.sent))
+        failed = {delivery.fact_key for delivery in await self._store_in_parts(attempt)}
+        if not failed:
+            await self._health.record_failure(Loop.EVENTS, error)
         try:
-            await self.note(outcome, began, is_profile=attempt.sent[0].is_profile)
-        except Exception as second:
-            raise NotSettled from second
+            await self.record_outcome(outcome, started_at, is_profile=attempt.sent[0].is_profile)
+        except Exception as recording_error:
+            raise RecordingFailed from recording_error
         return [
-            SetAside(type(error).__name__) if one.key in refused else verdict
-            for one, verdict in zip(attempt.sent, attempt.verdicts, strict=True)
+            GiveUp(Reason.NOT_FINISHED) if delivery.fact_key in failed else decision
+            for delivery, decision in zip(attempt.sent, attempt.decisions, strict=True)
         ]
 
-    async def _narrow_down(self, attempt: "_Attempt") -> list[DueDelivery]:
-        """Write verdicts without their lane, in ever smaller parts; returns those that cannot be written."""
+    async def _store_in_parts(self, attempt: _Attempt) -> list[DueDelivery]:
+        """Store results by bisection, without the connection's status. Return the deliveries that had to fail."""
         try:
-            async with self._database.transaction() as connection:
-                await self._write_verdicts(connection, attempt)
-        except UNREACHABLE:
-            self._backoff.failed(one.subject for one in attempt.sent)
+            async with self._db.transaction() as tx:
+                await self._store_results(tx, attempt)
+        except UNAVAILABLE_ERRORS:
+            self._block(attempt.sent)
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is about one, the others are settled
-            if len(attempt.sent) == 1 or attempt.beside is not None:
-                await self.set_aside(attempt.sent, error)
+        except Exception as error:  # noqa: BLE001 - it concerns one delivery, and the others are stored
+            if len(attempt.sent) == 1 or attempt.extra_writes is not None:
+                await self.fail(attempt.sent, error)
                 return list(attempt.sent)
             middle = len(attempt.sent) // 2
             return [
-                *await self._narrow_down(attempt.of(range(middle))),
-                *await self._narrow_down(attempt.of(range(middle, len(attempt.sent)))),
+                *await self._store_in_parts(attempt.part(range(middle))),
+                *await self._store_in_parts(attempt.part(range(middle, len(attempt.sent)))),
             ]
-        self._backoff.succeeded(one.subject for one in attempt.sent)
+        self._unblock(attempt.sent)
         return []
 
-    async def note(self, outcome: Outcome, began: datetime, *, is_profile: bool = False) -> None:
-        """Take note of an answer that concerns no delivery but tells how the lane fares."""
-        async with self._database.transaction() as connection:
-            now = datetime.now(UTC)
-            await self.circuit.settle(connection, outcome, began=began, now=now, is_profile=is_profile)
+    def _block(self, deliveries: Sequence[DueDelivery]) -> None:
+        self._backoff.record_failures(delivery.subject for delivery in deliveries)
 
-    def _decide(self, one: DueDelivery, outcome: Outcome, lane: Lane, now: datetime) -> Verdict:
-        like_accepted_at = lane.accepted_at[one.is_profile]
-        history = History(one.own_failures, one.attempted_at, lane.last_accepted_at, like_accepted_at)
-        return decide(outcome, history, now=now, chance=random.random, patience=self._patience)
+    def _unblock(self, deliveries: Sequence[DueDelivery]) -> None:
+        self._backoff.clear(delivery.subject for delivery in deliveries)
 
     def _log(self, sent: Sequence[DueDelivery], outcome: Outcome, seconds: float) -> None:
-        """Write one wide line; the vendor's words stay in the database, since they may repeat an address."""
+        """Log one line per request. The vendor's message stays in the database, since it may repeat an address."""
         log.info(
             "delivery.attempted",
             connection=self._connection_id,
             deliveries=len(sent),
-            key=sent[0].key,
+            key=sent[0].fact_key,
             outcome=type(outcome).__name__,
             status=outcome.status,
             request_id=outcome.request_id,
@@ -223,16 +262,30 @@ class Settler:
         )
 
 
-def _settled(one: DueDelivery, verdict: Verdict, outcome: Outcome, remark: str | None, now: datetime) -> Settled:
-    status, request_id = outcome.status, outcome.request_id
-    detail = None if isinstance(outcome, Accepted) else outcome.detail
-    match verdict:
-        case Delivered(note=note):
-            said = note or remark
-            return Settled(one.key, State.DELIVERED, said, status=status, request_id=request_id, detail=said)
-        case Again(at=at, reason=reason, is_own=is_own):
-            return Settled(
-                one.key, State.WAITING, reason, at, status, request_id, detail, attempted_at=now, is_own_failure=is_own
+def _result(
+    delivery: DueDelivery, decision: Decision, outcome: Outcome, note: Note, now: datetime
+) -> AttemptResult | None:
+    """Return what to store for a delivery; None when it is retried unchanged."""
+    result = AttemptResult(
+        delivery.fact_key,
+        DeliveryState.DELIVERED,
+        response_status=outcome.status,
+        response_request_id=outcome.request_id,
+        response_detail=None if isinstance(outcome, Accepted) else outcome.detail,
+    )
+    match decision:
+        case Delivered(note=accepted_note):
+            return replace(result, reason=note.reason, response_detail=accepted_note or note.detail)
+        case RetryAt(at=None):
+            return None
+        case RetryAt(at=at, reason=reason, is_own_failure=is_own_failure):
+            return replace(
+                result,
+                state=DeliveryState.PENDING,
+                reason=reason,
+                due_at=at,
+                last_attempt_at=now,
+                is_own_failure=is_own_failure,
             )
-        case SetAside(reason=reason):
-            return Settled(one.key, State.FAILED, reason, status=status, request_id=request_id, detail=detail)
+        case GiveUp(reason=reason):
+            return replace(result, state=DeliveryState.FAILED, reason=reason)

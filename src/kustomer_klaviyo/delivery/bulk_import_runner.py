@@ -1,349 +1,323 @@
-"""Bulk imports of profiles: begun, asked about until they end, and each error brought back to its customer.
+"""Bulk imports of profiles: starts them, polls them until they end, and maps each error to its customer.
 
 How imports work: developers.klaviyo.com/en/docs/use_klaviyos_bulk_profile_import_api
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import msgspec
 import structlog
 
-from kustomer_klaviyo.delivery.attempt_recorder import Settler
-from kustomer_klaviyo.delivery.sender import Sender
-from kustomer_klaviyo.health.loop_health import Health, Loop
-from kustomer_klaviyo.klaviyo.profile_request import ProfileCall
+from kustomer_klaviyo.backoff import MIN_WAIT_SECONDS
+from kustomer_klaviyo.delivery.attempt_recorder import AttemptRecorder
+from kustomer_klaviyo.delivery.bulk_import_results import BulkImportItem, chunks, identifiers_of, results_of
+from kustomer_klaviyo.health.loop_health import Loop, LoopHealth
+from kustomer_klaviyo.klaviyo.key_ring import ApiKeyRing
+from kustomer_klaviyo.klaviyo.klaviyo_client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.profile_request import ProfileRequest
 from kustomer_klaviyo.klaviyo.profile_wire import (
-    IMPORT_END,
-    IMPORT_START,
-    MOST_BYTES,
-    MOST_PROFILES,
-    ImportFault,
-    ImportStanding,
-    encode_entry,
-    read_faults,
+    MAX_IMPORT_PROFILES,
+    BulkImportError,
+    BulkImportStatus,
+    read_bulk_imports,
+    read_errors,
     read_id,
-    read_imports,
-    read_standing,
+    read_status,
 )
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
 from kustomer_klaviyo.store import bulk_imports
-from kustomer_klaviyo.store.bulk_imports import DueImport
-from kustomer_klaviyo.store.database import UNREACHABLE, Database
-from kustomer_klaviyo.store.outbox import DueDelivery, Settled, State
+from kustomer_klaviyo.store.bulk_imports import DueBulkImport
+from kustomer_klaviyo.store.database import UNAVAILABLE_ERRORS, Database
+from kustomer_klaviyo.store.delivery_attempts import DueDelivery
 
-FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.5, 15.0
-HOLD_SECONDS = 60.0
-"""Events wait for the import of their person's profile no longer than this."""
+INITIAL_POLL_SECONDS, MAX_POLL_SECONDS, POLL_FACTOR = 0.5, 15.0, 1.5
+MAX_EVENT_WAIT_SECONDS = 60.0
+"""The longest time that events wait for the bulk import of their customer's profile."""
 
-WITHOUT_SECONDS = 600.0
-"""So long imports are not tried again after Klaviyo refused one."""
+DISABLED_SECONDS = 600.0
+"""How long no import is tried after Klaviyo rejected one."""
 
-HOLD_OFF_SECONDS = 5.0
-TRIES = 3
-UNSURE_SECONDS, UNSURE_GIVE_UP = 1.0, timedelta(minutes=10)
-CLOCKS_APART = timedelta(minutes=1)
-GIVE_UP = timedelta(hours=1)
-"""An import that takes so long is taken for stuck, and what it carries goes one by one."""
+BACKOFF_SECONDS = 5.0
+MAX_FAILURES = 3
+CONFIRM_SECONDS, MAX_CONFIRM_TIME = 1.0, timedelta(minutes=10)
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
+MAX_DURATION = timedelta(hours=1)
+"""After this time an import counts as stuck, and its writes are sent as single requests."""
 
-MOST_PAGES = 2 * MOST_PROFILES // 100
-"""Pages of an import's errors, a hundred on each: Klaviyo may blame a profile twice."""
+MAX_ERROR_PAGES = 2 * MAX_IMPORT_PROFILES // 100
+"""The most error pages to read, with a hundred errors each: Klaviyo may report a profile twice."""
 
-BEGIN, POLL = "begin", "poll"
-"""What waits, with the import's id, when it could not be written down how a request ended."""
-
-IMPORTED = "imported in bulk"
-CANCELLED = "Klaviyo gave the bulk import up, or does not say how it ended; sent again by itself"
+START, POLL = "start", "poll"
+"""Keys of the backoff: ``START``, or ``POLL`` with the import's id, while a result could not be stored."""
 
 log = structlog.get_logger()
 
 
-class Writable(Protocol):
-    """What one person's entry of an import needs."""
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The deliveries it settles."""
-
-    @property
-    def call(self) -> ProfileCall:
-        """What is written."""
-
-
 @dataclass(frozen=True, slots=True)
-class _Unsure:
-    """An import whose beginning Klaviyo did not answer: it may be under way."""
+class UnconfirmedImport:
+    """An import whose start got no response: it may be running."""
 
-    began: datetime
-    members: tuple[Writable, ...]
+    started_at: datetime
+    items: tuple[BulkImportItem, ...]
 
 
-class Imports:
-    """One connection's bulk imports while its run lasts."""
+class BulkImportRunner:
+    """One connection's bulk imports while its worker runs."""
 
     def __init__(
-        self, database: Database, connection_id: str, sender: Sender, settler: Settler, health: Health
+        self,
+        db: Database,
+        connection_id: str,
+        keys: ApiKeyRing[KlaviyoClient],
+        recorder: AttemptRecorder,
+        health: LoopHealth,
     ) -> None:
-        self._database = database
+        self._db = db
         self._health = health
-        self._backoff = health.items(Loop.PROFILES)
+        self._backoff = health.item_backoff(Loop.PROFILES)
         self._connection_id = connection_id
-        self._sender = sender
-        self._settler = settler
-        self._without_until = float("-inf")
+        self._keys = keys
+        self._recorder = recorder
+        self._disabled_until = float("-inf")
         self._failures = 0
-        self._unsure: _Unsure | None = None
-        self._unsure_tries, self._unsure_at = 0, 0.0
-        self._under_way: dict[str, set[str]] | None = None
+        self._unconfirmed: UnconfirmedImport | None = None
+        self._confirm_attempts, self._confirm_at = 0, 0.0
+        self._identifiers: dict[str, set[str]] | None = None
 
-    async def identifiers(self) -> set[str]:
-        """Return the identifiers of those who are being imported, or may be: no newer write may overtake that."""
-        if self._under_way is None:
-            self._under_way = {}
-            for row in await bulk_imports.calls(self._database, self._connection_id):
-                known = self._under_way.setdefault(row["import"], set())
-                # What cannot be read any more keeps nobody waiting; it is failed when the import ends.
+    async def identifiers_in_flight(self) -> set[str]:
+        """Return the identifiers that are being imported, or may be: no newer write may overtake them."""
+        if self._identifiers is None:
+            self._identifiers = {}
+            for row in await bulk_imports.pending_requests(self._db, self._connection_id):
+                identifiers = self._identifiers.setdefault(row["bulk_import_id"], set())
+                # A request that cannot be parsed any more blocks nobody; it fails when the import ends.
                 with suppress(Exception):
-                    known.update(msgspec.convert(row["call"], ProfileCall).identifiers)
-        unsure = set[str]() if self._unsure is None else _identifiers(self._unsure.members)
-        return unsure.union(*self._under_way.values())
+                    identifiers.update(msgspec.convert(row["request"], ProfileRequest).identifiers)
+        unconfirmed = set[str]() if self._unconfirmed is None else identifiers_of(self._unconfirmed.items)
+        return unconfirmed.union(*self._identifiers.values())
 
-    def are_possible(self, now: float) -> bool:
-        """Say whether an import may be tried, at a monotonic time."""
-        return now >= self._without_until and self._unsure is None and BEGIN not in self._backoff.waiting()
+    def is_available(self, now: float) -> bool:
+        """Return whether an import may be started, at a monotonic time."""
+        return now >= self._disabled_until and self._unconfirmed is None and START not in self._backoff.blocked()
 
-    async def begin(self, owed: Sequence[Writable]) -> bool:
-        """Begin imports of these; returns False when Klaviyo takes none, so that they go one by one.
+    async def start(self, items: Sequence[BulkImportItem]) -> bool:
+        """Start imports of these writes. Return False when Klaviyo accepts none, so that they are sent one by one.
 
-        That the endpoint is away concerns imports only: events and single writes find out for themselves.
+        An unavailable endpoint concerns imports only: events and single writes have their own responses.
         """
-        for members, entries in parted(owed):
-            began = datetime.now(UTC)
-            outcome = await self._sender.import_profiles(entries)
-            import_id = read_id(outcome.body) if isinstance(outcome, Accepted) else None
-            if import_id is not None:
-                self._failures = 0
-                await self._note_begun_once(import_id, began, members)
-                continue
-            if isinstance(outcome, Unreachable):
-                self._unsure = _Unsure(began, tuple(members))
-            if isinstance(outcome, Unreachable | Throttled):
-                self._hold_off(outcome)
-            elif isinstance(outcome, Accepted | Refused) or _is_closed(outcome):
-                log.warning("imports.refused", connection=self._connection_id, status=outcome.status)
-                self._without_until = time.monotonic() + WITHOUT_SECONDS
-            else:
-                await self._settler.note(outcome, began)
-            return False
+        for chunk, entries in chunks(items):
+            started_at = datetime.now(UTC)
+            # With the active key only: if it lacks the scope, single imports still work with it.
+            outcome = await self._keys.active.start_bulk_import(entries)
+            bulk_import_id = read_id(outcome.body) if isinstance(outcome, Accepted) else None
+            if bulk_import_id is None:
+                await self._handle_failed_start(outcome, started_at, chunk)
+                return False
+            self._failures = 0
+            await self._save_started_guarded(bulk_import_id, started_at, chunk)
         return True
 
-    async def _note_begun_once(self, import_id: str, began: datetime, members: Sequence[Writable]) -> None:
-        """Note that an import began; where that cannot be written, no other begins for a while."""
-        try:
-            await self._note_begun(import_id, members)
-        except Exception:
-            self._backoff.failed([BEGIN])
-            self._unsure = _Unsure(began, tuple(members))
-            raise
-        self._backoff.succeeded([BEGIN])
+    async def _handle_failed_start(
+        self, outcome: Outcome, started_at: datetime, items: Sequence[BulkImportItem]
+    ) -> None:
+        if isinstance(outcome, Unreachable):
+            self._unconfirmed = UnconfirmedImport(started_at, tuple(items))
+        if isinstance(outcome, Unreachable | Throttled):
+            self._back_off(outcome)
+        elif isinstance(outcome, Accepted | Refused) or _is_endpoint_denied(outcome):
+            log.warning("bulk_import.rejected", connection=self._connection_id, status=outcome.status)
+            self._disabled_until = time.monotonic() + DISABLED_SECONDS
+        else:
+            await self._recorder.record_outcome(outcome, started_at)
 
-    def _hold_off(self, outcome: Unreachable | Throttled) -> None:
-        """Wait a while before the next try; after several, do without imports for longer."""
+    def _back_off(self, outcome: Unreachable | Throttled) -> None:
+        """Wait before the next import, and longer after repeated failures."""
         self._failures += 1
-        wait = WITHOUT_SECONDS if self._failures >= TRIES else HOLD_OFF_SECONDS * self._failures
-        self._without_until = time.monotonic() + max(wait, outcome.retry_after or 0.0)
+        wait = DISABLED_SECONDS if self._failures >= MAX_FAILURES else BACKOFF_SECONDS * self._failures
+        self._disabled_until = time.monotonic() + max(wait, outcome.retry_after or 0.0)
 
-    async def _find_unsure(self) -> None:
-        """Find out whether an import began whose beginning was not answered, and count it as begun if it did."""
-        unsure = self._unsure
-        if unsure is None or time.monotonic() < self._unsure_at:
-            return
-        self._unsure_tries += 1
-        self._unsure_at = time.monotonic() + min(LONGEST_POLL_SECONDS, UNSURE_SECONDS * 1.5**self._unsure_tries)
-        outcome = await self._sender.recent_imports()
-        if not isinstance(outcome, Accepted):
-            if datetime.now(UTC) - unsure.began > UNSURE_GIVE_UP:
-                self._unsure = None
-            return
-        known = await bulk_imports.ids(self._database, self._connection_id)
-        for one in read_imports(outcome.body):
-            is_it = one.profiles == len(unsure.members) and one.created_at > unsure.began - CLOCKS_APART
-            if is_it and one.id not in known:
-                await self._note_begun(one.id, unsure.members)
-                break
-        self._unsure, self._unsure_tries, self._unsure_at = None, 0, 0.0
+    async def _save_started_guarded(
+        self, bulk_import_id: str, started_at: datetime, items: Sequence[BulkImportItem]
+    ) -> None:
+        """Save a started import. If that fails, no other starts for a while."""
+        try:
+            await self._save_started(bulk_import_id, items)
+        except Exception:
+            self._backoff.record_failures([START])
+            self._unconfirmed = UnconfirmedImport(started_at, tuple(items))
+            raise
+        self._backoff.clear([START])
 
-    async def _note_begun(self, import_id: str, members: Sequence[Writable]) -> None:
+    async def _save_started(self, bulk_import_id: str, items: Sequence[BulkImportItem]) -> None:
         now = datetime.now(UTC)
-        async with self._database.transaction() as connection:
-            await bulk_imports.begin(
-                connection,
+        async with self._db.transaction() as tx:
+            await bulk_imports.insert(
+                tx,
                 self._connection_id,
-                import_id,
-                [key for member in members for key in member.keys],
-                poll_at=now + timedelta(seconds=FIRST_POLL_SECONDS),
-                hold_until=now + timedelta(seconds=HOLD_SECONDS),
+                bulk_import_id,
+                [fact_key for item in items for fact_key in item.fact_keys],
+                next_poll_at=now + timedelta(seconds=INITIAL_POLL_SECONDS),
+                events_wait_until=now + timedelta(seconds=MAX_EVENT_WAIT_SECONDS),
             )
-        if self._under_way is not None:
-            self._under_way[import_id] = _identifiers(members)
-        log.info("imports.begun", connection=self._connection_id, profiles=len(members))
+        if self._identifiers is not None:
+            self._identifiers[bulk_import_id] = identifiers_of(items)
+        log.info("bulk_import.started", connection=self._connection_id, profiles=len(items))
+
+    async def _confirm(self) -> None:
+        """Find out whether an unconfirmed import is running, and save it if so."""
+        unconfirmed = self._unconfirmed
+        if unconfirmed is None or time.monotonic() < self._confirm_at:
+            return
+        self._confirm_attempts += 1
+        wait = min(MAX_POLL_SECONDS, CONFIRM_SECONDS * POLL_FACTOR**self._confirm_attempts)
+        self._confirm_at = time.monotonic() + wait
+        outcome = await self._keys.call(lambda client: client.recent_bulk_imports())
+        if not isinstance(outcome, Accepted):
+            if datetime.now(UTC) - unconfirmed.started_at > MAX_CONFIRM_TIME:
+                self._unconfirmed = None
+            return
+        known_ids = await bulk_imports.ids(self._db, self._connection_id)
+        earliest = unconfirmed.started_at - MAX_CLOCK_DIFFERENCE
+        for listed in read_bulk_imports(outcome.body):
+            is_same = listed.profile_count == len(unconfirmed.items) and listed.created_at > earliest
+            if is_same and listed.id not in known_ids:
+                await self._save_started(listed.id, unconfirmed.items)
+                break
+        self._unconfirmed, self._confirm_attempts, self._confirm_at = None, 0, 0.0
 
     async def seconds_to_next(self) -> float | None:
-        """Return when an import is to be asked about next; None when none is under way."""
-        if self._unsure is not None:
-            return max(0.01, self._unsure_at - time.monotonic())
-        poll_at = await bulk_imports.next_due(self._database, self._connection_id)
-        soonest = 0.01 if self._backoff.seconds_to_next() is None else UNSURE_SECONDS
-        return None if poll_at is None else max(soonest, (poll_at - datetime.now(UTC)).total_seconds())
+        """Return the seconds until the next poll; None when no import is running."""
+        if self._unconfirmed is not None:
+            return max(MIN_WAIT_SECONDS, self._confirm_at - time.monotonic())
+        next_poll_at = await bulk_imports.next_due(self._db, self._connection_id)
+        shortest = MIN_WAIT_SECONDS if self._backoff.seconds_to_next() is None else CONFIRM_SECONDS
+        return None if next_poll_at is None else max(shortest, (next_poll_at - datetime.now(UTC)).total_seconds())
 
-    async def ask(self) -> bool:
-        """Ask about the imports whose time has come; returns whether any has ended."""
-        await self._find_unsure()
-        ended = False
-        for one in await bulk_imports.due(self._database, self._connection_id):
-            if (POLL, one.id) not in self._backoff.waiting():
-                ended |= await self._ask_safely(one)
-        return ended
+    async def poll(self) -> bool:
+        """Poll the imports that are due; returns whether any has ended."""
+        await self._confirm()
+        has_ended = False
+        for due_import in await bulk_imports.due(self._db, self._connection_id):
+            if (POLL, due_import.bulk_import_id) not in self._backoff.blocked():
+                has_ended |= await self._poll_guarded(due_import)
+        return has_ended
 
-    async def _ask_safely(self, one: DueImport) -> bool:
-        """Ask about one import; whatever goes wrong is its own matter, and it is not asked about again at once."""
+    async def _poll_guarded(self, due_import: DueBulkImport) -> bool:
+        """Poll one import. An error concerns only this import, which is not polled again at once."""
+        key = (POLL, due_import.bulk_import_id)
         try:
-            ended = await self._ask_about(one)
-        except UNREACHABLE:
-            self._backoff.failed([(POLL, one.id)])
+            has_ended = await self._poll_import(due_import)
+        except UNAVAILABLE_ERRORS:
+            self._backoff.record_failures([key])
             raise
-        except Exception as error:  # noqa: BLE001 - the others go on
-            await self._health.item_failed(Loop.PROFILES, [(POLL, one.id)], error)
+        except Exception as error:  # noqa: BLE001 - the other imports continue
+            await self._health.record_item_failure(Loop.PROFILES, [key], error)
             return False
-        self._backoff.succeeded([(POLL, one.id)])
-        return ended
+        self._backoff.clear([key])
+        return has_ended
 
-    async def _ask_about(self, one: DueImport) -> bool:
-        began = datetime.now(UTC)
-        is_late = began - one.submitted_at > GIVE_UP
-        outcome = await self._sender.profile_import(one.id)
+    async def _poll_import(self, due_import: DueBulkImport) -> bool:
+        started_at = datetime.now(UTC)
+        is_late = started_at - due_import.submitted_at > MAX_DURATION
+        outcome = await self._keys.call(lambda client: client.bulk_import(due_import.bulk_import_id))
         match outcome:
             case Accepted(body=body):
-                return await self._take_standing(one, outcome, read_standing(body), is_late=is_late)
+                return await self._handle_status(due_import, outcome, read_status(body), is_late=is_late)
             case Refused() | LockedOut(status=403 | 404 | 405 | 410):
-                # A key that may begin imports but not ask about them does without.
-                self._without_until = time.monotonic() + WITHOUT_SECONDS
-                return await self._give_up(one, outcome)
+                # A key that may start imports but not poll them is used without imports.
+                self._disabled_until = time.monotonic() + DISABLED_SECONDS
+                return await self._give_up(due_import, outcome)
             case LockedOut():
-                await self._settler.note(outcome, began)
+                await self._recorder.record_outcome(outcome, started_at)
         if is_late:
-            return await self._give_up(one, outcome)
-        await self._ask_later(one)
+            return await self._give_up(due_import, outcome)
+        await self._reschedule(due_import)
         return False
 
-    async def _give_up(self, one: DueImport, outcome: Outcome) -> bool:
-        """Ask about an import no more: whatever became of it, its people go one by one."""
-        log.warning("imports.given_up", connection=self._connection_id)
-        await self._end(one, outcome, [], failed=0, lost=True)
+    async def _give_up(self, due_import: DueBulkImport, outcome: Outcome) -> bool:
+        """Stop polling an import. Whatever its result, its writes are sent as single requests."""
+        log.warning("bulk_import.timed_out", connection=self._connection_id)
+        await self._complete(due_import, outcome, [], failed_count=0, is_cancelled=True)
         return True
 
-    async def _take_standing(
-        self, one: DueImport, outcome: Outcome, standing: ImportStanding, *, is_late: bool
+    async def _handle_status(
+        self, due_import: DueBulkImport, outcome: Outcome, status: BulkImportStatus, *, is_late: bool
     ) -> bool:
-        """Act on how an import stands; returns whether it has ended."""
-        if not standing.is_over and is_late:
-            return await self._give_up(one, outcome)
-        faults = await self._faults(one) if standing.is_over and standing.failed != 0 else []
-        if not standing.is_over or (faults is None and not is_late):
-            await self._ask_later(one)
+        """Act on the status of an import; returns whether it has ended."""
+        if not status.is_over and is_late:
+            return await self._give_up(due_import, outcome)
+        errors = await self._read_errors(due_import) if status.is_over and status.failed_count != 0 else []
+        if not status.is_over or (errors is None and not is_late):
+            await self._reschedule(due_import)
             return False
-        await self._end(one, outcome, faults or [], failed=standing.failed or 0, lost=standing.was_cancelled)
+        failed_count = status.failed_count or 0
+        await self._complete(
+            due_import, outcome, errors or [], failed_count=failed_count, is_cancelled=status.was_cancelled
+        )
         return True
 
-    async def _ask_later(self, one: DueImport) -> None:
-        wait = min(LONGEST_POLL_SECONDS, FIRST_POLL_SECONDS * 1.5**one.polls)
-        poll_at = datetime.now(UTC) + timedelta(seconds=wait)
-        await bulk_imports.later(self._database, self._connection_id, one.id, poll_at=poll_at)
+    async def _reschedule(self, due_import: DueBulkImport) -> None:
+        wait = min(MAX_POLL_SECONDS, INITIAL_POLL_SECONDS * POLL_FACTOR**due_import.poll_count)
+        next_poll_at = datetime.now(UTC) + timedelta(seconds=wait)
+        await bulk_imports.reschedule(
+            self._db, self._connection_id, due_import.bulk_import_id, next_poll_at=next_poll_at
+        )
 
-    async def _faults(self, one: DueImport) -> list[ImportFault] | None:
-        """Read all that could not be imported; None when Klaviyo does not say now."""
-        found: list[ImportFault] = []
+    async def _read_errors(self, due_import: DueBulkImport) -> list[BulkImportError] | None:
+        """Read all errors of an import; None when Klaviyo does not return them now."""
+        errors: list[BulkImportError] = []
         cursor: str | None = None
         cursors: set[str | None] = set()
-        while cursor not in cursors and len(cursors) < MOST_PAGES:
+        while cursor not in cursors and len(cursors) < MAX_ERROR_PAGES:
             cursors.add(cursor)
-            outcome = await self._sender.import_errors(one.id, cursor)
+            outcome = await self._read_error_page(due_import.bulk_import_id, cursor)
             if not isinstance(outcome, Accepted):
                 return None
-            page, cursor = read_faults(outcome.body)
-            found += page
-        return found
+            page, cursor = read_errors(outcome.body)
+            errors += page
+        return errors
 
-    async def _end(
-        self, one: DueImport, outcome: Outcome, faults: Sequence[ImportFault], *, failed: int, lost: bool
+    async def _read_error_page(self, bulk_import_id: str, cursor: str | None) -> Outcome:
+        return await self._keys.call(lambda client: client.bulk_import_errors(bulk_import_id, cursor))
+
+    async def _complete(
+        self,
+        due_import: DueBulkImport,
+        outcome: Outcome,
+        errors: Sequence[BulkImportError],
+        *,
+        failed_count: int,
+        is_cancelled: bool,
     ) -> None:
-        """Settle what the import carried: what failed is tried once more alone, for an answer of its own."""
-        carried = [
-            DueDelivery(**row) for row in await bulk_imports.carried(self._database, self._connection_id, one.id)
-        ]
-        reasons = _reasons(carried, faults)
-        blamed = {delivery.subject for delivery in carried if delivery.key in reasons}
-        is_vague = len(blamed) < failed
-        news = []
-        for delivery in carried:
-            reason = CANCELLED if lost else reasons.get(delivery.key)
-            if reason is None and not is_vague:
-                news.append(Settled(delivery.key, State.DELIVERED, IMPORTED, status=outcome.status))
-            else:
-                said = reason or "Klaviyo's bulk import failed for some and does not say for whom"
-                again = Settled(delivery.key, State.WAITING, said, datetime.now(UTC), outcome.status, detail=said)
-                news.append(replace(again, is_own_failure=True))
-        await self._settler.write_down(carried, news)
-        async with self._database.transaction() as connection:
-            await bulk_imports.end(connection, self._connection_id, one.id)
-        if self._under_way is not None:
-            self._under_way.pop(one.id, None)
-        log.info("imports.ended", connection=self._connection_id, deliveries=len(carried), failed=failed)
+        """Record the results of an import's deliveries and delete the import."""
+        bulk_import_id = due_import.bulk_import_id
+        rows = await bulk_imports.deliveries(self._db, self._connection_id, bulk_import_id)
+        deliveries = [DueDelivery(**row) for row in rows]
+        results = results_of(
+            deliveries,
+            errors,
+            status=outcome.status,
+            failed_count=failed_count,
+            is_cancelled=is_cancelled,
+            now=datetime.now(UTC),
+        )
+        await self._recorder.record_results(deliveries, results)
+        async with self._db.transaction() as tx:
+            await bulk_imports.delete(tx, self._connection_id, bulk_import_id)
+        if self._identifiers is not None:
+            self._identifiers.pop(bulk_import_id, None)
+        log.info(
+            "bulk_import.completed",
+            connection=self._connection_id,
+            deliveries=len(deliveries),
+            failed=failed_count,
+        )
 
 
-def parted(owed: Sequence[Writable]) -> Iterator[tuple[list[Writable], list[bytes]]]:
-    """Part writes by what one import takes."""
-    members: list[Writable] = []
-    entries: list[bytes] = []
-    size = len(IMPORT_START) + len(IMPORT_END)
-    for one in owed:
-        entry = encode_entry(one.call)
-        if members and (len(members) == MOST_PROFILES or size + len(entry) + 1 > MOST_BYTES):
-            yield members, entries
-            members, entries, size = [], [], len(IMPORT_START) + len(IMPORT_END)
-        members.append(one)
-        entries.append(entry)
-        size += len(entry) + 1
-    if members:
-        yield members, entries
-
-
-def _reasons(carried: Sequence[DueDelivery], faults: Sequence[ImportFault]) -> dict[str, str]:
-    """Return why each delivery failed: by the address or number that an error repeats, else by its place."""
-    subjects = list(dict.fromkeys(delivery.subject for delivery in carried))
-    holders: dict[str, set[str]] = {}
-    for delivery in carried:
-        with suppress(Exception):
-            call = msgspec.convert(delivery.call, ProfileCall)
-            for identifier in filter(None, (call.email, call.phone)):
-                holders.setdefault(identifier.lower(), set()).add(delivery.subject)
-    blamed: dict[str, str] = {}
-    for fault in faults:
-        those = set().union(*(holders.get(one.lower(), set()) for one in fault.identifiers))
-        if not those and fault.entry is not None and fault.entry < len(subjects):
-            those = {subjects[fault.entry]}
-        blamed |= dict.fromkeys(those, f"Klaviyo's bulk import: {fault.detail}")
-    return {delivery.key: blamed[delivery.subject] for delivery in carried if delivery.subject in blamed}
-
-
-def _identifiers(members: Sequence[Writable]) -> set[str]:
-    return {one for member in members for one in member.call.identifiers}
-
-
-def _is_closed(outcome: Outcome) -> bool:
-    """Say whether the endpoint is closed to us while others are not: single imports do as well."""
+def _is_endpoint_denied(outcome: Outcome) -> bool:
+    """Return whether only this endpoint is denied, so that single imports are used instead."""
     return isinstance(outcome, LockedOut) and outcome.status in (403, 404, 405)

@@ -1,239 +1,271 @@
-"""Writes one profile: finds whom Klaviyo knows under a former address, and gets around what it refuses.
+"""Writes one profile: finds it by a former contact, and works around what Klaviyo rejects.
 
 Duplicates and phone rules: developers.klaviyo.com/en/reference/profiles_api_overview
 """
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from kustomer_klaviyo.connections.options import ConnectionOptions
-from kustomer_klaviyo.delivery.sender import Sender
-from kustomer_klaviyo.klaviyo.blamed_fields import NOT_TAKEN, PHONE_NUMBER, refused_fields, without
-from kustomer_klaviyo.klaviyo.profile_request import ProfileCall, Value
+from kustomer_klaviyo.klaviyo.key_ring import ApiKeyRing
+from kustomer_klaviyo.klaviyo.klaviyo_client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.profile_request import ProfileRequest, Value
 from kustomer_klaviyo.klaviyo.profile_wire import read_id
+from kustomer_klaviyo.klaviyo.rejected_fields import PHONE_NUMBER, drop_fields, rejected_fields
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused
-from kustomer_klaviyo.planning.support_state import STATE
+from kustomer_klaviyo.planning.support_state import SUPPORT_PROPERTIES
+from kustomer_klaviyo.reasons import DeliveryNote, Reason, sentence
 
-Send = Callable[[ProfileCall], Awaitable[Outcome]]
+Send = Callable[[ProfileRequest], Awaitable[Outcome]]
 
-LONG_SECONDS = 3.0
+BULK_IMPORT_SECONDS = 3.0
+"""About the duration of a bulk import."""
 
-MOST_TRIES = 10
-"""So many times what Klaviyo blames is left out of one write; another write goes on without all of it."""
+MAX_ATTEMPTS = 10
+"""How often rejected values are dropped within one write; another write continues without all of them."""
 
-NUMBER_TAKEN = "the phone number belongs to another Klaviyo profile: kept as a property"
-NUMBER_REFUSED = "Klaviyo does not take the phone number: kept as a property"
-ADDRESS_TAKEN = "the new address belongs to another Klaviyo profile, which is used now"
-NOT_FOUND = "Klaviyo knows nobody by the former address"
-GONE = "the Klaviyo profile is no longer there"
-NO_ERASURE = "the Klaviyo key lacks the scope data-privacy:write: put in one that has it, then retry"
-MERGED = "two Klaviyo profiles were merged (option merge_profiles)"
-UNKNOWN = "not known to Klaviyo (option update_only)"
-NOBODY = "Klaviyo no longer knows the person"
+
+@dataclass(frozen=True, slots=True)
+class WriteNote:
+    """What is stored with a write."""
+
+    code: DeliveryNote
+    detail: str | None = None
 
 
 @dataclass(slots=True)
-class Written:
-    """How a write ended."""
+class WriteResult:
+    """The result of a write."""
 
     outcome: Outcome
     profile_id: str | None = None
-    notes: list[str] = field(default_factory=list)
-    is_unknown: bool = False
-    """Klaviyo does not know the person, and nobody was to be made: nothing was written."""
+    notes: list[WriteNote] = field(default_factory=list)
+    is_missing: bool = False
+    """The profile does not exist and must not be created: nothing was written."""
     is_new: bool = False
-    """The profile was made by this write."""
-    number_taken: bool | None = None
-    """Whether the number belongs to another profile, or is not taken; None where it was not tried."""
-    is_number_told: bool = True
-    """A number that is not the person's identifier was written as a property."""
-    refused: dict[str, Value | None] = field(default_factory=dict)
-    """Values that Klaviyo does not take, by their fields, which were left out."""
-    is_cut_short: bool = False
-    """Klaviyo blames still more than was left out in so many tries."""
+    """The write created the profile."""
+    phone_conflict: bool | None = None
+    """Whether the phone number belongs to another profile or is rejected; None when it was not tried."""
+    is_phone_property_written: bool = True
+    """A phone number that is no identifier of the profile was written as a property."""
+    rejected_values: dict[str, Value | None] = field(default_factory=dict)
+    """Values that Klaviyo rejected, by field; they were dropped."""
+    has_more_rejected: bool = False
+    """Klaviyo rejects even more values than were dropped in the allowed number of attempts."""
+    rejected_reason: Reason = Reason.REJECTED
+    """Why the write failed, if Klaviyo rejected it."""
 
-    def leave_out(self, refused: Mapping[str, Value | None], detail: str) -> None:
-        """Note what is left out because Klaviyo does not take it."""
-        for name, value in refused.items():
+    def add_note(self, code: DeliveryNote, detail: str | None = None) -> None:
+        """Add a note."""
+        self.notes.append(WriteNote(code, detail))
+
+    def has_note(self, code: DeliveryNote) -> bool:
+        """Return whether a note was added."""
+        return any(note.code is code for note in self.notes)
+
+    def add_rejected(self, values: Mapping[str, Value | None], detail: str) -> None:
+        """Record the values that Klaviyo rejected."""
+        for name, value in values.items():
             if name == PHONE_NUMBER:
-                self.number_taken = True
-                self.notes.append(NUMBER_REFUSED)
+                self.phone_conflict = True
+                self.add_note(DeliveryNote.PHONE_REJECTED)
             else:
-                self.refused[name] = value
-                self.notes.append(f"{name} left out: {NOT_TAKEN} ({detail})")
+                self.rejected_values[name] = value
+                self.add_note(DeliveryNote.VALUE_REJECTED, f"{name}: {detail}")
 
-    def noted(self) -> Outcome:
-        """Return the outcome with what there is to say about it."""
+    def outcome_with_notes(self) -> Outcome:
+        """Return the outcome with the notes rendered."""
         if not isinstance(self.outcome, Accepted):
             return self.outcome
-        said = [*self.notes, *([self.outcome.note] if self.outcome.note else [])]
-        return replace(self.outcome, note="; ".join(dict.fromkeys(said)) or None)
+        texts = [sentence(note.code, note.detail) for note in self.notes] + [self.outcome.note]
+        return replace(self.outcome, note="; ".join(dict.fromkeys(filter(None, texts))) or None)
 
 
 class ProfileWriter:
-    """One connection's way of writing single profiles. Every step may be taken again without harm."""
+    """Writes single profiles of one connection. Every step can be repeated without harm."""
 
-    def __init__(self, sender: Sender, options: ConnectionOptions) -> None:
-        self._sender = sender
+    def __init__(self, keys: ApiKeyRing[KlaviyoClient], options: ConnectionOptions) -> None:
+        self._keys = keys
         self._options = options
 
     @property
-    def is_at_its_limit(self) -> bool:
-        """Whether Klaviyo's limits keep single writes waiting for longer than a bulk import takes."""
-        return self._sender.seconds_to_import > LONG_SECONDS
+    def is_at_rate_limit(self) -> bool:
+        """Whether the rate limit delays single writes for longer than a bulk import takes."""
+        return self._keys.active.limiters.profile_import.wait_seconds(time.monotonic()) > BULK_IMPORT_SECONDS
 
-    async def write(self, call: ProfileCall, profile_id: str | None) -> Written:
-        """Write a change; ``profile_id`` is where Klaviyo keeps the person, when we know it."""
-        if call.erase:
-            return await self._erase(call)
-        must_exist = self._options.update_only or call.must_exist
-        renames = bool(call.former_email or call.former_phone)
-        written = Written(Accepted(200), profile_id)
-        if profile_id is None and (must_exist or renames):
-            written = await self.find(call, by_present=must_exist)
-            if not isinstance(written.outcome, Accepted):
-                return written
-        former = written.profile_id
-        if former is None and must_exist:
-            written.is_unknown = True
-        elif former is not None and (renames or must_exist):
-            await self._patch(call, written)
+    async def write(self, request: ProfileRequest, profile_id: str | None) -> WriteResult:
+        """Write a profile; ``profile_id`` is its Klaviyo id, if known."""
+        if request.erase:
+            return await self._erase(request)
+        must_exist = self._options.update_only or request.must_exist
+        changes_contact = bool(request.former_email or request.former_phone)
+        result = WriteResult(Accepted(200), profile_id)
+        if profile_id is None and (must_exist or changes_contact):
+            result = await self.find(request, by_current=must_exist)
+            if not isinstance(result.outcome, Accepted):
+                return result
+        former_id = result.profile_id
+        if former_id is None and must_exist:
+            result.is_missing = True
+        elif former_id is not None and (changes_contact or must_exist):
+            await self._patch(request, result)
         else:
-            if renames:
-                written.notes.append(NOT_FOUND)
-            await self._import(call, written)
-        await self._leave(former, written)
-        return written
+            if changes_contact:
+                result.add_note(DeliveryNote.FORMER_CONTACT_UNKNOWN)
+            await self._import(request, result)
+        await self._clear_former_profile(former_id, result)
+        return result
 
-    async def _erase(self, call: ProfileCall) -> Written:
-        field_name, value = ("email", call.email) if call.email else ("phone_number", call.phone or "")
-        outcome = await self._sender.erase_profile(field_name, value)
+    async def _erase(self, request: ProfileRequest) -> WriteResult:
+        name, value = ("email", request.email) if request.email else ("phone_number", request.phone or "")
+        outcome = await self._keys.call(lambda client: client.erase_profile(name, value))
         if isinstance(outcome, LockedOut) and outcome.status == 403:
-            # The key is good for all else: what it lacks is this delivery's trouble, not the connection's.
-            return Written(Refused(outcome.status, NO_ERASURE, outcome.request_id))
-        return Written(outcome)
+            # The key works for everything else, so the missing scope fails this delivery and does not hold the others.
+            rejected = Refused(outcome.status, outcome.detail, outcome.request_id)
+            return WriteResult(rejected, rejected_reason=Reason.ERASURE_SCOPE_MISSING)
+        return WriteResult(outcome)
 
-    async def find(self, call: ProfileCall, *, by_present: bool = True) -> Written:
-        """Ask under which id Klaviyo knows the person: by what they were known by, then by what they are now."""
-        candidates = [("email", call.former_email), ("phone_number", call.former_phone)]
-        if by_present:
-            candidates += [("email", call.email), ("phone_number", None if call.email else call.phone)]
-        written = Written(Accepted(200))
+    async def find(self, request: ProfileRequest, *, by_current: bool = True) -> WriteResult:
+        """Find the id of a profile: first by its former contacts, then by its current ones."""
+        candidates = [("email", request.former_email), ("phone_number", request.former_phone)]
+        if by_current:
+            candidates += [("email", request.email), ("phone_number", None if request.email else request.phone)]
+        result = WriteResult(Accepted(200))
         for name, value in candidates:
             if value is None:
                 continue
-            outcome = await self._sender.find_profile(name, value)
+            outcome = await self._keys.call(partial(_find, name=name, value=value))
             if isinstance(outcome, Refused):
-                # What Klaviyo does not take for an address, it knows nobody by.
+                # A value that Klaviyo rejects as an address identifies no profile.
                 continue
-            written.outcome = outcome
+            result.outcome = outcome
             if not isinstance(outcome, Accepted):
-                return written
-            written.profile_id = read_id(outcome.body)
-            if written.profile_id is not None:
+                return result
+            result.profile_id = read_id(outcome.body)
+            if result.profile_id is not None:
                 break
-        return written
+        return result
 
-    async def _send(self, call: ProfileCall, known: Written, send: Send) -> tuple[Outcome, ProfileCall]:
-        """Send a change without whatever Klaviyo blames of it; returns how that ended, and what was sent.
+    async def _send(self, request: ProfileRequest, result: WriteResult, send: Send) -> tuple[Outcome, ProfileRequest]:
+        """Send a write and drop the values that Klaviyo rejects. Return the outcome and the request that was sent.
 
-        Each further try leaves out at least one thing more.
+        Each further attempt drops at least one more value.
         """
-        outcome = await send(call)
-        tries = 1
-        while refused := refused_fields(call, outcome):
-            known.leave_out(refused, outcome.detail if isinstance(outcome, Refused) else "")
-            if tries > MOST_TRIES:
-                known.is_cut_short = True
+        outcome = await send(request)
+        attempts = 1
+        while rejected := rejected_fields(request, outcome):
+            result.add_rejected(rejected, outcome.detail if isinstance(outcome, Refused) else "")
+            if attempts > MAX_ATTEMPTS:
+                result.has_more_rejected = True
                 break
-            call = without(call, refused)
-            outcome = await send(call)
-            tries += 1
-        if call.phone and isinstance(outcome, Accepted):
-            known.number_taken = outcome.without_phone
-            known.is_number_told = not outcome.without_phone
-        return outcome, call
+            request = drop_fields(request, rejected)
+            outcome = await send(request)
+            attempts += 1
+        if request.phone and isinstance(outcome, Accepted):
+            result.phone_conflict = outcome.phone_dropped
+            result.is_phone_property_written = not outcome.phone_dropped
+        return outcome, request
 
-    async def _patch(self, call: ProfileCall, known: Written) -> None:
-        """Change the profile that is known by its id, its address and number included."""
-        former = known.profile_id or ""
-        patch = partial(self._sender.patch_profile, former)
-        outcome, call = await self._send(call, known, patch)
-        duplicate = None
-        if call.phone and _is_taken(outcome):
-            # Which of the two is taken is not said; without the number it shows.
-            smaller, _ = await self._send(call.without_phone(), known, patch)
-            if not _is_taken(smaller):
-                known.notes.append(NUMBER_TAKEN)
-                known.number_taken = True
-                duplicate = outcome.stands_in_the_way if isinstance(outcome, Refused) else None
-            outcome = smaller
-        if _is_taken(outcome) and call.email:
-            await self._move(call, known)
-        elif _is_gone(outcome):
-            known.profile_id = None
-            if self._options.update_only or call.must_exist:
-                known.is_unknown = True
-            else:
-                known.notes.append(GONE)
-                await self._import(call, known)
+    async def _send_patch(self, profile_id: str, request: ProfileRequest) -> Outcome:
+        return await self._keys.call(lambda client: client.patch_profile(profile_id, request))
+
+    async def _send_import(self, request: ProfileRequest) -> Outcome:
+        return await self._keys.call(lambda client: client.import_profile(request))
+
+    async def _patch(self, request: ProfileRequest, result: WriteResult) -> None:
+        """Update the profile by its id, including its email and phone."""
+        patch = partial(self._send_patch, result.profile_id or "")
+        outcome, request = await self._send(request, result, patch)
+        duplicate_id = None
+        if request.phone and _is_conflict(outcome):
+            # Klaviyo does not say which contact conflicts; a request without the phone number shows it.
+            outcome_without_phone, _ = await self._send(request.without_phone(), result, patch)
+            if not _is_conflict(outcome_without_phone):
+                duplicate_id = _record_phone_conflict(result, outcome)
+            outcome = outcome_without_phone
+        if _is_conflict(outcome) and request.email:
+            await self._switch_profile(request, result)
+        elif _is_not_found(outcome):
+            await self._recreate(request, result)
         else:
-            known.outcome = outcome
-            await self._merge_in(known, duplicate)
+            result.outcome = outcome
+            await self._merge_into(result, duplicate_id)
 
-    async def _move(self, call: ProfileCall, known: Written) -> None:
-        """Use the profile that has the new address."""
-        former = known.profile_id
-        known.notes.append(ADDRESS_TAKEN)
-        known.profile_id = None
-        # By the external id Klaviyo would take the former profile for the one meant.
-        await self._import(replace(call, external_id=None), known, merge=former)
+    async def _recreate(self, request: ProfileRequest, result: WriteResult) -> None:
+        """Create the profile that no longer exists, unless it must exist."""
+        result.profile_id = None
+        if self._options.update_only or request.must_exist:
+            result.is_missing = True
+        else:
+            result.add_note(DeliveryNote.PROFILE_RECREATED)
+            await self._import(request, result)
 
-    async def _leave(self, former: str | None, written: Written) -> None:
-        """Take what is the person's own back from a profile that they are no longer."""
-        is_elsewhere = isinstance(written.outcome, Accepted) and written.profile_id not in (None, former)
-        if former is None or not is_elsewhere or MERGED in written.notes:
+    async def _switch_profile(self, request: ProfileRequest, result: WriteResult) -> None:
+        """Write to the profile that has the new email address."""
+        former_id = result.profile_id
+        result.add_note(DeliveryNote.EMAIL_CONFLICT)
+        result.profile_id = None
+        # With the external id, Klaviyo would update the former profile.
+        await self._import(replace(request, external_id=None), result, merge=former_id)
+
+    async def _clear_former_profile(self, former_id: str | None, result: WriteResult) -> None:
+        """Clear the customer's own values in a profile that is no longer theirs."""
+        has_moved = isinstance(result.outcome, Accepted) and result.profile_id not in (None, former_id)
+        if former_id is None or not has_moved or result.has_note(DeliveryNote.PROFILES_MERGED):
             return
-        own = [*STATE, *(("external_id",) if self._options.external_id else ())]
-        patch = partial(self._sender.patch_profile, former)
-        left, _ = await self._send(ProfileCall(dict.fromkeys(own)), Written(Accepted(200)), patch)
-        if not (isinstance(left, Accepted) or _is_gone(left)):
-            written.outcome = left
+        names = [*SUPPORT_PROPERTIES, *(("external_id",) if self._options.external_id else ())]
+        patch = partial(self._send_patch, former_id)
+        outcome, _ = await self._send(ProfileRequest(dict.fromkeys(names)), WriteResult(Accepted(200)), patch)
+        if not (isinstance(outcome, Accepted) or _is_not_found(outcome)):
+            result.outcome = outcome
 
-    async def _import(self, call: ProfileCall, known: Written, *, merge: str | None = None) -> None:
-        outcome, call = await self._send(call, known, self._sender.import_profile)
-        duplicate = None
-        if call.phone and call.email and _is_taken(outcome):
-            known.number_taken = True
-            known.notes.append(NUMBER_TAKEN)
-            duplicate = outcome.stands_in_the_way if isinstance(outcome, Refused) else None
-            outcome, call = await self._send(call.without_phone(), known, self._sender.import_profile)
-        known.outcome = outcome
+    async def _import(self, request: ProfileRequest, result: WriteResult, *, merge: str | None = None) -> None:
+        outcome, request = await self._send(request, result, self._send_import)
+        duplicate_id = None
+        if request.phone and request.email and _is_conflict(outcome):
+            duplicate_id = _record_phone_conflict(result, outcome)
+            outcome, request = await self._send(request.without_phone(), result, self._send_import)
+        result.outcome = outcome
         if not isinstance(outcome, Accepted):
             return
-        known.profile_id, known.is_new = read_id(outcome.body), outcome.status == 201
-        await self._merge_in(known, merge, duplicate)
+        result.profile_id, result.is_new = read_id(outcome.body), outcome.status == 201
+        await self._merge_into(result, merge, duplicate_id)
 
-    async def _merge_in(self, known: Written, *sources: str | None) -> None:
-        """Merge other profiles into the person's, where the admin opted in."""
-        if not self._options.merge_profiles or not isinstance(known.outcome, Accepted):
+    async def _merge_into(self, result: WriteResult, *source_ids: str | None) -> None:
+        """Merge other profiles into the written one, if the option ``merge_profiles`` allows it."""
+        if not self._options.merge_profiles or not isinstance(result.outcome, Accepted):
             return
-        for source in sources:
-            if source and known.profile_id and source != known.profile_id:
-                await self._merge(known, known.profile_id, source)
+        for source_id in source_ids:
+            if source_id and result.profile_id and source_id != result.profile_id:
+                await self._merge(result, result.profile_id, source_id)
 
-    async def _merge(self, known: Written, into: str, source: str) -> None:
-        """Merge another profile into the person's; should it fail, the profile is written all the same."""
-        outcome = await self._sender.merge_profiles(into=into, source=source)
-        known.notes.append(MERGED if isinstance(outcome, Accepted) else f"merging failed: {outcome.detail}")
+    async def _merge(self, result: WriteResult, into: str, source: str) -> None:
+        """Merge another profile into the written one. A failure does not affect the write."""
+        outcome = await self._keys.call(lambda client: client.merge_profiles(into=into, source=source))
+        if isinstance(outcome, Accepted):
+            result.add_note(DeliveryNote.PROFILES_MERGED)
+        else:
+            result.add_note(DeliveryNote.MERGE_FAILED, outcome.detail)
 
 
-def _is_gone(outcome: Outcome) -> bool:
-    """Say whether there is no profile of the id any more."""
+async def _find(client: KlaviyoClient, *, name: str, value: str) -> Outcome:
+    return await client.find_profile(name, value)
+
+
+def _record_phone_conflict(result: WriteResult, outcome: Outcome) -> str | None:
+    """Record that the phone number belongs to another profile, and return that profile's id."""
+    result.phone_conflict = True
+    result.add_note(DeliveryNote.PHONE_KEPT_AS_PROPERTY)
+    return outcome.conflicting_id if isinstance(outcome, Refused) else None
+
+
+def _is_not_found(outcome: Outcome) -> bool:
+    """Return whether no profile has the id any more."""
     return isinstance(outcome, LockedOut) and outcome.status == 404
 
 
-def _is_taken(outcome: Outcome) -> bool:
-    """Say whether an address or number belongs to another profile."""
+def _is_conflict(outcome: Outcome) -> bool:
+    """Return whether the email or phone number belongs to another profile."""
     return isinstance(outcome, Refused) and outcome.status == 409

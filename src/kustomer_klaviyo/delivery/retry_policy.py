@@ -1,57 +1,58 @@
-"""What to do after an attempt: one pure decision for the delivery, one for the connection's lane.
+"""What to do after an attempt: one pure decision for the delivery, and one for the connection.
 
-Klaviyo's quota is one for the whole account, so that being throttled, unreachable or locked out concerns every delivery
-of a connection; only a refusal, or a failure while others get through, is about the delivery itself.
+Klaviyo's quota applies to the whole account, so a rate limit, an outage or a rejected key concerns every delivery of a
+connection. Only a rejection, or a failure while others succeed, concerns the delivery itself.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kustomer_klaviyo.backoff import Chance, Patience, jittered
+from kustomer_klaviyo.backoff import RetrySettings, Rng, backoff_seconds
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable
+from kustomer_klaviyo.reasons import Reason
 
 KEY_OR_REVISION = (401, 402, 403, 410)
-"""Statuses that Klaviyo answers whatever is sent, until somebody puts in another key or another release."""
+"""Statuses that Klaviyo returns for every request, until an admin changes the API key or upgrades the program."""
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What happened to a delivery before this attempt."""
+class DeliveryHistory:
+    """What happened before this attempt."""
 
     own_failures: int
-    """How often it failed while others got through."""
-    attempted_at: datetime | None
+    """How often the delivery failed while others succeeded."""
+    last_attempt_at: datetime | None
     last_accepted_at: datetime | None
-    """When Klaviyo last took anything of the same connection."""
-    like_accepted_at: datetime | None
-    """When it last took something of the same kind: an event, or a profile write."""
+    """When Klaviyo last accepted a request of the connection."""
+    same_kind_accepted_at: datetime | None
+    """When Klaviyo last accepted a request of the same kind: an event, or a profile write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Klaviyo has it."""
+    """Klaviyo accepted it."""
 
     note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """To be sent again at ``at``; None leaves it due, waiting only for its lane."""
+class RetryAt:
+    """Retry at the time ``at``. With None the delivery stays due, and only the hold on its connection delays it."""
 
     at: datetime | None
-    reason: str
-    is_own: bool = False
-    """Others got through since it was last tried."""
+    reason: Reason
+    is_own_failure: bool = False
+    """Others succeeded since its last attempt."""
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
-    """Will not be sent again unless an admin says so."""
+class GiveUp:
+    """Not retried unless an admin requests it."""
 
-    reason: str
+    reason: Reason
 
 
-Verdict = Delivered | Again | SetAside
+Decision = Delivered | RetryAt | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,87 +60,85 @@ class Hold:
     """Nothing of the connection is sent before ``until``."""
 
     until: datetime
-    reason: str
+    reason: Reason
+    detail: str
+    """The vendor's message, after the HTTP status."""
     paused: bool = False
-    """Someone must act; delivery is still tried now and then, in case they did so at Klaviyo."""
+    """An admin must act. Delivery is still tried at intervals, in case the problem was solved at Klaviyo."""
 
 
-def decide(outcome: Outcome, history: History, *, now: datetime, chance: Chance, patience: Patience) -> Verdict:
-    """Say what becomes of the delivery."""
+def decide(outcome: Outcome, history: DeliveryHistory, *, now: datetime, rng: Rng, retry: RetrySettings) -> Decision:
+    """Decide what becomes of the delivery."""
     match outcome:
         case Accepted(note=note):
             return Delivered(note)
-        case Refused(status=status, detail=detail):
-            return SetAside(f"Klaviyo refused it ({status}): {detail}")
+        case Refused():
+            return GiveUp(Reason.REJECTED)
         case Throttled():
-            return Again(None, reason_of(outcome))
-        case LockedOut() if must_act(outcome):
-            return Again(None, reason_of(outcome))
+            return RetryAt(None, reason_of(outcome))
+        case LockedOut() if needs_action(outcome):
+            return RetryAt(None, reason_of(outcome))
         case Unreachable() | LockedOut():
-            return _decide_failed(outcome, history, now=now, chance=chance, patience=patience)
+            return _decide_failure(outcome, history, now=now, rng=rng, retry=retry)
 
 
-def must_act(outcome: LockedOut) -> bool:
-    """Say whether it is surely the key or the revision, so that someone must act whatever is sent."""
+def needs_action(outcome: LockedOut) -> bool:
+    """Return whether the key or the API revision is certainly at fault, so that an admin must act."""
     return outcome.status in KEY_OR_REVISION
 
 
-def _decide_failed(
-    outcome: Unreachable | LockedOut, history: History, *, now: datetime, chance: Chance, patience: Patience
-) -> Verdict:
-    """Try again; what fails time and again is given up only while others get through: in an outage all fail."""
-    is_own = _is_since(history.attempted_at, history.last_accepted_at)
-    failures = history.own_failures + is_own
-    # One endpoint may be away for hours while the other is well: then it is not the delivery that is the matter.
-    is_alone = _is_since(history.attempted_at, history.like_accepted_at)
-    if is_alone and failures + 1 >= patience.tries:
-        return SetAside(f"failed {failures + 1} times while others got through: {outcome.detail}")
-    wait = jittered(patience.first_wait, patience.longest_wait, failures, chance)
-    return Again(now + timedelta(seconds=wait), reason_of(outcome), is_own)
+def _decide_failure(
+    outcome: Unreachable | LockedOut, history: DeliveryHistory, *, now: datetime, rng: Rng, retry: RetrySettings
+) -> Decision:
+    """Retry a failure. Give up only after repeated failures while others succeed, because in an outage all fail."""
+    is_own_failure = _is_after(history.last_accepted_at, history.last_attempt_at)
+    failures = history.own_failures + is_own_failure
+    # One endpoint may be down for hours while the other works: that is no fault of the delivery.
+    has_same_kind_succeeded = _is_after(history.same_kind_accepted_at, history.last_attempt_at)
+    if has_same_kind_succeeded and failures + 1 >= retry.max_attempts:
+        return GiveUp(Reason.FAILED_REPEATEDLY)
+    wait = backoff_seconds(retry.initial_seconds, retry.max_seconds, failures, rng)
+    return RetryAt(now + timedelta(seconds=wait), reason_of(outcome), is_own_failure)
 
 
-def _is_since(attempted_at: datetime | None, accepted_at: datetime | None) -> bool:
+def _is_after(accepted_at: datetime | None, attempted_at: datetime | None) -> bool:
     return attempted_at is not None and accepted_at is not None and accepted_at > attempted_at
 
 
-def hold(outcome: Outcome, failures: int, *, now: datetime, chance: Chance, patience: Patience) -> Hold | None:
-    """Say whether the connection's lane waits, given how many times in a row it failed before."""
-    paused = isinstance(outcome, LockedOut) and (must_act(outcome) or failures >= patience.failures_until_pause)
+def decide_hold(outcome: Outcome, failures: int, *, now: datetime, rng: Rng, retry: RetrySettings) -> Hold | None:
+    """Decide whether the connection is held, given its number of consecutive failures before this attempt."""
+    paused = isinstance(outcome, LockedOut) and (needs_action(outcome) or failures >= retry.failures_until_pause)
     match outcome:
         case Accepted() | Refused():
             return None
         case LockedOut() if paused:
-            wait = jittered(patience.first_pause, patience.longest_pause, failures, chance)
+            wait = backoff_seconds(retry.auth_initial_seconds, retry.auth_max_seconds, failures, rng)
         case LockedOut():
-            wait = _probe_wait(failures, chance, patience)
-        case Throttled(retry_after=asked):
-            longest = min(patience.longest_wait, patience.longest_throttle_wait)
-            own = jittered(patience.first_wait, longest, failures, chance)
-            wait = max(own, min(asked or 0.0, patience.longest_retry_after) * (1 + 0.1 * chance()))
-        case Unreachable(retry_after=asked):
-            wait = max(_probe_wait(failures, chance, patience), min(asked or 0.0, patience.longest_outage_wish))
-    return Hold(now + timedelta(seconds=wait), reason_of(outcome), paused)
+            wait = _probe_wait(failures, rng, retry)
+        case Throttled(retry_after=retry_after):
+            max_seconds = min(retry.max_seconds, retry.max_throttle_seconds)
+            backoff = backoff_seconds(retry.initial_seconds, max_seconds, failures, rng)
+            wait = max(backoff, min(retry_after or 0.0, retry.max_retry_after) * (1 + 0.1 * rng()))
+        case Unreachable(retry_after=retry_after):
+            wait = max(_probe_wait(failures, rng, retry), min(retry_after or 0.0, retry.max_outage_retry_after))
+    return Hold(now + timedelta(seconds=wait), reason_of(outcome), _detail(outcome), paused)
 
 
-def _probe_wait(failures: int, chance: Chance, patience: Patience) -> float:
-    return jittered(patience.first_wait, min(patience.longest_wait, patience.longest_probe_wait), failures, chance)
+def _probe_wait(failures: int, rng: Rng, retry: RetrySettings) -> float:
+    return backoff_seconds(retry.initial_seconds, min(retry.max_seconds, retry.max_probe_seconds), failures, rng)
 
 
-def reason_of(outcome: Outcome) -> str:
-    """Say in words for an admin why nothing was delivered, and what to do."""
+def reason_of(outcome: Throttled | Unreachable | LockedOut) -> Reason:
+    """Return why nothing was delivered."""
     match outcome:
         case Throttled():
-            return f"Klaviyo's rate limit was met; sending goes on by itself ({outcome.detail})"
+            return Reason.RATE_LIMITED
         case Unreachable():
-            return f"Klaviyo could not be reached; sending goes on by itself ({outcome.detail})"
-        case LockedOut() if not must_act(outcome):
-            return f"{outcome.detail} ({outcome.status}). Delivery is tried now and then; nothing is lost meanwhile"
+            return Reason.KLAVIYO_UNAVAILABLE
         case LockedOut():
-            return (
-                f"Klaviyo does not let us in ({outcome.status}: {outcome.detail}). Put in a working key with "
-                "`kustomer-klaviyo connect`; nothing is lost meanwhile"
-            )
-        case Refused():
-            return outcome.detail
-        case Accepted():
-            return ""
+            return Reason.KEY_REJECTED if needs_action(outcome) else Reason.ACCESS_DENIED
+
+
+def _detail(outcome: Throttled | Unreachable | LockedOut) -> str:
+    """Return the HTTP status and the vendor's message."""
+    return outcome.detail if outcome.status is None else f"{outcome.status}: {outcome.detail}"

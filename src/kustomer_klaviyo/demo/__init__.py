@@ -1,1 +1,5 @@
-"""The demo: everything started with both vendors simulated, and what happened compared with what arrived."""
+"""The demo: the service, started with both vendors simulated, and a comparison of what happened with what arrived.
+
+In: the size of the simulation. Out: running processes, and a comparison. Imports ``service``, ``settings``, ``store``
+and ``sandbox``.
+"""

@@ -1,4 +1,4 @@
-"""Whether the loops of the program work, and what went wrong with one item.
+"""Whether the program's loops work, and unexpected errors of single items.
 
-In: an exception. Out: a stored, visible failure, and a growing wait. Imports ``store`` and the ground modules.
+In: an exception. Out: a stored, visible failure, and a backoff. Imports ``store`` and the ground modules.
 """

@@ -1,4 +1,4 @@
-"""How loops fare: each failure counted and kept for every process to see, with a growing wait before the next pass."""
+"""The health of loops: failures are counted, stored for every process to see, and followed by a growing wait."""
 
 import time
 from collections.abc import AsyncIterator, Hashable, Iterable
@@ -8,124 +8,128 @@ from typing import Any
 
 import structlog
 
-from kustomer_klaviyo.health.item_errors import describe, frames
-from kustomer_klaviyo.item_backoff import Backoff
+from kustomer_klaviyo.health.item_errors import describe_error, frames
+from kustomer_klaviyo.item_backoff import ItemBackoff
 from kustomer_klaviyo.store import loop_failures
-from kustomer_klaviyo.store.database import UNREACHABLE, Database
+from kustomer_klaviyo.store.database import UNAVAILABLE_ERRORS, Database
 
-FIRST_SECONDS, LONGEST_SECONDS = 0.5, 60.0
-LONGEST_AWAY_SECONDS = 2.0
-"""A database that is away costs nobody else anything: it is tried again soon."""
+INITIAL_SECONDS, MAX_SECONDS = 0.5, 60.0
+MAX_UNAVAILABLE_SECONDS = 2.0
+"""The longest wait while the database is unavailable. Retrying soon costs nothing then."""
 
 PROGRAM = ""
-"""In place of a connection, for loops of the whole program."""
+"""The connection id of loops that belong to the whole program."""
 
 log = structlog.get_logger()
 
 
 class Loop(StrEnum):
-    """The loops, as admins see them."""
+    """The loops, by the names that admins see."""
 
     INBOX = "process_inbox"
-    LOOKUPS = "lookups"
-    EVENTS = "delivery"
-    """Of events; and how any delivery's end is written down."""
+    LOOKUPS = "run_lookups"
+    EVENTS = "deliver_events"
+    """Also records the attempts of profile writes."""
     PROFILES = "write_profiles"
     CARDS = "fetch_cards"
     LOADING = "load_connection"
-    SWEEPS = "plan_sweeps"
-    RETENTION = "retention"
+    RECURRING_LOOKUPS = "schedule_lookups"
+    RETENTION = "apply_retention"
     REFRESH = "refresh_connections"
     INTAKE = "store_webhooks"
-    COUNTERS = "write_counters"
-    SCHEDULER = "scheduler"
-    ACCOUNTS = "forget_sessions"
+    DEFERRED_WRITES = "flush_deferred_writes"
+    SCHEDULER = "schedule_workers"
+    SESSIONS = "delete_expired_sessions"
 
 
-class Health:
-    """How the loops of one connection, or of the program, fare in this process. Outlives runs."""
+class LoopHealth:
+    """The health of the loops of one connection, or of the program, in this process. It outlives workers."""
 
-    def __init__(self, database: Database, connection_id: str = PROGRAM) -> None:
-        self._database = database
+    def __init__(self, db: Database, connection_id: str = PROGRAM) -> None:
+        self._db = db
         self._connection_id = connection_id
         self._failures: dict[Loop, int] = {}
-        self._until: dict[Loop, float] = {}
-        self._known_to_work: set[Loop] = set()
-        self._items: dict[Loop, Backoff[Any]] = {}
+        self._retry_at: dict[Loop, float] = {}
+        self._known_healthy: set[Loop] = set()
+        self._item_backoffs: dict[Loop, ItemBackoff[Any]] = {}
 
-    def items(self, loop: Loop) -> Backoff[Any]:
-        """Return what the loop may not try yet."""
-        return self._items.setdefault(loop, Backoff())
+    def item_backoff(self, loop: Loop) -> ItemBackoff[Any]:
+        """Return the backoff of a loop's items."""
+        return self._item_backoffs.setdefault(loop, ItemBackoff())
 
     def seconds_to_wait(self, loop: Loop) -> float:
-        """Return how long the loop's next pass has to wait."""
-        return max(0.0, self._until.get(loop, 0.0) - time.monotonic())
+        """Return how long the loop must wait before its next pass."""
+        return max(0.0, self._retry_at.get(loop, 0.0) - time.monotonic())
 
-    async def failed(self, loop: Loop, error: BaseException) -> float:
-        """Count a failed pass; returns the seconds to wait before the next."""
-        before = self._failures.get(loop, 0)
-        self._failures[loop] = before + 1
-        longest = LONGEST_AWAY_SECONDS if isinstance(error, UNREACHABLE) else LONGEST_SECONDS
-        wait = min(longest, FIRST_SECONDS * 2.0 ** min(before, 30))
-        self._until[loop] = time.monotonic() + wait
-        await self._note(loop, error, before + 1)
+    async def record_failure(self, loop: Loop, error: BaseException) -> float:
+        """Record a failed pass; returns the seconds to wait before the next one."""
+        failures = self._failures.get(loop, 0)
+        self._failures[loop] = failures + 1
+        max_seconds = MAX_UNAVAILABLE_SECONDS if isinstance(error, UNAVAILABLE_ERRORS) else MAX_SECONDS
+        wait = min(max_seconds, INITIAL_SECONDS * 2.0 ** min(failures, 30))
+        self._retry_at[loop] = time.monotonic() + wait
+        await self._store_failure(loop, error, failures + 1)
         return wait
 
-    async def item_failed(self, loop: Loop, keys: Iterable[Hashable], error: BaseException) -> None:
-        """Let items wait of which not even the failure could be written down."""
-        self.items(loop).failed(keys)
+    async def record_item_failure(self, loop: Loop, keys: Iterable[Hashable], error: BaseException) -> None:
+        """Back off from items whose failure could not be stored."""
+        self.item_backoff(loop).record_failures(keys)
         self._failures[loop] = self._failures.get(loop, 0) + 1
-        await self._note(loop, error, self._failures[loop])
+        await self._store_failure(loop, error, self._failures[loop])
 
-    async def succeeded(self, loop: Loop) -> None:
-        """Note that a pass went well; what single items still wait for keeps the loop a failing one."""
-        if loop in self._known_to_work or self.items(loop).seconds_to_next() is not None:
+    async def record_success(self, loop: Loop) -> None:
+        """Record a successful pass. The loop keeps failing as long as single items back off."""
+        if loop in self._known_healthy or self.item_backoff(loop).seconds_to_next() is not None:
             return
         self._failures.pop(loop, None)
-        self._until.pop(loop, None)
-        await loop_failures.works(self._database, self._connection_id, loop)
-        self._known_to_work.add(loop)
+        self._retry_at.pop(loop, None)
+        await loop_failures.clear(self._db, self._connection_id, loop)
+        self._known_healthy.add(loop)
 
     @asynccontextmanager
-    async def watching(self, loop: Loop) -> AsyncIterator[None]:
-        """Run a block whose failure is counted, and is nobody else's; a database that is away is everybody's."""
+    async def track(self, loop: Loop) -> AsyncIterator[None]:
+        """Run a block as a pass of the loop. Its errors are recorded, except UNAVAILABLE_ERRORS, which are raised."""
         try:
             yield
-        except UNREACHABLE:
+        except UNAVAILABLE_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and shown
-            await self.failed(loop, error)
+        except Exception as error:  # noqa: BLE001 - any error is counted and shown
+            await self.record_failure(loop, error)
         else:
-            await self.succeeded(loop)
+            await self.record_success(loop)
 
-    async def _note(self, loop: Loop, error: BaseException, failures: int) -> None:
-        self._known_to_work.discard(loop)
-        fault = describe(error)
+    async def _store_failure(self, loop: Loop, error: BaseException, failures: int) -> None:
+        self._known_healthy.discard(loop)
+        details = describe_error(error)
         log.error(
             "loop.failed",
             connection=self._connection_id or None,
             loop=loop,
             failures=failures,
-            code=fault.code,
-            error=fault.kind,
+            code=details.code,
+            error=details.class_name,
             at=frames(error),
         )
-        message = f"{fault.sentence}: {fault.message}"
         try:
-            await loop_failures.failed(
-                self._database, self._connection_id, loop, code=fault.code, message=message, error=fault.traceback
+            await loop_failures.record(
+                self._db,
+                self._connection_id,
+                loop,
+                error_code=details.code,
+                error_message=f"{details.sentence}: {details.message}",
+                error_traceback=details.traceback,
             )
-        except Exception as second:  # noqa: BLE001 - telling of a failure must not be another
-            log.warning("loop.failure_not_stored", loop=loop, error=type(second).__name__)
+        except Exception as second_error:  # noqa: BLE001 - the first error is in the log already
+            log.warning("loop.failure_not_stored", loop=loop, error=type(second_error).__name__)
 
 
-class HealthBook:
-    """The health of every connection that this process works for, and the program's own."""
+class HealthRegistry:
+    """The health of every connection that this process works for, and of the program."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._of: dict[str, Health] = {}
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._by_connection: dict[str, LoopHealth] = {}
 
-    def of(self, connection_id: str = PROGRAM) -> Health:
-        """Return how a connection's loops fare, or the program's."""
-        return self._of.setdefault(connection_id, Health(self._database, connection_id))
+    def of(self, connection_id: str = PROGRAM) -> LoopHealth:
+        """Return the health of a connection's loops, or of the program's."""
+        return self._by_connection.setdefault(connection_id, LoopHealth(self._db, connection_id))

@@ -1,5 +1,5 @@
 """From a webhook to the inbox.
 
-In: a signed body. Out: an answer to Kustomer, and a row in the inbox when the event tells anything new. Imports what
-lies below; never ``planning``'s neighbours.
+In: a signed body. Out: a response to Kustomer, and a row in the inbox unless the event is a duplicate. Imports
+``planning``, ``connections``, ``health``, ``store`` and ``kustomer``; never ``klaviyo``.
 """

@@ -1,186 +1,168 @@
-"""What of an arriving event is news to us: decided at the door, before anything is written. Pure but for its memory."""
+"""Detects duplicates at intake: does an event contain anything that is not stored yet? Pure, apart from its caches."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 
 import msgspec
+from cachetools import LRUCache
 
-from kustomer_klaviyo.connections.registry import Joined
-from kustomer_klaviyo.facts import Fact, SatisfactionAnswered
-from kustomer_klaviyo.intake.lru_cache import Memory
-from kustomer_klaviyo.kustomer.interpret import Statement
-from kustomer_klaviyo.planning.event_planner import held_by
-from kustomer_klaviyo.planning.identity import fingerprint
-from kustomer_klaviyo.store.lookups import Kind
+from kustomer_klaviyo.connections.context import ConnectionContext
+from kustomer_klaviyo.connections.rules import ConnectionRules
+from kustomer_klaviyo.facts import CsatSubmitted, Fact
+from kustomer_klaviyo.kustomer.interpret import Observation
+from kustomer_klaviyo.planning.identity import customer_fingerprint
+from kustomer_klaviyo.planning.skip_reasons import event_skip_reason
+from kustomer_klaviyo.store.lookups import LookupKind
 
-Pair = tuple[str, str]
-"""A connection and a fact's key, or a connection and a customer."""
+CACHE_SIZE = 10_000
+"""The number of fact keys, of customers and of conversations in the cache. A forgotten entry costs one query."""
 
-TOLD, HELD = "told", "held"
-"""A key that is told for good, and one that a setting holds back until a newer observation releases it."""
+Key = tuple[str, str]
+"""A connection id, and a fact key, a customer id or a conversation id."""
 
+Entity = tuple[LookupKind, Key]
+"""A customer or a conversation of a connection."""
 
-class Mark(msgspec.Struct, frozen=True):
-    """A key that an event states."""
-
-    pair: Pair
-    standing: str
-    """``TOLD``, or ``HELD`` when a setting would hold it back."""
-    instead: Pair | None = None
-    """Another key that says the same just as well."""
+Version = tuple[int, str]
+"""The revision and the fingerprint of an entity."""
 
 
-class Sighting(msgspec.Struct, frozen=True):
+class FactKey(msgspec.Struct, frozen=True):
+    """The key of a fact that an event contains."""
+
+    key: Key
+    releasable: bool = False
+    """A setting skips the fact, until a newer revision of the conversation releases it."""
+    alternative: Key | None = None
+    """Another key under which the same fact may be recorded."""
+
+
+class EntityVersion(msgspec.Struct, frozen=True):
     """A customer or a conversation as an event shows it."""
 
-    pair: Pair
+    entity: Entity
     rev: int
     fingerprint: str
 
 
-class Told(msgspec.Struct, frozen=True):
-    """All that decides whether an event is news."""
+class EventContent(msgspec.Struct, frozen=True):
+    """Everything in an event that decides whether it is a duplicate."""
 
-    marks: tuple[Mark, ...]
-    sighting: Sighting | None
-    turn: Sighting | None = None
-    """Whether the conversation is open, as the event shows it."""
+    fact_keys: tuple[FactKey, ...] = ()
+    versions: tuple[EntityVersion, ...] = ()
 
     @property
-    def objects(self) -> list[tuple[Kind, Pair]]:
-        """What the event shows."""
-        seen = ((Kind.CUSTOMER, self.sighting), (Kind.CONVERSATION, self.turn))
-        return [(kind, one.pair) for kind, one in seen if one is not None]
+    def entities(self) -> list[Entity]:
+        """The customer and the conversation that the event shows."""
+        return [version.entity for version in self.versions]
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """A customer or a conversation seen unchanged at a newer revision."""
+class RevisionBump:
+    """A newer revision of an entity whose fingerprint did not change."""
 
-    kind: Kind
-    sighting: Sighting
-    since: int
-    """The revision at which it was remembered so."""
-
-
-def told_by(joined: Joined, statement: Statement) -> Told:
-    """Return what an event tells, in the door's terms."""
-    connection_id, rules = joined.connection.id, joined.rules
-    marks = [Mark((connection_id, _key(fact)), HELD if held_by(fact, rules) else TOLD) for fact in statement.facts]
-    hint, person = statement.hint, statement.person
-    if hint is not None and hint.at >= rules.horizon:
-        # The hint itself is durable under a key of its own: the fact it speaks of is still to be told.
-        marks.append(Mark((connection_id, f"hinted:{hint.key}"), TOLD, instead=(connection_id, hint.key)))
-    seen = statement.seen
-    turn = None
-    # Of what closed before the horizon, and has nothing to tell, there is nothing to keep: it was not counted as open.
-    if seen is not None and (seen.is_open or seen.since >= rules.horizon or marks):
-        turn = Sighting((connection_id, seen.conversation.id), seen.conversation.rev, seen.fingerprint)
-    if person is None:
-        return Told(tuple(marks), None, turn)
-    sighting = Sighting((connection_id, person.customer_id), person.rev, fingerprint(person, rules))
-    return Told(tuple(marks), sighting, turn)
+    version: EntityVersion
+    known_rev: int
+    """The revision that the cache held before."""
 
 
-def _key(fact: Fact) -> str:
-    """Return by what the door knows a fact: of an answer without a name, whatever tells it from another."""
-    if isinstance(fact, SatisfactionAnswered) and fact.response is None:
-        return fact.evidence
-    return fact.key
+def read_content(context: ConnectionContext, observation: Observation) -> EventContent:
+    """Return the fact keys and entity versions of an event."""
+    connection_id, rules = context.connection.id, context.rules
+    fact_keys = tuple(_fact_keys(connection_id, observation, rules))
+    versions: list[EntityVersion] = []
+    customer, conversation = observation.customer, observation.conversation
+    if customer is not None:
+        entity = (LookupKind.CUSTOMER, (connection_id, customer.customer_id))
+        versions.append(EntityVersion(entity, customer.rev, customer_fingerprint(customer, rules)))
+    # A conversation that was done before ``since`` and has no fact to send was never counted as open: not tracked.
+    if conversation is not None and (
+        conversation.is_open or conversation.status_changed_at >= rules.since or fact_keys
+    ):
+        entity = (LookupKind.CONVERSATION, (connection_id, conversation.conversation.id))
+        versions.append(EntityVersion(entity, conversation.conversation.rev, conversation.fingerprint))
+    return EventContent(fact_keys, tuple(versions))
 
 
-class Doorkeeper:
-    """Remembers which keys are durable and which identity each customer was last seen with."""
+def _fact_keys(connection_id: str, observation: Observation, rules: ConnectionRules) -> Iterator[FactKey]:
+    for fact in observation.facts:
+        yield FactKey((connection_id, _cache_key(fact)), releasable=event_skip_reason(fact, rules) is not None)
+    hint = observation.refetch_hint
+    if hint is not None and hint.occurred_at >= rules.since:
+        # The hint has a key of its own, since the fact it announces is still to be sent.
+        key = (connection_id, f"hinted:{hint.expected_fact_key}")
+        yield FactKey(key, alternative=(connection_id, hint.expected_fact_key))
+
+
+def _cache_key(fact: Fact) -> str:
+    """Return the key of a fact in the cache: for a survey answer without an id, its fingerprint."""
+    if isinstance(fact, CsatSubmitted) and fact.response_id is None:
+        return fact.fingerprint
+    return fact.fact_key
+
+
+class DedupCache:
+    """Remembers which fact keys are durable, and the last version of each customer and conversation."""
 
     def __init__(
         self,
-        keys: Memory[str] | None = None,
-        people: Memory[tuple[int, str]] | None = None,
-        conversations: Memory[tuple[int, str]] | None = None,
+        fact_keys: MutableMapping[Key, bool] | None = None,
+        versions: MutableMapping[Entity, Version] | None = None,
     ) -> None:
-        self._keys = Memory[str]() if keys is None else keys
-        self._people = Memory[tuple[int, str]]() if people is None else people
-        self._conversations = Memory[tuple[int, str]]() if conversations is None else conversations
+        self._releasable: MutableMapping[Key, bool] = LRUCache(CACHE_SIZE) if fact_keys is None else fact_keys
+        self._versions: MutableMapping[Entity, Version] = LRUCache(2 * CACHE_SIZE) if versions is None else versions
 
-    def draft(self) -> "Doorkeeper":
-        """Return one that knows the same and may learn what is not durable yet, to be thrown away afterwards."""
-        return Doorkeeper(Memory(below=self._keys), Memory(below=self._people), Memory(below=self._conversations))
+    def overlay(self) -> "DedupCache":
+        """Return a temporary cache on top of this one, for content that is not durable yet."""
+        return DedupCache(ChainMap({}, self._releasable), ChainMap({}, self._versions))
 
-    def is_news(self, told: Told) -> bool:
-        """Say whether an event tells anything that is not durable yet, by what is remembered."""
-        return (
-            any(map(self._is_untold, told.marks))
-            or _is_new(told.sighting, self._people)
-            or _is_new(told.turn, self._conversations)
-        )
+    def is_new(self, content: EventContent) -> bool:
+        """Return whether an event contains anything that is not known to be durable."""
+        return any(map(self._is_unrecorded, content.fact_keys)) or any(map(self._is_changed, content.versions))
 
-    def advance(self, told: Told) -> Iterator[Advance]:
-        """Yield, and remember, what an event shows unchanged at a newer revision: what is older stays older."""
-        for kind, sighting, memory in (
-            (Kind.CUSTOMER, told.sighting, self._people),
-            (Kind.CONVERSATION, told.turn, self._conversations),
-        ):
-            known = None if sighting is None else memory.get(sighting.pair)
-            if sighting is None or known is None:
-                continue
-            if known[0] < sighting.rev and known[1] == sighting.fingerprint:
-                _remember(sighting, memory)
-                yield Advance(kind, sighting, known[0])
+    def bump_revisions(self, content: EventContent) -> Iterator[RevisionBump]:
+        """Yield, and remember, the newer revisions of unchanged entities: an older one that arrives later stays old."""
+        for version in content.versions:
+            known = self._versions.get(version.entity)
+            if known is not None and known[0] < version.rev and known[1] == version.fingerprint:
+                self._remember(version)
+                yield RevisionBump(version, known[0])
 
-    def unknown_keys(self, told: Told) -> list[Pair]:
-        """Return the keys of which only the database can say whether they are told."""
-        return [mark.instead or mark.pair for mark in told.marks if self._is_untold(mark)]
+    def unknown_fact_keys(self, content: EventContent) -> list[Key]:
+        """Return the keys of which only the database knows whether they are recorded."""
+        return [key.alternative or key.key for key in content.fact_keys if self._is_unrecorded(key)]
 
-    def unknown_customers(self, told: Told) -> list[Pair]:
-        """Return the customers of whom nothing is remembered."""
-        sighting = told.sighting
-        return [sighting.pair] if sighting is not None and self._people.get(sighting.pair) is None else []
+    def unknown_entities(self, content: EventContent, kind: LookupKind) -> list[Key]:
+        """Return the entities of a kind that the cache does not hold."""
+        # Reads the others, and does not only search them: what was read is not forgotten while the cache is filled.
+        return [entity[1] for entity in content.entities if entity[0] is kind and self._versions.get(entity) is None]
 
-    def unknown_conversations(self, told: Told) -> list[Pair]:
-        """Return the conversations of which nothing is remembered."""
-        turn = told.turn
-        return [turn.pair] if turn is not None and self._conversations.get(turn.pair) is None else []
+    def prime(self, fact_keys: Mapping[Key, bool], versions: Mapping[Entity, Version]) -> None:
+        """Fill the cache from the database: recorded keys with whether they are releasable, and stored versions."""
+        self._releasable.update(fact_keys)
+        self._versions.update(versions)
 
-    def learn(
-        self,
-        keys: Mapping[Pair, bool],
-        people: Mapping[Pair, tuple[int, str]],
-        conversations: Mapping[Pair, tuple[int, str]],
-    ) -> None:
-        """Remember what the database told: keys with whether they are held, and what was last seen of the others."""
-        for pair, held in keys.items():
-            self._keys.put(pair, HELD if held else TOLD)
-        for pair, known in people.items():
-            self._people.put(pair, known)
-        for pair, known in conversations.items():
-            self._conversations.put(pair, known)
+    def mark_durable(self, contents: Iterable[EventContent]) -> None:
+        """Remember that everything in the events is durable."""
+        for content in contents:
+            for fact_key in content.fact_keys:
+                if self._is_unrecorded(fact_key):
+                    self._releasable[fact_key.key] = fact_key.releasable
+            for version in content.versions:
+                self._remember(version)
 
-    def landed(self, events: Iterable[Told]) -> None:
-        """Remember that all that the events tell is durable now."""
-        for told in events:
-            for mark in told.marks:
-                if self._is_untold(mark):
-                    self._keys.put(mark.pair, mark.standing)
-            if told.sighting is not None:
-                _remember(told.sighting, self._people)
-            if told.turn is not None:
-                _remember(told.turn, self._conversations)
+    def _is_unrecorded(self, fact_key: FactKey) -> bool:
+        releasable = self._releasable.get(fact_key.key)
+        if releasable is None:
+            return fact_key.alternative is None or self._releasable.get(fact_key.alternative) is None
+        return releasable and not fact_key.releasable
 
-    def _is_untold(self, mark: Mark) -> bool:
-        remembered = self._keys.get(mark.pair)
-        if remembered is None:
-            return mark.instead is None or self._keys.get(mark.instead) is None
-        return remembered == HELD and mark.standing == TOLD
+    def _is_changed(self, version: EntityVersion) -> bool:
+        known = self._versions.get(version.entity)
+        return known is None or (version.rev >= known[0] and version.fingerprint != known[1])
 
-
-def _is_new(sighting: Sighting | None, memory: Memory[tuple[int, str]]) -> bool:
-    if sighting is None:
-        return False
-    known = memory.get(sighting.pair)
-    return known is None or (sighting.rev >= known[0] and sighting.fingerprint != known[1])
-
-
-def _remember(sighting: Sighting, memory: Memory[tuple[int, str]]) -> None:
-    known = memory.get(sighting.pair)
-    if known is None or known[0] <= sighting.rev:
-        memory.put(sighting.pair, (sighting.rev, sighting.fingerprint))
+    def _remember(self, version: EntityVersion) -> None:
+        known = self._versions.get(version.entity)
+        if known is None or known[0] <= version.rev:
+            self._versions[version.entity] = (version.rev, version.fingerprint)

@@ -1,4 +1,4 @@
-"""What noise taught the door, written down now and then: how much there was, newer revisions, cards to be fetched."""
+"""Writes that can wait: counters, newer revisions of unchanged entities, and requests to prefetch cards."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,117 +6,116 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from kustomer_klaviyo.intake.dedup import Advance, Pair
+from kustomer_klaviyo.intake.dedup import Entity, Key, RevisionBump
 from kustomer_klaviyo.store import cards, conversations, counters, customers, lookups
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.lookups import Kind, Question
+from kustomer_klaviyo.store.lookups import Lookup, LookupKind
 
-MOST_TRIES = 60
-"""So often an advance is tried of what still waits to be processed, or is locked."""
+MAX_ATTEMPTS = 60
+"""Attempts to write a revision while the entity's row is locked, or its event still waits to be processed."""
 
-MOST_AWAITED = 4096
-
-Object = tuple[Kind, Pair]
-"""A customer or a conversation of a connection."""
+MAX_PREFETCHES = 4096
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Note:
-    """An advance that is not written down yet."""
+class _PendingBump:
+    """A revision bump that is not written yet."""
 
-    advance: Advance
-    tries: int = 0
+    bump: RevisionBump
+    attempts: int = 0
 
     def is_contradicted_by(self, rev: int, fingerprint: str) -> bool:
-        """Say whether what is kept differs, although it is no older than what the door went by."""
-        return fingerprint != self.advance.sighting.fingerprint and rev >= self.advance.since
+        """Return whether the stored version differs, although it is no older than the cached one."""
+        return fingerprint != self.bump.version.fingerprint and rev >= self.bump.known_rev
 
 
-class Notes:
-    """The notes of one process. What is lost of them in a crash costs no event."""
+class DeferredWrites:
+    """The deferred writes of one process. A crash loses them, but no event."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._tallies: Counter[Pair] = Counter()
-        self._awaited: set[Pair] = set()
-        self._advances: dict[Object, _Note] = {}
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._counts: Counter[Key] = Counter()
+        self._prefetches: set[Key] = set()
+        self._bumps: dict[Entity, _PendingBump] = {}
 
     def count(self, connection_id: str, name: str) -> None:
-        """Count something."""
-        self._tallies[connection_id, name] += 1
+        """Increment a counter."""
+        self._counts[connection_id, name] += 1
 
-    def expect_agent(self, customer: Pair) -> None:
-        """Have a card fetched before an agent looks."""
-        if len(self._awaited) < MOST_AWAITED:
-            self._awaited.add(customer)
+    def request_prefetch(self, customer: Key) -> None:
+        """Request that a customer's card is fetched before an agent opens it."""
+        if len(self._prefetches) < MAX_PREFETCHES:
+            self._prefetches.add(customer)
 
-    def advanced(self, advance: Advance) -> None:
-        """Take note of an advance; several of one object, unchanged between them, are one."""
-        key = (advance.kind, advance.sighting.pair)
-        before = self._advances.get(key)
-        if before is not None and before.advance.sighting.fingerprint == advance.sighting.fingerprint:
-            advance = replace(advance, since=min(advance.since, before.advance.since))
-        self._advances[key] = _Note(advance)
+    def bump_revision(self, bump: RevisionBump) -> None:
+        """Record a newer revision. Several bumps of one entity with the same fingerprint become one."""
+        entity = bump.version.entity
+        previous = self._bumps.get(entity)
+        if previous is not None and previous.bump.version.fingerprint == bump.version.fingerprint:
+            bump = replace(bump, known_rev=min(bump.known_rev, previous.bump.known_rev))
+        self._bumps[entity] = _PendingBump(bump)
 
-    async def write(self) -> None:
-        """Write down what was noted, whichever part of it fails; that part is kept for the next time, and raises."""
-        failed: Exception | None = None
-        for part in (self._write_counts, self._write_advances, self._write_wishes):
+    async def flush(self) -> None:
+        """Write everything. A part that fails is kept for the next flush, and its error is raised at the end."""
+        failure: Exception | None = None
+        for flush_part in (self._flush_counts, self._flush_bumps, self._flush_prefetches):
             try:
-                await part()
-            except Exception as error:  # noqa: BLE001 - raised when the other parts had their turn
-                failed = error
-        if failed is not None:
-            raise failed
+                await flush_part()
+            except Exception as error:  # noqa: BLE001 - raised after the other parts
+                failure = error
+        if failure is not None:
+            raise failure
 
-    async def _write_counts(self) -> None:
-        counts, self._tallies = self._tallies, Counter()
+    async def _flush_counts(self) -> None:
+        counts, self._counts = self._counts, Counter()
         try:
             if counts:
-                await counters.add(self._database, counts)
+                await counters.increment(self._db, counts)
         except Exception:
-            self._tallies.update(counts)
+            self._counts.update(counts)
             raise
 
-    async def _write_advances(self) -> None:
-        advances, self._advances = self._advances, {}
+    async def _flush_bumps(self) -> None:
+        bumps, self._bumps = self._bumps, {}
         try:
-            for kind in (Kind.CUSTOMER, Kind.CONVERSATION):
-                await self._raise(kind, {key: note for key, note in advances.items() if key[0] is kind})
+            for kind in (LookupKind.CUSTOMER, LookupKind.CONVERSATION):
+                await self._write_revisions(
+                    kind, {key: bump for (bump_kind, key), bump in bumps.items() if bump_kind is kind}
+                )
         except Exception:
-            self._advances = advances | self._advances
+            self._bumps = bumps | self._bumps
             raise
 
-    async def _write_wishes(self) -> None:
-        """Have cards fetched; a wish that fails is not worth another try."""
-        awaited, self._awaited = self._awaited, set()
-        if awaited:
-            await cards.wish_ahead(self._database, awaited)
+    async def _flush_prefetches(self) -> None:
+        """Request the cards. A request that fails is not worth a second attempt."""
+        customer_keys, self._prefetches = self._prefetches, set()
+        if customer_keys:
+            await cards.request_prefetch(self._db, customer_keys)
 
-    async def _raise(self, kind: Kind, notes: Mapping[Object, _Note]) -> None:
-        """Raise the revisions of what is kept unchanged; read by API what is kept otherwise than the door knew it.
+    async def _write_revisions(self, kind: LookupKind, bumps: Mapping[Key, _PendingBump]) -> None:
+        """Bump the stored revisions of unchanged entities; refetch an entity that is stored with other values.
 
-        Another process may have received what lies between, or this one before it was restarted: what was dropped here
-        as nothing new may be a change back.
+        The stored version may differ from the cached one: another process stored a change, or this one did before a
+        restart. An event that was dropped as a duplicate may then have been a change back.
         """
-        if not notes:
+        if not bumps:
             return
-        store = customers if kind is Kind.CUSTOMER else conversations
-        rows = [
-            (*pair, note.advance.sighting.rev, note.advance.sighting.fingerprint) for (_, pair), note in notes.items()
-        ]
-        locked = await store.advance(self._database, rows)
-        async with self._database.transaction() as tx:
-            kept = await store.known(tx, [pair for _, pair in notes])
-            for key, note in notes.items():
-                pair = key[1]
-                rev, fingerprint = kept.get(pair, (-1, ""))
-                if rev >= note.advance.sighting.rev:
+        store = customers if kind is LookupKind.CUSTOMER else conversations
+        versions = [(key, pending.bump.version) for key, pending in bumps.items()]
+        locked = await store.bump_revisions(
+            self._db, [(*key, version.rev, version.fingerprint) for key, version in versions]
+        )
+        async with self._db.transaction() as tx:
+            stored = await store.versions(tx, list(bumps))
+            for key, pending in bumps.items():
+                rev, fingerprint = stored.get(key, (-1, ""))
+                if rev >= pending.bump.version.rev:
                     continue
-                if pair in kept and pair not in locked and note.is_contradicted_by(rev, fingerprint):
-                    log.info("object.read_again", connection=pair[0], kind=kind, id=pair[1])
-                    await lookups.ask(tx, pair[0], [Question(kind, pair[1])])
-                elif note.tries < MOST_TRIES:
-                    self._advances.setdefault(key, replace(note, tries=note.tries + 1))
+                if key in stored and key not in locked and pending.is_contradicted_by(rev, fingerprint):
+                    connection_id, entity_id = key
+                    log.info("entity.refetched", connection=connection_id, kind=kind, id=entity_id)
+                    await lookups.enqueue(tx, connection_id, [Lookup(kind, entity_id)])
+                elif pending.attempts < MAX_ATTEMPTS:
+                    self._bumps.setdefault((kind, key), replace(pending, attempts=pending.attempts + 1))

@@ -1,4 +1,4 @@
-"""Several keys for one account, the current one first: while one is replaced, whichever works is used."""
+"""Several API keys for one account, the current one first. While a key is replaced, the one that works is used."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -8,59 +8,59 @@ import structlog
 from kustomer_klaviyo.outcomes import LockedOut, Outcome
 
 Client = TypeVar("Client")
-NO_KEY, NO_SCOPE = 401, 403
+UNAUTHORIZED, FORBIDDEN = 401, 403
 
 log = structlog.get_logger()
 
 
-class Keys(Generic[Client]):
-    """One client for each key of a connection."""
+class ApiKeyRing(Generic[Client]):
+    """One client per API key of a connection."""
 
     def __init__(self, clients: Sequence[Client]) -> None:
         self._clients = list(clients)
-        self._first = self._clients[0]
+        self._current = self._clients[0]
 
     @property
-    def current(self) -> Client:
-        """The client of the key in use."""
+    def active(self) -> Client:
+        """The client of the key in use, which is a fallback while Klaviyo rejects the current key."""
         return self._clients[0]
 
     @property
-    def is_on_fallback(self) -> bool:
-        """Whether the key that should be in use was refused, and another one is used."""
-        return self._clients[0] is not self._first
+    def uses_fallback(self) -> bool:
+        """Whether the current key was rejected and another one is in use."""
+        return self._clients[0] is not self._current
 
-    async def use(self, send: Callable[[Client], Awaitable[Outcome]]) -> Outcome:
-        """Try the key in use; where it is refused, the others, and keep to the one that is let in.
+    async def call(self, send: Callable[[Client], Awaitable[Outcome]]) -> Outcome:
+        """Send with the key in use. If it is rejected, try the other keys and keep using the one that works.
 
-        A key that merely lacks a scope is used on for all else.
+        A key that only lacks a scope stays in use for everything else.
         """
         outcome = await send(self._clients[0])
-        if not _is_shut_out(outcome):
+        if not _is_rejected(outcome):
             return outcome
         for client in self._clients[1:]:
-            other = await send(client)
-            if _is_shut_out(other):
+            other_outcome = await send(client)
+            if _is_rejected(other_outcome):
                 continue
-            if outcome.status == NO_KEY:
-                log.warning("klaviyo.key_refused", now_using="another key of the connection")
+            if outcome.status == UNAUTHORIZED:
+                log.warning("klaviyo.key_rejected", now_using="another key of the connection")
                 self._clients.remove(client)
                 self._clients.insert(0, client)
-            return other
+            return other_outcome
         return outcome
 
-    async def use_for_all(self, send: Callable[[Client], Awaitable[list[Outcome]]]) -> list[Outcome]:
-        """Do the same for several requests that belong together: where the key is refused for one, it is for all."""
+    async def call_all(self, send: Callable[[Client], Awaitable[list[Outcome]]]) -> list[Outcome]:
+        """Send several related requests with one key. If it is rejected for one of them, all are sent with another."""
         outcomes: list[Outcome] = []
 
         async def send_all(client: Client) -> Outcome:
             outcomes[:] = await send(client)
-            return next((one for one in outcomes if _is_shut_out(one)), outcomes[-1])
+            return next((outcome for outcome in outcomes if _is_rejected(outcome)), outcomes[-1])
 
-        await self.use(send_all)
+        await self.call(send_all)
         return outcomes
 
 
-def _is_shut_out(outcome: Outcome) -> bool:
-    """Say whether it is the key that is the matter: any other key would find the same of all else."""
-    return isinstance(outcome, LockedOut) and outcome.status in (NO_KEY, NO_SCOPE)
+def _is_rejected(outcome: Outcome) -> bool:
+    """Return whether Klaviyo rejected the key, so that another key may work."""
+    return isinstance(outcome, LockedOut) and outcome.status in (UNAUTHORIZED, FORBIDDEN)

@@ -1,6 +1,6 @@
-"""Which names our events go by: those that the account has already, since Klaviyo cannot rename a metric. Pure.
+"""Proposes metric names: the ones that the account already has, since Klaviyo cannot rename a metric. Pure.
 
-Kustomer's own app calls one of them Done in one place and Close in another
+Kustomer's own app uses Done in one place and Close in another
 (help.kustomer.com/integrate-with-klaviyo-B1kAh0JhP).
 """
 
@@ -8,47 +8,47 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from kustomer_klaviyo.klaviyo.event_request import ExpressOptions
+from kustomer_klaviyo.klaviyo.event_request import EventSettings
 
-_DEFAULTS = ExpressOptions(org="")
-USUAL = {
+_DEFAULTS = EventSettings(org="")
+KNOWN_NAMES = {
     "created_metric": (_DEFAULTS.created_metric, "Kustomer Conversation Created"),
-    "closed_metric": (_DEFAULTS.closed_metric, "Kustomer Conversation Close", "Kustomer Conversation Closed"),
-    "satisfaction_metric": (_DEFAULTS.satisfaction_metric,),
+    "done_metric": (_DEFAULTS.done_metric, "Kustomer Conversation Close", "Kustomer Conversation Closed"),
+    "csat_metric": (_DEFAULTS.csat_metric,),
 }
-"""The names each of our metrics may have in an account, the default first."""
+"""The names that each metric may have in an account, the default first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
-    """A name for one of our metrics."""
+class MetricNameProposal:
+    """A proposed name for a metric."""
 
     option: str
-    """The setting that holds it."""
+    """The option for the name."""
     name: str
     exists: bool
-    """The account has a metric of this name already."""
+    """The account already has a metric with this name."""
     choices: tuple[str, ...]
-    """Others that could be meant."""
+    """The names to choose from."""
 
 
-def propose(names: Collection[str], chosen: dict[str, str]) -> list[Proposal]:
-    """Propose a name for each metric: the one chosen, else one that is there, else the default."""
-    ours = sorted(name for name in names if name.startswith("Kustomer"))
+def propose_names(names: Collection[str], configured: dict[str, str]) -> list[MetricNameProposal]:
+    """Propose a name for each metric: the configured one, else one in the account, else the default."""
+    kustomer_names = sorted(name for name in names if name.startswith("Kustomer"))
     proposals = []
-    for option, usual in USUAL.items():
-        there = [name for name in usual if name in names]
-        name = chosen.get(option) or (there or usual)[0]
-        choices = tuple(dict.fromkeys((name, *there, usual[0], *ours)))
-        proposals.append(Proposal(option, name, name in names, choices))
+    for option, known in KNOWN_NAMES.items():
+        existing = [name for name in known if name in names]
+        name = configured.get(option) or (existing or known)[0]
+        choices = tuple(dict.fromkeys((name, *existing, known[0], *kustomer_names)))
+        proposals.append(MetricNameProposal(option, name, name in names, choices))
     return proposals
 
 
-def shared_names(chosen: Mapping[str, str]) -> list[str]:
-    """Return the names that more than one of our metrics goes by: in Klaviyo they are one metric, and cannot be parted.
+def shared_metric_names(configured: Mapping[str, str]) -> list[str]:
+    """Return the names that several metrics share: in Klaviyo they become one metric and cannot be separated.
 
-    Names are compared without regard to case and outer spaces, since people would not tell them apart either.
+    The comparison ignores case and surrounding spaces.
     """
-    names = [chosen.get(option, usual[0]).strip() for option, usual in USUAL.items()]
+    names = [configured.get(option, known[0]).strip() for option, known in KNOWN_NAMES.items()]
     counts = Counter(name.casefold() for name in names)
     return list({name.casefold(): name for name in names if counts[name.casefold()] > 1}.values())

@@ -1,4 +1,4 @@
-"""The shapes of Klaviyo's profile requests and answers, and how values become bytes and back. Pure.
+"""Encodes Klaviyo's profile requests, and decodes responses. Pure.
 
 API reference: developers.klaviyo.com/en/reference/profiles_api_overview
 """
@@ -12,63 +12,65 @@ from typing import Any
 
 import msgspec
 
+from kustomer_klaviyo.jsonapi import as_list, as_object
 from kustomer_klaviyo.klaviyo.event_wire import next_cursor
-from kustomer_klaviyo.klaviyo.profile_request import ProfileCall, resource
+from kustomer_klaviyo.klaviyo.profile_request import ProfileRequest, profile_resource
 
-MOST_PROFILES = 10_000
-MOST_BYTES = 4_500_000
-"""Klaviyo takes 5 MB in a bulk import; the rest is left for what it counts and we do not."""
+MAX_IMPORT_PROFILES = 10_000
+MAX_IMPORT_BYTES = 4_500_000
+"""Klaviyo's limit is 5 MB. The margin covers differences in how it counts."""
 
 IMPORT_START = b'{"data":{"type":"profile-bulk-import-job","attributes":{"profiles":{"data":['
 IMPORT_END = b"]}}}}"
 
 _ENTRY = re.compile(r"/data/attributes/profiles/data/([0-9]{1,6})(/|\Z)")
+MAX_DETAIL_LENGTH = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
-class ImportStanding:
-    """How a bulk import fares."""
+class BulkImportStatus:
+    """The status of a bulk import."""
 
     is_over: bool
     was_cancelled: bool
-    failed: int | None
-    """None when it does not say."""
+    failed_count: int | None
+    """None when Klaviyo does not report it."""
 
 
 @dataclass(frozen=True, slots=True)
-class ListedImport:
-    """A bulk import as it stands in a list of them."""
+class ListedBulkImport:
+    """A bulk import in a list."""
 
     id: str
     created_at: datetime
-    profiles: int
+    profile_count: int
 
 
 @dataclass(frozen=True, slots=True)
-class ImportFault:
-    """One profile that a bulk import could not import, in Klaviyo's words."""
+class BulkImportError:
+    """One profile that a bulk import rejected."""
 
     detail: str
     identifiers: tuple[str, ...]
-    """Its email and phone, as far as the answer repeats them."""
-    entry: int | None
-    """Its place in the request, where the answer names it."""
+    """Its email and phone, if the response repeats them."""
+    entry_index: int | None
+    """Its index in the request, if the response names it."""
 
 
-def encode_profile(call: ProfileCall, profile_id: str | None = None) -> bytes:
+def encode_profile(request: ProfileRequest, profile_id: str | None = None) -> bytes:
     """Return the body of ``POST /api/profile-import`` or ``PATCH /api/profiles/{id}``."""
-    return _encoder.encode({"data": resource(call, profile_id=profile_id)})
+    return _encoder.encode({"data": profile_resource(request, profile_id=profile_id)})
 
 
-def encode_entry(call: ProfileCall) -> bytes:
+def encode_entry(request: ProfileRequest) -> bytes:
     """Return one entry of a bulk import."""
-    return _encoder.encode(resource(call))
+    return _encoder.encode(profile_resource(request))
 
 
 def join_profiles(entries: Sequence[bytes]) -> bytes:
-    """Return the body of ``POST /api/profile-bulk-import-jobs`` made of encoded entries."""
+    """Return the body of ``POST /api/profile-bulk-import-jobs``, made of encoded entries."""
     return IMPORT_START + b",".join(entries) + IMPORT_END
 
 
@@ -79,76 +81,72 @@ def encode_merge(into: str, source: str) -> bytes:
 
 
 def encode_erasure(field: str, value: str) -> bytes:
-    """Return the body of ``POST /api/data-privacy-deletion-jobs``; exactly one identifier names the person."""
+    """Return the body of ``POST /api/data-privacy-deletion-jobs``, with exactly one identifier."""
     profile = {"data": {"type": "profile", "attributes": {field: value}}}
     return _encoder.encode({"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": profile}}})
 
 
-def quoted(text: str) -> str:
-    """Return a text as a filter's value (developers.klaviyo.com/en/docs/filtering_)."""
+def quote_filter_value(text: str) -> str:
+    """Quote a value for a filter (developers.klaviyo.com/en/docs/filtering_)."""
     escaped = _CONTROL.sub("", text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def read_id(body: bytes) -> str | None:
-    """Return the id of the resource in an answer, or of the first one listed; None when there is none."""
-    data = _object(body).get("data")
+    """Return the id of the resource in a response, or of the first one in a list; None without one."""
+    data = _read_object(body).get("data")
     first = data[0] if isinstance(data, list) and data else data
-    found = first.get("id") if isinstance(first, dict) else None
-    return found if isinstance(found, str) and found else None
+    resource_id = first.get("id") if isinstance(first, dict) else None
+    return resource_id if isinstance(resource_id, str) and resource_id else None
 
 
-def read_standing(body: bytes) -> ImportStanding:
-    """Read how an import fares; an answer that says nothing counts as still under way."""
-    data = _object(body).get("data")
-    attributes = data.get("attributes") if isinstance(data, dict) else None
-    said = attributes if isinstance(attributes, dict) else {}
-    failed = said.get("failed_count")
-    return ImportStanding(
-        is_over=said.get("status") in ("complete", "cancelled"),
-        was_cancelled=said.get("status") == "cancelled",
-        failed=failed if isinstance(failed, int) else None,
+def read_status(body: bytes) -> BulkImportStatus:
+    """Read the status of an import. A response without a status counts as still running."""
+    attributes = as_object(as_object(_read_object(body).get("data")).get("attributes"))
+    status, failed_count = attributes.get("status"), attributes.get("failed_count")
+    return BulkImportStatus(
+        is_over=status in ("complete", "cancelled"),
+        was_cancelled=status == "cancelled",
+        failed_count=failed_count if isinstance(failed_count, int) else None,
     )
 
 
-def read_imports(body: bytes) -> list[ListedImport]:
-    """Read a list of imports; those without a time or a size are passed over."""
-    listed = _object(body).get("data")
-    found = []
-    for one in map(_dict, listed if isinstance(listed, list) else []):
-        attributes, import_id = _dict(one.get("attributes")), one.get("id")
-        at, total = attributes.get("created_at"), attributes.get("total_count")
-        if isinstance(import_id, str) and isinstance(at, str) and isinstance(total, int):
+def read_bulk_imports(body: bytes) -> list[ListedBulkImport]:
+    """Read a list of imports, without those that have no time or size."""
+    bulk_imports = []
+    for resource in map(as_object, as_list(_read_object(body).get("data"))):
+        attributes, bulk_import_id = as_object(resource.get("attributes")), resource.get("id")
+        created_at, total = attributes.get("created_at"), attributes.get("total_count")
+        if isinstance(bulk_import_id, str) and isinstance(created_at, str) and isinstance(total, int):
             with suppress(ValueError, OverflowError):
-                found.append(ListedImport(import_id, datetime.fromisoformat(at).astimezone(UTC), total))
-    return found
+                created = datetime.fromisoformat(created_at).astimezone(UTC)
+                bulk_imports.append(ListedBulkImport(bulk_import_id, created, total))
+    return bulk_imports
 
 
-def read_faults(body: bytes) -> tuple[list[ImportFault], str | None]:
+def read_errors(body: bytes) -> tuple[list[BulkImportError], str | None]:
     """Read one page of an import's errors, and the cursor of the next page."""
-    document = _object(body)
-    listed = document.get("data")
-    faults = [_fault(one) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    return faults, next_cursor(document)
+    document = _read_object(body)
+    errors = [_read_error(error) for error in as_list(document.get("data")) if isinstance(error, dict)]
+    return errors, next_cursor(document)
 
 
-def _fault(error: dict[str, Any]) -> ImportFault:
-    attributes = _dict(error.get("attributes"))
+def _read_error(error: dict[str, Any]) -> BulkImportError:
+    attributes = as_object(error.get("attributes"))
     detail = next((str(attributes[name]) for name in ("detail", "title", "code") if attributes.get(name)), "no reason")
-    pointer = _dict(attributes.get("source")).get("pointer")
+    pointer = as_object(attributes.get("source")).get("pointer")
     entry = _ENTRY.match(pointer) if isinstance(pointer, str) else None
-    payload = _dict(attributes.get("original_payload"))
-    places = (payload, _dict(payload.get("attributes")), _dict(_dict(payload.get("data")).get("attributes")))
+    payload = as_object(attributes.get("original_payload"))
+    inner_payload = as_object(payload.get("data"))
+    places = (payload, as_object(payload.get("attributes")), as_object(inner_payload.get("attributes")))
     identifiers = [place[name] for place in places for name in ("email", "phone_number") if place.get(name)]
-    return ImportFault(detail[:1000], tuple(map(str, identifiers)), int(entry.group(1)) if entry else None)
+    return BulkImportError(
+        detail[:MAX_DETAIL_LENGTH], tuple(map(str, identifiers)), int(entry.group(1)) if entry else None
+    )
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _read_object(body: bytes) -> dict[str, Any]:
     try:
-        return _dict(msgspec.json.decode(body))
+        return as_object(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -1,1 +1,5 @@
-"""All that is known about Kustomer: its documents, what they mean, and how its API is asked."""
+"""Everything about Kustomer: its documents, their meaning, and its API client.
+
+In: webhook bodies and API responses. Out: facts and observations. Imports only the modules at the top level of the
+program; never ``klaviyo`` or ``store``. Only the client does I/O.
+"""

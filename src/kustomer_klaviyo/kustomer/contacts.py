@@ -1,7 +1,7 @@
-"""Which emails and phone numbers of a Kustomer customer are their own, cleaned of what nobody sees. Pure.
+"""Reads the emails and phone numbers that belong to one Kustomer customer, without invisible characters. Pure.
 
 Lists of contacts: developer.kustomer.com/kustomer-api-docs/reference/customers. ``emails``, ``phones`` and
-``whatsapps`` hold a customer's own; ``sharedEmails`` and ``sharedPhones`` hold what several customers have.
+``whatsapps`` belong to one customer; ``sharedEmails`` and ``sharedPhones`` belong to several.
 """
 
 import re
@@ -10,30 +10,33 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kustomer_klaviyo.facts import Contact
-from kustomer_klaviyo.kustomer.wire import Attributes, as_list, as_object, as_text, is_masked
+from kustomer_klaviyo.jsonapi import as_list, as_object
+from kustomer_klaviyo.kustomer.wire import Attributes, as_text, is_masked
 
-UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of Unicode that no address holds: control and format characters, halves of pairs, separators."""
+INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories that no address contains: control and format characters, lone surrogates, separators."""
 
-HARD_SPACES = str.maketrans(dict.fromkeys("\u00a0\u2007\u202f"))
+NON_BREAKING_SPACES = str.maketrans(dict.fromkeys("\u00a0\u2007\u202f"))
 _SCHEME = re.compile(r"\s*(mailto|tel|whatsapp)\s*:\s*", re.IGNORECASE)
 
 
-def clean(text: str) -> str:
-    """Return a contact without its scheme, unseen characters and the space around it; wide letters become plain."""
-    seen = "".join(one for one in text if unicodedata.category(one) not in UNSEEN) if not _is_plain(text) else text
-    plain = unicodedata.normalize("NFKC", seen.translate(HARD_SPACES))
+def clean_contact(text: str) -> str:
+    """Return a contact without its scheme, invisible characters and surrounding space, in compatibility form (NFKC)."""
+    visible = text
+    if not _is_plain(text):
+        visible = "".join(char for char in text if unicodedata.category(char) not in INVISIBLE_CATEGORIES)
+    plain = unicodedata.normalize("NFKC", visible.translate(NON_BREAKING_SPACES))
     return _SCHEME.sub("", plain, count=1).strip() if _SCHEME.match(plain) else plain.strip()
 
 
 def digits(text: str) -> str:
-    """Return a text's digits, of whatever script, as ASCII."""
-    return "".join(str(unicodedata.decimal(one)) for one in text if one.isdecimal())
+    """Return a text's digits, of any script, as ASCII."""
+    return "".join(str(unicodedata.decimal(char)) for char in text if char.isdecimal())
 
 
-def comparable(contact: str) -> str:
-    """Return what two spellings of one contact have in common: an address's folded text, a number's digits."""
-    text = clean(contact)
+def normalize(contact: str) -> str:
+    """Return a form that two spellings of one contact share: a case-folded address, or a number's digits."""
+    text = clean_contact(contact)
     number = "" if "@" in text else digits(text)
     return number.lstrip("0") or number or text.casefold()
 
@@ -44,41 +47,41 @@ def own_emails(attributes: Attributes) -> tuple[Contact, ...]:
 
 
 def own_phones(attributes: Attributes) -> tuple[Contact, ...]:
-    """Return the phone numbers that belong to this customer alone, those of WhatsApp after the others."""
+    """Return the phone numbers that belong to this customer alone; WhatsApp numbers last."""
     return _own([attributes.phones, attributes.whatsapps], attributes.shared_phones, "phone")
 
 
 def masked_contacts(attributes: Attributes) -> tuple[str, ...]:
-    """Name the kinds of contacts that the API key may not read."""
+    """Return the kinds of contacts that the API key may not read."""
     kinds = {"email": attributes.emails, "phone": attributes.phones}
-    masked = [kind for kind, listed in kinds.items() if _hides(listed, kind)]
-    if "phone" not in masked and _hides(attributes.whatsapps, "phone") and not own_phones(attributes):
+    masked = [kind for kind, entries in kinds.items() if _has_masked(entries, kind)]
+    if "phone" not in masked and _has_masked(attributes.whatsapps, "phone") and not own_phones(attributes):
         masked.append("phone")
     return tuple(masked)
 
 
 def _own(lists: Sequence[Any], shared: Any, field: str) -> tuple[Contact, ...]:
-    strangers = {comparable(value) for value, _ in _listed(shared, field)}
-    found: dict[str, Contact] = {}
-    for value, is_verified in (one for listed in lists for one in _listed(listed, field)):
-        key = comparable(value)
-        if key not in strangers:
-            first = found.get(key, Contact(value))
-            found[key] = Contact(first.value, verified=first.verified or is_verified)
-    return tuple(found.values())
+    shared_contacts = {normalize(value) for value, _ in _read_contacts(shared, field)}
+    contacts: dict[str, Contact] = {}
+    for value, is_verified in (contact for entries in lists for contact in _read_contacts(entries, field)):
+        key = normalize(value)
+        if key not in shared_contacts:
+            first = contacts.get(key, Contact(value))
+            contacts[key] = Contact(first.value, verified=first.verified or is_verified)
+    return tuple(contacts.values())
 
 
-def _listed(listed: Any, field: str) -> Iterable[tuple[str, bool]]:
-    for entry in as_list(listed):
+def _read_contacts(entries: Any, field: str) -> Iterable[tuple[str, bool]]:
+    for entry in as_list(entries):
         text = as_text(as_object(entry).get(field))
-        value = None if text is None else clean(text)
+        value = None if text is None else clean_contact(text)
         if value:
             yield value, as_object(entry).get("verified") is True
 
 
-def _hides(listed: Any, field: str) -> bool:
-    entries = as_list(listed)
-    return is_masked(listed) or any(is_masked(one) or is_masked(as_object(one).get(field)) for one in entries)
+def _has_masked(entries: Any, field: str) -> bool:
+    listed = as_list(entries)
+    return is_masked(entries) or any(is_masked(entry) or is_masked(as_object(entry).get(field)) for entry in listed)
 
 
 def _is_plain(text: str) -> bool:

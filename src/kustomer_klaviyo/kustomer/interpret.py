@@ -1,6 +1,6 @@
-"""What a Kustomer document says happened: events become facts. Pure; knows nothing of Klaviyo or of storage.
+"""Interprets a Kustomer document: returns the facts that it contains. Pure; knows neither Klaviyo nor storage.
 
-Facts are stated, not detected: each observation of a conversation states all it shows, whatever changed.
+Facts do not depend on what changed: each document of a conversation yields every fact that it shows.
 """
 
 from collections.abc import Iterator
@@ -11,17 +11,18 @@ import msgspec
 
 from kustomer_klaviyo.facts import (
     Conversation,
-    ConversationClosed,
-    ConversationHinted,
-    ConversationOpened,
-    ConversationSeen,
-    Counted,
+    ConversationCreated,
+    ConversationDone,
+    ConversationObserved,
+    CustomerObserved,
     Fact,
-    PersonSeen,
+    OpenCount,
+    RefetchHint,
 )
+from kustomer_klaviyo.jsonapi import as_list, as_object
 from kustomer_klaviyo.kustomer.contacts import masked_contacts, own_emails, own_phones
-from kustomer_klaviyo.kustomer.surveys import answer_of, hint_of, is_unanswered
-from kustomer_klaviyo.kustomer.times import Times, is_ahead, times
+from kustomer_klaviyo.kustomer.surveys import is_unanswered, read_csat, read_refetch_hint
+from kustomer_klaviyo.kustomer.times import TimeReader, is_after, time_reader
 from kustomer_klaviyo.kustomer.wire import (
     PROFILE_ATTRIBUTES,
     Attributes,
@@ -30,141 +31,147 @@ from kustomer_klaviyo.kustomer.wire import (
     Resource,
     as_count,
     as_id,
-    as_list,
-    as_object,
     as_rev,
     as_text,
     as_time,
-    changed,
+    read_change,
     related_id,
 )
 
-SAME_CLOSING = timedelta(seconds=5)
-"""How far the time of a change of status and the stated closing may lie apart and still be one closing:
-Kustomer's own workers write a conversation milliseconds after one another."""
+SAME_DONE_WINDOW = timedelta(seconds=5)
+"""A change of status and ``lastDone`` at most this far apart are the same fact: Kustomer's own workers write a
+conversation several times within milliseconds."""
 
-JUST_NOW = timedelta(minutes=2)
-"""So long after a customer's message an agent is likely to look."""
+RECENT_MESSAGE_WINDOW = timedelta(minutes=2)
+"""An agent is likely to look within this time after a customer's message."""
 
-OPEN = ("open", "snoozed")
-"""The states of a conversation that is not done (developer.kustomer.com/docs/concepts/conversations-and-messages)."""
+OPEN_STATUSES = ("open", "snoozed")
+"""The statuses of a conversation that is not done (developer.kustomer.com/docs/concepts/conversations-and-messages)."""
 
-PAST = ("createdAt", "signedUpAt", "birthdayAt")
-"""Attributes of a customer that can only lie in the past."""
+PAST_ATTRIBUTES = ("createdAt", "signedUpAt", "birthdayAt")
+"""Attributes of a customer whose time can only be in the past."""
 
-WANTED_EVENTS = (
+SUBSCRIBED_EVENTS = (
     "kustomer.conversation.create",
     "kustomer.conversation.update",
     "kustomer.customer.create",
     "kustomer.customer.update",
 )
-"""The events we subscribe to; any other one is accepted and means nothing here."""
+"""The events of the webhook; any other event is accepted and ignored."""
 
 
-class Statement(msgspec.Struct, frozen=True):
-    """All that one event tells."""
+class Observation(msgspec.Struct, frozen=True):
+    """Everything that one event contains."""
 
     facts: tuple[Fact, ...] = ()
-    seen: ConversationSeen | None = None
-    person: PersonSeen | None = None
-    hint: ConversationHinted | None = None
+    conversation: ConversationObserved | None = None
+    customer: CustomerObserved | None = None
+    refetch_hint: RefetchHint | None = None
     conversation_id: str | None = None
     customer_id: str | None = None
     rev: int = 0
     awaits_agent: bool = False
-    """The customer has just written, so that an agent is likely to look soon."""
+    """The customer has just written, so an agent is likely to look soon."""
     notes: tuple[str, ...] = ()
-    """What of it could not be used, and why."""
+    """Values that could not be used, and why."""
 
 
-NOTHING = Statement()
+EMPTY_OBSERVATION = Observation()
 
 
-def interpret(event: Envelope, *, received_at: datetime) -> Statement:
-    """Say what a webhook tells; times it does not name fall back on when it was sent, then received."""
+def interpret(event: Envelope, *, received_at: datetime) -> Observation:
+    """Interpret a webhook; missing times fall back to when it was sent, then to when it was received."""
     resource = event.data
     if resource is None:
-        return NOTHING
-    read = times(event.created_at, received_at=received_at)
+        return EMPTY_OBSERVATION
+    reader = time_reader(event.created_at, received_at=received_at)
     kind = _kind(event, resource)
     resource_id = as_id(resource.id) or as_id(event.data_id)
     if resource_id is None:
-        return NOTHING
+        return EMPTY_OBSERVATION
     if kind == "conversation":
-        return _state_conversation(resource, resource_id, event, read)
+        return _interpret_conversation(resource, resource_id, event, reader)
     if kind == "customer":
-        return _state_customer(resource, resource_id, read)
-    return NOTHING
+        return _interpret_customer(resource, resource_id, reader)
+    return EMPTY_OBSERVATION
 
 
 def _kind(event: Envelope, resource: Resource) -> str | None:
     parts = event.name.split(".") if isinstance(event.name, str) else []
     if len(parts) == 3 and parts[0] == "kustomer":
-        return parts[1] if event.name in WANTED_EVENTS else None
+        return parts[1] if event.name in SUBSCRIBED_EVENTS else None
     return resource.type if event.name is None and isinstance(resource.type, str) else None
 
 
-def _state_conversation(resource: Resource, conversation_id: str, event: Envelope, read: Times) -> Statement:
-    """State every fact an observation of a conversation shows, the oldest first."""
+def _interpret_conversation(
+    resource: Resource, conversation_id: str, event: Envelope, reader: TimeReader
+) -> Observation:
+    """Return every fact that a conversation shows, oldest first."""
     attributes = resource.attributes or Attributes()
     conversation = _conversation(attributes, resource.relationships, conversation_id)
-    opened_at = read.read(attributes.created_at, "createdAt") or read.seen_at
-    facts: list[Fact] = [ConversationOpened(conversation, opened_at)]
-    facts += _closings(attributes, conversation, event, read)
-    answer = answer_of(attributes.satisfaction_level, conversation, event, read)
-    if answer is not None:
-        facts.append(answer)
-    return Statement(
+    created_at = reader.read(attributes.created_at, "createdAt") or reader.observed_at
+    facts: list[Fact] = [ConversationCreated(conversation, created_at)]
+    facts += _done_facts(attributes, conversation, event, reader)
+    csat = read_csat(attributes.satisfaction_level, conversation, event, reader)
+    if csat is not None:
+        facts.append(csat)
+    return Observation(
         facts=tuple(facts),
-        seen=_seen(attributes, conversation, opened_at, read),
+        conversation=_observe(attributes, conversation, created_at, reader),
         conversation_id=conversation_id,
         customer_id=conversation.customer_id,
         rev=conversation.rev,
-        awaits_agent=_awaits_agent(attributes, event, read.seen_at),
-        notes=tuple(read.notes),
+        awaits_agent=_awaits_agent(attributes, event, reader.observed_at),
+        notes=tuple(reader.notes),
     )
 
 
-def _awaits_agent(attributes: Attributes, event: Envelope, seen_at: datetime) -> bool:
+def _awaits_agent(attributes: Attributes, event: Envelope, observed_at: datetime) -> bool:
     if attributes.status == "done" or attributes.deleted is True:
         return False
-    written = as_time(as_object(attributes.last_message_in).get("createdAt"))
+    written_at = as_time(as_object(attributes.last_message_in).get("createdAt"))
     is_new = event.name == "kustomer.conversation.create"
-    return is_new or (written is not None and abs(seen_at - written) <= JUST_NOW)
+    return is_new or (written_at is not None and abs(observed_at - written_at) <= RECENT_MESSAGE_WINDOW)
 
 
 def _conversation(attributes: Attributes, relationships: Relationships | None, conversation_id: str) -> Conversation:
-    neighbours = relationships or Relationships()
+    related = relationships or Relationships()
     return Conversation(
         id=conversation_id,
-        customer_id=related_id(neighbours.customer),
+        customer_id=related_id(related.customer),
         subject=as_text(attributes.name),
         channel=_channel(attributes),
-        brand_id=related_id(neighbours.brand),
+        brand_id=related_id(related.brand),
         rev=as_rev(attributes.rev),
         spam=attributes.spam is True,
-        imported=as_time(attributes.imported_at) is not None,
+        kustomer_import=as_time(attributes.imported_at) is not None,
         deleted=attributes.deleted is True,
     )
 
 
-def _seen(
-    attributes: Attributes, conversation: Conversation, opened_at: datetime, read: Times
-) -> ConversationSeen | None:
-    """State whether the conversation is open; a status not known to us says nothing. A deleted one is not open."""
-    if attributes.status not in (*OPEN, "done") and not conversation.deleted:
+def _observe(
+    attributes: Attributes, conversation: Conversation, created_at: datetime, reader: TimeReader
+) -> ConversationObserved | None:
+    """Return the conversation's state; None if its status is unknown. A deleted conversation is not open."""
+    if attributes.status not in (*OPEN_STATUSES, "done") and not conversation.deleted:
         return None
-    is_open = attributes.status in OPEN and not conversation.deleted
-    turned = read.read(as_object(attributes.modification_history).get("statusAt"), "modificationHistory.statusAt")
-    done = None if is_open else _time_of(attributes.last_done, "lastDone", read)
-    since = turned or done or opened_at
+    is_open = attributes.status in OPEN_STATUSES and not conversation.deleted
+    changed_at = _status_changed_at(attributes, reader)
+    done_at = None if is_open else _created_at(attributes.last_done, "lastDone", reader)
+    status_changed_at = changed_at or done_at or created_at
     if conversation.deleted and attributes.status != "done":
-        since = read.read(attributes.updated_at, "updatedAt") or read.seen_at
-    return ConversationSeen(conversation, is_open, since, opened_at, is_unanswered(attributes.satisfaction_level))
+        status_changed_at = reader.read(attributes.updated_at, "updatedAt") or reader.observed_at
+    has_unanswered_survey = is_unanswered(attributes.satisfaction_level)
+    return ConversationObserved(conversation, is_open, status_changed_at, created_at, has_unanswered_survey)
 
 
-def _time_of(moment: Any, name: str, read: Times) -> datetime | None:
-    return read.read(as_object(moment).get("createdAt"), f"{name}.createdAt")
+def _status_changed_at(attributes: Attributes, reader: TimeReader) -> datetime | None:
+    history = as_object(attributes.modification_history)
+    return reader.read(history.get("statusAt"), "modificationHistory.statusAt")
+
+
+def _created_at(value: Any, name: str, reader: TimeReader) -> datetime | None:
+    return reader.read(as_object(value).get("createdAt"), f"{name}.createdAt")
 
 
 def _channel(attributes: Attributes) -> str | None:
@@ -176,43 +183,44 @@ def _channel(attributes: Attributes) -> str | None:
     return next((channel for channel in map(as_text, candidates) if channel), None)
 
 
-def _closings(
-    attributes: Attributes, conversation: Conversation, event: Envelope, read: Times
-) -> Iterator[ConversationClosed]:
-    """State the closings shown: the first, the last, and one that only the status shows yet.
+def _done_facts(
+    attributes: Attributes, conversation: Conversation, event: Envelope, reader: TimeReader
+) -> Iterator[ConversationDone]:
+    """Yield when the conversation was done: the first time, the last time, and a time that only the status shows.
 
-    ``lastDone`` is not cleared when a conversation is opened again, so it heals a closing whose webhook was lost; and
-    it may be filled later than the status, so that a ``done`` without a fresh ``lastDone`` is stated approximately.
+    ``lastDone`` is not cleared when a conversation is reopened, so it repairs a lost webhook. It may be filled later
+    than the status, so a conversation that is done without a recent ``lastDone`` yields an approximate fact.
     """
-    first = _time_of(attributes.first_done, "firstDone", read)
-    last = _time_of(attributes.last_done, "lastDone", read)
-    if first is not None and (last is None or last - first > SAME_CLOSING):
-        yield ConversationClosed(conversation, first)
+    first = _created_at(attributes.first_done, "firstDone", reader)
+    last = _created_at(attributes.last_done, "lastDone", reader)
+    if first is not None and (last is None or last - first > SAME_DONE_WINDOW):
+        yield ConversationDone(conversation, first)
     if last is not None:
-        yield ConversationClosed(conversation, last)
+        yield ConversationDone(conversation, last)
     if attributes.status != "done":
         return
-    since = read.read(as_object(attributes.modification_history).get("statusAt"), "modificationHistory.statusAt")
-    if since is None and _became_done(event):
-        since = read.read(attributes.updated_at, "updatedAt") or read.seen_at
-    if since is not None and (last is None or since - last > SAME_CLOSING):
-        yield ConversationClosed(conversation, since, approximate=True)
+    changed_at = _status_changed_at(attributes, reader)
+    if changed_at is None and _became_done(event):
+        changed_at = reader.read(attributes.updated_at, "updatedAt") or reader.observed_at
+    if changed_at is not None and (last is None or changed_at - last > SAME_DONE_WINDOW):
+        yield ConversationDone(conversation, changed_at, approximate=True)
 
 
 def _became_done(event: Envelope) -> bool:
     if event.name == "kustomer.conversation.create":
         return True
-    return bool(changed(event.changes, "status").get("after") == "done")
+    return bool(read_change(event.changes, "status").get("after") == "done")
 
 
-def state_customer(resource: Resource, customer_id: str, *, seen_at: datetime) -> Statement:
-    """State who a customer read at a time is, and the conversation whose survey they answered last."""
-    return _state_customer(resource, customer_id, times(None, received_at=seen_at))
+def interpret_customer(resource: Resource, customer_id: str, *, observed_at: datetime) -> Observation:
+    """Interpret a customer document that was read from the API."""
+    return _interpret_customer(resource, customer_id, time_reader(None, received_at=observed_at))
 
 
-def _state_customer(resource: Resource, customer_id: str, read: Times) -> Statement:
+def _interpret_customer(resource: Resource, customer_id: str, reader: TimeReader) -> Observation:
+    """Return the customer, and a hint at the conversation whose survey the customer answered last."""
     attributes = resource.attributes or Attributes()
-    person = PersonSeen(
+    customer = CustomerObserved(
         customer_id,
         rev=as_rev(attributes.rev),
         emails=own_emails(attributes),
@@ -220,26 +228,27 @@ def _state_customer(resource: Resource, customer_id: str, read: Times) -> Statem
         attributes={
             name: value
             for name, field in PROFILE_ATTRIBUTES.items()
-            if (value := getattr(attributes, field)) is not None and not _is_ahead(name, value, read)
+            if (value := getattr(attributes, field)) is not None and not _is_in_future(name, value, reader)
         },
-        counted=_counted(attributes, read),
-        at=read.read(attributes.updated_at, "updatedAt") or read.seen_at,
-        gone=attributes.deleted is True,
+        open_count=_open_count(attributes, reader),
+        updated_at=reader.read(attributes.updated_at, "updatedAt") or reader.observed_at,
+        removed=attributes.deleted is True,
         masked=masked_contacts(attributes),
     )
-    hint = hint_of(as_object(attributes.satisfaction_level).get("lastSatisfaction"), read)
-    return Statement(person=person, hint=hint, customer_id=customer_id, rev=person.rev, notes=tuple(read.notes))
+    hint = read_refetch_hint(as_object(attributes.satisfaction_level).get("lastSatisfaction"), reader)
+    notes = tuple(reader.notes)
+    return Observation(customer=customer, refetch_hint=hint, customer_id=customer_id, rev=customer.rev, notes=notes)
 
 
-def _is_ahead(name: str, value: Any, read: Times) -> bool:
-    """Say whether a time of the past, as mapped to profiles, lies in the future."""
-    return name in PAST and is_ahead(value, read.latest) and read.read(value, name) is None
+def _is_in_future(name: str, value: Any, reader: TimeReader) -> bool:
+    """Return whether a mapped time that can only be in the past is in the future."""
+    return name in PAST_ATTRIBUTES and is_after(value, reader.latest) and reader.read(value, name) is None
 
 
-def _counted(attributes: Attributes, read: Times) -> Counted | None:
+def _open_count(attributes: Attributes, reader: TimeReader) -> OpenCount | None:
     counts = as_object(attributes.conversation_counts)
-    numbers = [as_count(counts[state]) for state in OPEN if state in counts]
+    numbers = [as_count(counts[status]) for status in OPEN_STATUSES if status in counts]
     total = as_count(sum(filter(None, numbers)))
     if not numbers or None in numbers or total is None:
         return None
-    return Counted(total, read.read(attributes.updated_at, "updatedAt") or read.seen_at)
+    return OpenCount(total, reader.read(attributes.updated_at, "updatedAt") or reader.observed_at)

@@ -1,6 +1,6 @@
-"""The times that a document names, read by when it was seen. Pure.
+"""Reads the times in a document, relative to when it was sent. Pure.
 
-A time that lies further ahead than clocks may differ is no time: it would stand on a profile for ever.
+A time that is further in the future than clocks may differ is ignored: it would stay on a profile permanently.
 """
 
 from dataclasses import dataclass, field
@@ -9,38 +9,38 @@ from typing import Any
 
 from kustomer_klaviyo.kustomer.wire import as_time
 
-MOST_AHEAD = timedelta(days=1)
-"""Further ahead of the time received a time counts as missing."""
+MAX_AHEAD = timedelta(days=1)
+"""A time further than this after the time of receipt counts as missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Reads the times of one observation, and keeps notes of those that cannot be used."""
+class TimeReader:
+    """Reads the times of one observation, and notes the ones that cannot be used."""
 
-    seen_at: datetime
-    """When the observation was sent; what happened at a time that is missing happened then."""
+    observed_at: datetime
+    """When the observation was sent; used in place of a missing time."""
     latest: datetime
     notes: list[str] = field(default_factory=list)
 
     def read(self, value: Any, name: str) -> datetime | None:
-        """Return the moment that a text names; None when it names none, or, with a note, one that lies ahead."""
+        """Return the time of a text; None if there is none, or, with a note, if it is in the future."""
         at = as_time(value)
         if at is None or at <= self.latest:
             return at
-        note = f"{name} lies in the future: it counts as missing"
+        note = f"{name} is in the future: it counts as missing"
         self.notes.extend([] if note in self.notes else [note])
         return None
 
 
-def times(sent: Any, *, received_at: datetime) -> Times:
-    """Return a reader for what was sent at a time, if that can be read, and received at another."""
-    latest = received_at + MOST_AHEAD
-    at = as_time(sent)
-    return Times(received_at if at is None or at > latest else at, latest)
+def time_reader(sent_at: Any, *, received_at: datetime) -> TimeReader:
+    """Return a reader for a document, given the text of when it was sent, and when it was received."""
+    latest = received_at + MAX_AHEAD
+    at = as_time(sent_at)
+    return TimeReader(received_at if at is None or at > latest else at, latest)
 
 
-def is_ahead(value: Any, latest: datetime) -> bool:
-    """Say whether a text names a moment later than that, of whatever year: birthdays are older than any event."""
+def is_after(value: Any, latest: datetime) -> bool:
+    """Return whether a text is a time, of any year, after the latest one."""
     try:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):

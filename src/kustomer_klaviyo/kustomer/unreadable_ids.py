@@ -1,4 +1,4 @@
-"""What an unreadable webhook is about, as far as its first part shows: enough to read the object by API. Pure."""
+"""Finds the entity that an unreadable webhook is about, from its beginning, so that it can be fetched. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ _DATA_ID = re.compile(rb'"dataId"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 
 
 @dataclass(frozen=True, slots=True)
-class Salvaged:
-    """The object that a webhook concerns."""
+class EntityRef:
+    """The customer or conversation that a webhook is about."""
 
     kind: Literal["conversation", "customer"]
     id: str
 
 
-def salvage(head: bytes) -> Salvaged | None:
-    """Return the object that the beginning of a webhook names; None when it names none of those we subscribe to."""
+def find_entity(head: bytes) -> EntityRef | None:
+    """Return the entity that the beginning of a webhook names; None if it names no conversation or customer."""
     data = _DATA.search(head)
     inside = b"" if data is None else data.group(1)
     kind = _NAME.search(head) or _TYPE.search(inside)
-    named = _ID.search(inside) or _DATA_ID.search(head)
-    found = None if named is None else as_id(named.group(1).decode())
-    if kind is None or found is None:
+    id_match = _ID.search(inside) or _DATA_ID.search(head)
+    entity_id = None if id_match is None else as_id(id_match.group(1).decode())
+    if kind is None or entity_id is None:
         return None
-    return Salvaged("conversation" if kind.group(1) == b"conversation" else "customer", found)
+    return EntityRef("conversation" if kind.group(1) == b"conversation" else "customer", entity_id)

@@ -1,7 +1,7 @@
-"""The shapes of Kustomer's documents and how bytes become them. Knows nothing of what they mean to us.
+"""Decodes Kustomer's documents. Knows nothing of their meaning.
 
-Kustomer adds fields without notice and leaves out documented ones, so every field may be missing, null or of
-another type: what is unreadable counts as missing (developer.kustomer.com/docs/events/event-catalog).
+Kustomer adds fields without notice and leaves out documented ones, so every field may be missing, null or of another
+type: an invalid value counts as missing (developer.kustomer.com/docs/events/event-catalog).
 """
 
 import re
@@ -10,22 +10,23 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.kustomer.json_repair import MalformedJSON, mend
+from kustomer_klaviyo.jsonapi import as_object
+from kustomer_klaviyo.kustomer.json_repair import MalformedJSON, repair
 
-MASK = "********"
-"""What stands in place of a value that the API key may not read."""
+MASKED_VALUE = "********"
+"""Stands in place of a value that the API key may not read."""
 
 EARLIEST_YEAR, LATEST_YEAR = 1990, 2200
 LONGEST_TEXT = 2000
 LARGEST_COUNT = 2**31 - 1
-"""What the database holds in a whole number."""
+"""The largest value of an integer column."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class Attributes(msgspec.Struct, rename="camel"):
-    """The attributes we read of a conversation or a customer; everything else is skipped unread."""
+    """The used attributes of a conversation or a customer; all others are skipped."""
 
     status: Any = None
     name: Any = None
@@ -73,19 +74,20 @@ PROFILE_ATTRIBUTES = {
     "signedUpAt": "signed_up_at", "createdAt": "created_at", "tags": "tags", "locations": "locations",
     "recentLocation": "recent_location", "custom": "custom",
 }  # fmt: skip
-"""A customer's attributes that may be mapped: Kustomer's names, and what they are called here. ``displayName`` is not
-among them: Kustomer invents it."""
+"""The attributes of a customer that may be mapped: Kustomer's names, and the fields of ``Attributes``.
+
+``displayName`` is not among them, since Kustomer generates it."""
 
 
 class Relationships(msgspec.Struct):
-    """The neighbours of a resource that matter here."""
+    """The used relationships of a resource."""
 
     customer: Any = None
     brand: Any = None
 
 
 class Resource(msgspec.Struct):
-    """One JSON:API resource as Kustomer's API and webhooks show it."""
+    """A JSON:API resource of Kustomer's API and webhooks."""
 
     type: Any = None
     id: Any = None
@@ -94,7 +96,7 @@ class Resource(msgspec.Struct):
 
 
 class Envelope(msgspec.Struct, rename="camel"):
-    """One webhook as received."""
+    """The body of a webhook."""
 
     id: Any = None
     name: Any = None
@@ -116,8 +118,8 @@ class _AnyShape(msgspec.Struct):
     data: Any = None
 
 
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What strict reading raises."""
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""The errors of the strict decoder."""
 
 _envelope = msgspec.json.Decoder(Envelope)
 _document = msgspec.json.Decoder(_Document)
@@ -125,14 +127,14 @@ _anything = msgspec.json.Decoder()
 
 
 def decode_webhook(body: bytes) -> Envelope:
-    """Read a webhook's body; an extra outer ``data`` is taken off. What strict reading refuses is mended.
+    """Decode a webhook's body, without an extra outer ``data``; what the strict decoder rejects is repaired.
 
-    Raises MalformedJSON when the body cannot be mended, or is no object. An object that is no event gives an empty
+    Raises MalformedJSON if the body cannot be repaired, or is no object. An object that is not an event gives an empty
     envelope.
     """
     try:
         envelope = _envelope.decode(body)
-    except BROKEN:
+    except DECODE_ERRORS:
         return _lenient_envelope(read_json(body))
     if envelope.name is None and envelope.data is not None and envelope.data.attributes is None:
         return _lenient_envelope(read_json(body))
@@ -140,34 +142,34 @@ def decode_webhook(body: bytes) -> Envelope:
 
 
 def decode_resource(body: bytes) -> Resource:
-    """Read the resource out of an API answer ``{"data": {...}}``. Raises MalformedJSON."""
+    """Decode the resource of an API response ``{"data": {...}}``. Raises MalformedJSON."""
     try:
         return _document.decode(body).data
-    except BROKEN:
+    except DECODE_ERRORS:
         return _lenient_resource(as_object(read_json(body)).get("data"))
 
 
 def read_json(body: bytes) -> Any:
-    """Return what the bytes say, mended where need be. Raises MalformedJSON."""
+    """Decode a document, and repair it if necessary. Raises MalformedJSON."""
     try:
         return _anything.decode(body)
-    except BROKEN:
-        return _read_mended(mend(body))
+    except DECODE_ERRORS:
+        return _decode_repaired(repair(body))
 
 
-def strict(body: bytes) -> bytes:
-    """Return a document that can be read as one that strict reading takes. Raises MalformedJSON."""
+def as_strict_json(body: bytes) -> bytes:
+    """Return a document that the strict decoder accepts, repaired if necessary. Raises MalformedJSON."""
     try:
         _anything.decode(body)
-    except BROKEN:
-        return mend(body)
+    except DECODE_ERRORS:
+        return repair(body)
     return body
 
 
-def _read_mended(body: bytes) -> Any:
+def _decode_repaired(body: bytes) -> Any:
     try:
         return _anything.decode(body)
-    except BROKEN as error:
+    except DECODE_ERRORS as error:
         raise MalformedJSON(str(error)) from error
 
 
@@ -198,8 +200,8 @@ def _lenient_resource(document: Any) -> Resource:
     )
 
 
-def changed(changes: msgspec.Raw, attribute: str) -> dict[str, Any]:
-    """Return what the webhook says of an attribute's change, ``before`` and ``after``; empty when it says nothing."""
+def read_change(changes: msgspec.Raw, attribute: str) -> dict[str, Any]:
+    """Return an attribute's change in a webhook, with ``before`` and ``after``; empty if there is none."""
     if not bytes(changes):
         return {}
     try:
@@ -209,39 +211,29 @@ def changed(changes: msgspec.Raw, attribute: str) -> dict[str, Any]:
     return as_object(attributes.get(attribute))
 
 
-def as_object(value: Any) -> dict[str, Any]:
-    """Return the value if it is a JSON object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return the value if it is a JSON array, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
 def as_id(value: Any) -> str | None:
-    """Return an identifier that is safe in keys, links and look-ups; None for anything else."""
+    """Return an id that is safe in keys, links and lookups; None for anything else."""
     return value if isinstance(value, str) and _ID.match(value) else None
 
 
 def is_masked(value: Any) -> bool:
-    """Say whether a value is hidden from the API key.
+    """Return whether a value is masked, since the API key may not read it.
 
     See developer.kustomer.com/kustomer-apps-platform/docs/data-masking
     """
-    return value == MASK or (isinstance(value, dict) and value.get("isMasked") is True)
+    return value == MASKED_VALUE or (isinstance(value, dict) and value.get("isMasked") is True)
 
 
 def as_text(value: Any) -> str | None:
-    """Return readable text, shortened and without control characters; None when empty, masked or no text."""
-    if not isinstance(value, str) or value == MASK:
+    """Return text, shortened and without control characters; None if empty, masked or not a string."""
+    if not isinstance(value, str) or value == MASKED_VALUE:
         return None
     text = value[:LONGEST_TEXT]
     return (text if text.isprintable() else _CONTROL.sub(" ", text)).strip() or None
 
 
 def as_time(value: Any) -> datetime | None:
-    """Return the moment an ISO 8601 text names, in UTC; None when it names none or a senseless year."""
+    """Return an ISO 8601 time in UTC; None if the value is not one, or its year is implausible."""
     if not isinstance(value, str):
         return None
     try:
@@ -254,7 +246,7 @@ def as_time(value: Any) -> datetime | None:
 
 
 def as_number(value: Any) -> float | None:
-    """Return a finite number, also from its text; None for anything else, booleans included."""
+    """Return a finite number, also from a string; None for anything else, booleans included."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -265,24 +257,24 @@ def as_number(value: Any) -> float | None:
 
 
 def as_count(value: Any) -> int | None:
-    """Return a whole number that counts something; None for what counts nothing, or more than can be held."""
+    """Return a count that an integer column can hold; None for anything else."""
     number = as_number(value)
     return int(number) if number is not None and number.is_integer() and 0 <= number <= LARGEST_COUNT else None
 
 
 def as_rev(value: Any) -> int:
-    """Return a revision; 0 when there is none."""
+    """Return a revision; 0 if there is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT else 0
 
 
 def related_id(relationship: Any) -> str | None:
-    """Return the id a relationship points at, from its data, a bare id, or its link."""
+    """Return the id of a relationship's target, from its data, a bare id, or its link."""
     if isinstance(relationship, str):
         return as_id(relationship)
     relation = as_object(relationship)
     data = relation.get("data")
-    by_data = as_id(data) if isinstance(data, str) else as_id(as_object(data).get("id"))
-    if by_data:
-        return by_data
+    data_id = as_id(data) if isinstance(data, str) else as_id(as_object(data).get("id"))
+    if data_id:
+        return data_id
     link = as_object(relation.get("links")).get("self")
     return as_id(link.rsplit("/", 1)[-1]) if isinstance(link, str) else None

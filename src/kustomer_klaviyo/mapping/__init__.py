@@ -1,4 +1,5 @@
-"""A customer's attributes in Kustomer become values for Klaviyo. Pure.
+"""Maps a Kustomer customer's attributes to values for Klaviyo. Pure.
 
-In: a mapping and attributes. Out: profile fields, with a note for each value that is left out.
+In: a mapping and attributes. Out: profile fields, with a note for each value that is left out. Imports the pure modules
+of both vendor packages.
 """

@@ -1,7 +1,7 @@
-"""Which attribute of a Kustomer customer goes to which field or property of a Klaviyo profile. Pure.
+"""Maps attributes of a Kustomer customer to fields and properties of a Klaviyo profile. Pure.
 
-Attributes: developer.kustomer.com/api (customers). The default maps names, organisation, locale and address; nothing
-that an admin did not choose goes beyond it.
+Attributes: developer.kustomer.com/api (customers). The default maps names, organisation, locale and address; an admin
+chooses everything else.
 """
 
 import hashlib
@@ -12,31 +12,32 @@ from typing import Any
 
 import msgspec
 
+from kustomer_klaviyo.jsonapi import as_list, as_object
 from kustomer_klaviyo.klaviyo.profile_request import FIELDS, PROPERTY, Fields, Value
-from kustomer_klaviyo.kustomer.wire import PROFILE_ATTRIBUTES, as_list, as_object, is_masked
-from kustomer_klaviyo.mapping.person_names import names
-from kustomer_klaviyo.mapping.values import LONGEST_TEXT, TYPES, Type, Unreadable, convert, locale
+from kustomer_klaviyo.kustomer.wire import PROFILE_ATTRIBUTES, is_masked
+from kustomer_klaviyo.mapping.person_names import read_names
+from kustomer_klaviyo.mapping.values import MAX_TEXT, TYPES, ConversionError, Type, convert, format_locale
 
 ID_PROPERTY = "Kustomer Customer ID"
-LONGEST_NAME = 100
-CUT = f"only the first {LONGEST_TEXT} characters are sent"
+MAX_PROPERTY_NAME = 100
+TRUNCATED = f"only the first {MAX_TEXT} characters are sent"
 MASKED = "masked: the Kustomer API key lacks the permission to read sensitive values; a new key is needed"
 
-_PLAIN = [name for name in PROFILE_ATTRIBUTES if name not in ("locations", "recentLocation", "custom")]
-_OF_OTHER_TYPE: dict[str, Type] = {"birthdayAt": "date", "signedUpAt": "date", "createdAt": "date", "tags": "list"}
+_PLAIN_ATTRIBUTES = [name for name in PROFILE_ATTRIBUTES if name not in ("locations", "recentLocation", "custom")]
+_OTHER_TYPES: dict[str, Type] = {"birthdayAt": "date", "signedUpAt": "date", "createdAt": "date", "tags": "list"}
 _TEXT: Type = "text"
-STANDARD: dict[str, Type] = dict.fromkeys(("id", *_PLAIN), _TEXT) | _OF_OTHER_TYPE
-"""The attributes every organisation has, and what they hold. ``id`` is the customer's own."""
+STANDARD_ATTRIBUTES: dict[str, Type] = dict.fromkeys(("id", *_PLAIN_ATTRIBUTES), _TEXT) | _OTHER_TYPES
+"""The attributes of every organisation, with their types. ``id`` is the customer's id."""
 
-_NUMBERS: dict[str, Type] = {"latitude": "number", "longitude": "number"}
-_TEXTS: tuple[str, ...] = (
+_LOCATION_NUMBERS: dict[str, Type] = {"latitude": "number", "longitude": "number"}
+_LOCATION_TEXTS: tuple[str, ...] = (
     "address", "address2", "address3", "cityName", "regionName", "regionCode", "zipCode", "countryName", "countryCode",
 )  # fmt: skip
-LOCATION: dict[str, Type] = dict.fromkeys(_TEXTS, _TEXT) | _NUMBERS
-"""What a location holds; the first one with a place in it is meant, else the most recent one seen."""
+LOCATION_ATTRIBUTES: dict[str, Type] = dict.fromkeys(_LOCATION_TEXTS, _TEXT) | _LOCATION_NUMBERS
+"""The attributes of a location, with their types."""
 
-SUFFIXES: Mapping[str, Type] = {"Num": "number", "At": "date", "Bool": "boolean", "List": "list"}
-"""How custom attributes end by their type; the others hold text."""
+CUSTOM_TYPE_SUFFIXES: Mapping[str, Type] = {"Num": "number", "At": "date", "Bool": "boolean", "List": "list"}
+"""The types of custom attributes, by the end of their name; the others are text."""
 
 DEFAULT_FIELDS: dict[str, str] = {
     "first_name": "firstName",
@@ -56,7 +57,7 @@ _CUSTOM = re.compile(r"custom\.@?[A-Za-z0-9_.-]{1,100}\Z")
 
 
 class MappingError(ValueError):
-    """A mapping cannot be used; ``path`` says which of its entries is wrong."""
+    """A mapping is invalid; ``path`` is the path of the invalid entry."""
 
     def __init__(self, text: str, *path: str) -> None:
         super().__init__(text)
@@ -64,11 +65,11 @@ class MappingError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a mapping: where a value comes from, where it goes, and as what."""
+class MappingEntry:
+    """One entry of a mapping."""
 
     target: str
-    """A flat name of a field or property at Klaviyo."""
+    """The flat name of a field or property in Klaviyo."""
     source: str
     """A standard attribute, ``custom.NAME`` or ``location.NAME``."""
     type: Type
@@ -76,181 +77,194 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ProfileMapping:
-    """All entries, and a short text that tells one mapping from another."""
+    """All entries, and a hash of them."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[MappingEntry, ...]
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What one entry makes of one customer."""
+class MappedEntry:
+    """The result of one entry for one customer."""
 
-    entry: Entry
+    entry: MappingEntry
     value: Value | None
-    """None when there is nothing to write."""
-    why: str | None = None
-    """Why there is nothing, or not all, although the customer has something."""
+    """None if nothing is sent."""
+    note: str | None = None
+    """Why the customer's value is not sent, or not completely."""
     is_masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
-    """What a mapping makes of one customer."""
+class MappedProfile:
+    """The result of a mapping for one customer."""
 
     fields: Fields
     masked: tuple[str, ...]
-    """Fields whose value the API key may not read: they stay at Klaviyo as they are."""
+    """Fields whose value the API key may not read: they stay unchanged in Klaviyo."""
     notes: tuple[str, ...]
     """What was left out, and why."""
 
 
-def read_mapping(document: Any) -> ProfileMapping:
-    """Read a mapping as an admin wrote it, over the default one. Raises MappingError."""
+def parse_mapping(document: Any) -> ProfileMapping:
+    """Parse an admin's mapping, which extends the default one. Raises MappingError."""
     if not isinstance(document, dict | None):
         raise MappingError("a mapping has the sections `fields` and `properties`")
     given = document or {}
     for section in given:
         if section not in ("fields", "properties"):
-            raise MappingError(f"there is no section {section!r}, only `fields` and `properties`", str(section))
+            raise MappingError(f"unknown section {section!r}; the sections are `fields` and `properties`", str(section))
     fields, properties = given.get("fields") or {}, given.get("properties") or {}
     for name, section in (("fields", fields), ("properties", properties)):
         if not isinstance(section, dict):
-            raise MappingError(f"`{name}` must list names with their attributes", name)
+            raise MappingError(f"`{name}` must map names to attributes", name)
     entries = [*_fields(fields), *_properties(properties)]
     text = repr([(entry.target, entry.source, entry.type) for entry in entries])
     return ProfileMapping(tuple(entries), hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
 
 
-def _fields(given: dict[Any, Any]) -> Iterator[Entry]:
+def _fields(given: dict[Any, Any]) -> Iterator[MappingEntry]:
     for name in given:
         if name not in FIELDS:
-            raise MappingError(f"Klaviyo has no field {name!r}; there are: {', '.join(FIELDS)}", "fields", str(name))
+            raise MappingError(
+                f"unknown Klaviyo field {name!r}; the fields are: {', '.join(FIELDS)}", "fields", str(name)
+            )
     for target, value in (DEFAULT_FIELDS | given).items():
         if value is not None:
             yield _entry(target, value, ("fields", target))
 
 
-def _properties(given: dict[Any, Any]) -> Iterator[Entry]:
+def _properties(given: dict[Any, Any]) -> Iterator[MappingEntry]:
     if ID_PROPERTY not in given:
-        yield Entry(PROPERTY + ID_PROPERTY, "id", "text")
+        yield MappingEntry(PROPERTY + ID_PROPERTY, "id", "text")
     for name, value in given.items():
-        if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or name.startswith("$"):
-            text = f"a property's name has 1 to {LONGEST_NAME} characters and does not begin with $"
+        if not isinstance(name, str) or not name.strip() or len(name) > MAX_PROPERTY_NAME or name.startswith("$"):
+            text = f"a property name has 1 to {MAX_PROPERTY_NAME} characters and does not begin with $"
             raise MappingError(text, "properties", str(name))
         if value is not None:
             yield _entry(PROPERTY + name, value, ("properties", name))
 
 
-def _entry(target: str, value: Any, path: tuple[str, ...]) -> Entry:
-    stated = value if isinstance(value, dict) else {"from": value}
-    for name in stated:
+def _entry(target: str, value: Any, path: tuple[str, ...]) -> MappingEntry:
+    settings = value if isinstance(value, dict) else {"from": value}
+    for name in settings:
         if name not in ("from", "type"):
-            raise MappingError(f"unknown word {name!r}; there are `from` and `type`", *path)
-    source, wanted = stated.get("from"), stated.get("type")
+            raise MappingError(f"unknown key {name!r}; the keys are `from` and `type`", *path)
+    source, wanted = settings.get("from"), settings.get("type")
     if not isinstance(source, str):
         raise MappingError("name the Kustomer attribute, such as custom.loyaltyTierStr", *path)
-    natural = _natural_type(source, path)
+    default_type = _default_type(source, path)
     if wanted is None:
-        return Entry(target, source, _fitting(target, natural))
+        return MappingEntry(target, source, _type_for(target, default_type))
     if wanted not in TYPES:
-        raise MappingError(f"unknown type {wanted!r}; there are: {', '.join(TYPES)}", *path)
-    if wanted != _fitting(target, wanted):
-        raise MappingError(f"Klaviyo's field {target} holds {_fitting(target, wanted)}", *path)
-    return Entry(target, source, wanted)
+        raise MappingError(f"unknown type {wanted!r}; the types are: {', '.join(TYPES)}", *path)
+    if wanted != _type_for(target, wanted):
+        raise MappingError(f"the type of Klaviyo's field {target} is {_type_for(target, wanted)}", *path)
+    return MappingEntry(target, source, wanted)
 
 
-def _natural_type(source: str, path: tuple[str, ...]) -> Type:
-    """Return what an attribute holds by its name. Raises MappingError when there is no such attribute."""
-    if source in STANDARD:
-        return STANDARD[source]
-    top, _, below = source.partition(".")
-    if top == "location" and below in LOCATION:
-        return LOCATION[below]
+def _default_type(source: str, path: tuple[str, ...]) -> Type:
+    """Return the type of an attribute, from its name. Raises MappingError if the attribute does not exist."""
+    if source in STANDARD_ATTRIBUTES:
+        return STANDARD_ATTRIBUTES[source]
+    top, _, name = source.partition(".")
+    if top == "location" and name in LOCATION_ATTRIBUTES:
+        return LOCATION_ATTRIBUTES[name]
     if _CUSTOM.match(source):
-        return next((kind for suffix, kind in SUFFIXES.items() if source.endswith(suffix)), "text")
-    known = ", ".join((*STANDARD, *(f"location.{name}" for name in LOCATION), "custom.NAME"))
-    raise MappingError(f"there is no attribute {source!r}; there are: {known}", *path)
+        return next(
+            (value_type for suffix, value_type in CUSTOM_TYPE_SUFFIXES.items() if source.endswith(suffix)), "text"
+        )
+    known = ", ".join((*STANDARD_ATTRIBUTES, *(f"location.{name}" for name in LOCATION_ATTRIBUTES), "custom.NAME"))
+    raise MappingError(f"unknown attribute {source!r}; the attributes are: {known}", *path)
 
 
-def _fitting(target: str, wanted: Type) -> Type:
+def _type_for(target: str, wanted: Type) -> Type:
     if target.startswith(PROPERTY):
         return wanted
     return "number" if target in ("location.latitude", "location.longitude") else "text"
 
 
-def sources(mapping: ProfileMapping, attributes: Mapping[str, Any]) -> bytes:
-    """Return all that the mapping reads of a customer, to tell whether it changed."""
+def read_sources(mapping: ProfileMapping, attributes: Mapping[str, Any]) -> bytes:
+    """Return everything that the mapping reads of a customer, to detect changes."""
     tops = {entry.source.partition(".")[0] for entry in mapping.entries}
-    read: dict[str, Any] = {name: attributes[name] for name in tops - {"custom", "location"} if name in attributes}
+    values: dict[str, Any] = {name: attributes[name] for name in tops - {"custom", "location"} if name in attributes}
     custom = as_object(attributes.get("custom"))
-    read |= {entry.source: custom.get(entry.source[7:]) for entry in mapping.entries if entry.source[:7] == "custom."}
+    values |= {
+        entry.source: custom.get(entry.source.removeprefix("custom."))
+        for entry in mapping.entries
+        if entry.source.startswith("custom.")
+    }
     if "location" in tops:
-        read["location"] = location(attributes)
+        values["location"] = read_location(attributes)
     if tops & {"firstName", "lastName"}:
-        read["name"] = attributes.get("name")
-    return msgspec.json.encode(read, order="deterministic")
+        values["name"] = attributes.get("name")
+    return msgspec.json.encode(values, order="deterministic")
 
 
-def apply(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, Any]) -> Mapped:
-    """Return what a customer is to look like at Klaviyo."""
-    read = list(lines(mapping, customer_id, attributes))
-    return Mapped(
-        fields={line.entry.target: line.value for line in read if line.value is not None},
-        masked=tuple(line.entry.target for line in read if line.is_masked),
-        notes=tuple(_note(line) for line in read if line.why and not line.is_masked),
+def map_profile(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, Any]) -> MappedProfile:
+    """Return the profile fields of a customer."""
+    mapped = list(map_entries(mapping, customer_id, attributes))
+    return MappedProfile(
+        fields={result.entry.target: result.value for result in mapped if result.value is not None},
+        masked=tuple(result.entry.target for result in mapped if result.is_masked),
+        notes=tuple(_describe(result) for result in mapped if result.note and not result.is_masked),
     )
 
 
-def _note(line: Line) -> str:
-    return f"{line.entry.source}{' left out' if line.value is None else ''}: {line.why}"
+def _describe(result: MappedEntry) -> str:
+    return f"{result.entry.source}{' left out' if result.value is None else ''}: {result.note}"
 
 
-def lines(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, Any]) -> Iterator[Line]:
-    """Say of each entry what becomes of it for one customer."""
-    place = location(attributes)
-    held = dict(attributes) | names(attributes) | {"id": customer_id}
+def map_entries(mapping: ProfileMapping, customer_id: str, attributes: Mapping[str, Any]) -> Iterator[MappedEntry]:
+    """Yield the result of each entry for one customer."""
+    location = read_location(attributes)
+    values = dict(attributes) | read_names(attributes) | {"id": customer_id}
     for entry in mapping.entries:
-        value = _look(entry.source, held, place)
+        value = _read_source(entry.source, values, location)
         if is_masked(value) or any(map(is_masked, as_list(value))):
-            yield Line(entry, None, MASKED, is_masked=True)
-            continue
-        try:
-            converted = convert(value, entry.type)
-            is_locale = entry.target == "locale" and isinstance(converted, str)
-            is_cut = isinstance(converted, str) and isinstance(value, str) and len(value.strip()) > LONGEST_TEXT
-            yield Line(entry, locale(str(converted)) if is_locale else converted, CUT if is_cut else None)
-        except Unreadable as why:
-            yield Line(entry, None, str(why))
+            yield MappedEntry(entry, None, MASKED, is_masked=True)
+        else:
+            yield _map_value(entry, value)
 
 
-def _look(source: str, held: Mapping[str, Any], place: Mapping[str, Any]) -> Any:
-    top, _, below = source.partition(".")
-    if top == "custom":
-        custom = held.get("custom")
-        return custom if is_masked(custom) else as_object(custom).get(below)
-    if top == "location":
-        hidden = [one for one in _places(held) if is_masked(one)]
-        return hidden[0] if hidden else place.get(below)
-    return held.get(source)
-
-
-def _places(attributes: Mapping[str, Any]) -> list[Any]:
-    """Return all that says where the customer is, as it stands, hidden or not."""
-    listed = attributes.get("locations")
-    return [*(as_list(listed) or [listed]), attributes.get("recentLocation")]
-
-
-def location(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the customer's place: the first that names one, else the most recent one seen."""
-    places = [as_object(one) for one in _places(attributes)]
-    return next((place for place in places if any(place.get(name) for name in LOCATION)), {})
-
-
-def text_of(source: str, attributes: Mapping[str, Any]) -> str | None:
-    """Return an attribute as text, to compare it with a setting; None when it is missing, masked or no text."""
+def _map_value(entry: MappingEntry, value: Any) -> MappedEntry:
     try:
-        text = convert(_look(source, attributes, location(attributes)), "text")
-    except Unreadable:
+        converted = convert(value, entry.type)
+        if entry.target == "locale" and isinstance(converted, str):
+            converted = format_locale(converted)
+    except ConversionError as error:
+        return MappedEntry(entry, None, str(error))
+    is_truncated = isinstance(converted, str) and isinstance(value, str) and len(value.strip()) > MAX_TEXT
+    return MappedEntry(entry, converted, TRUNCATED if is_truncated else None)
+
+
+def _read_source(source: str, values: Mapping[str, Any], location: Mapping[str, Any]) -> Any:
+    top, _, name = source.partition(".")
+    if top == "custom":
+        custom = values.get("custom")
+        return custom if is_masked(custom) else as_object(custom).get(name)
+    if top == "location":
+        masked = [candidate for candidate in _all_locations(values) if is_masked(candidate)]
+        return masked[0] if masked else location.get(name)
+    return values.get(source)
+
+
+def _all_locations(attributes: Mapping[str, Any]) -> list[Any]:
+    """Return all values that may be locations, masked or not."""
+    locations = attributes.get("locations")
+    return [*(as_list(locations) or [locations]), attributes.get("recentLocation")]
+
+
+def read_location(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the customer's first location that is not empty, else the recent location."""
+    locations = map(as_object, _all_locations(attributes))
+    return next((place for place in locations if any(place.get(name) for name in LOCATION_ATTRIBUTES)), {})
+
+
+def read_text(source: str, attributes: Mapping[str, Any]) -> str | None:
+    """Return an attribute as text, to compare it with an option; None if it is missing, masked or not text."""
+    try:
+        text = convert(_read_source(source, attributes, read_location(attributes)), "text")
+    except ConversionError:
         return None
     return text if isinstance(text, str) else None

@@ -1,30 +1,30 @@
-"""How one value of a Kustomer attribute becomes one that Klaviyo's segments understand. Pure.
+"""Converts a value of a Kustomer attribute to a type that Klaviyo's segments support. Pure.
 
-Types known to Klaviyo: help.klaviyo.com, Understanding data types.
+Klaviyo's types: help.klaviyo.com, Understanding data types.
 """
 
 import re
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from kustomer_klaviyo.klaviyo.profile_request import Value, date
+from kustomer_klaviyo.klaviyo.profile_request import Value, date_property
 from kustomer_klaviyo.kustomer.wire import LATEST_YEAR, as_number, as_text
 
 Type = Literal["text", "number", "date", "boolean", "list"]
 TYPES: tuple[Type, ...] = get_args(Type)
 
-LONGEST_TEXT = 1000
-MOST_ITEMS = 100
+MAX_TEXT = 1000
+MAX_ITEMS = 100
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 _LOCALE = re.compile(r"([a-z]{2,3})(?:[_-]([a-z]{2}))?\Z", re.IGNORECASE)
 
 
-class Unreadable(ValueError):
-    """A value is not of the type that the mapping gives it."""
+class ConversionError(ValueError):
+    """A value cannot be converted to the type of the mapping."""
 
 
 def convert(value: Any, wanted: Type) -> Value | None:
-    """Return the value in the wanted type; None when there is nothing to say. Raises Unreadable."""
+    """Return the value as the wanted type; None if it is empty. Raises ConversionError."""
     if value in (None, "", []):
         return None
     converted: Value | None
@@ -40,7 +40,7 @@ def convert(value: Any, wanted: Type) -> Value | None:
         case "list":
             converted = _items(value)
     if converted is None:
-        raise Unreadable(f"not a {wanted}")
+        raise ConversionError(f"not a {wanted}")
     return converted
 
 
@@ -51,17 +51,17 @@ def _text(value: Any) -> str | None:
         number = _number(value)
         return None if number is None else str(number)
     text = as_text(value)
-    return None if text is None else text[:LONGEST_TEXT]
+    return None if text is None else text[:MAX_TEXT]
 
 
 def _date(value: Any) -> str | None:
-    """Return a moment in UTC: birthdays are older than any event, but nothing of ours lies in the year 9999."""
+    """Return a time in UTC, of any past year, since birthdays are older than events."""
     try:
         at = datetime.fromisoformat(value)
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
-    return date(at) if at.year < LATEST_YEAR else None
+    return date_property(at) if at.year < LATEST_YEAR else None
 
 
 def _number(value: Any) -> int | float | None:
@@ -77,18 +77,20 @@ def _boolean(value: Any) -> bool | None:
 
 
 def _items(value: Any) -> list[str | int | float | bool] | None:
-    found: list[str | int | float | bool] = []
-    for one in (value if isinstance(value, list) else [value])[:MOST_ITEMS]:
-        item = one if isinstance(one, bool) else _number(one) if isinstance(one, int | float) else _text(one)
-        if item is not None:
-            found.append(item)
-    return found or None
+    values = (value if isinstance(value, list) else [value])[:MAX_ITEMS]
+    return [item for item in map(_item, values) if item is not None] or None
 
 
-def locale(text: str) -> str:
-    """Return a locale as Klaviyo writes it: ``en_us`` becomes ``en-US``. Raises Unreadable."""
-    found = _LOCALE.match(text)
-    if found is None:
-        raise Unreadable("not a locale")
-    language, country = found.groups()
+def _item(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, bool):
+        return value
+    return _number(value) if isinstance(value, int | float) else _text(value)
+
+
+def format_locale(text: str) -> str:
+    """Return a locale in Klaviyo's format: ``en_us`` becomes ``en-US``. Raises ConversionError."""
+    match = _LOCALE.match(text)
+    if match is None:
+        raise ConversionError("not a locale")
+    language, country = match.groups()
     return f"{language.lower()}-{country.upper()}" if country else language.lower()

@@ -1,4 +1,4 @@
-"""A mapping as an admin writes it, in YAML: read with the line of every mistake, and written for editing."""
+"""Reads and writes a mapping as a YAML file; errors name the line."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,25 +9,25 @@ from kustomer_klaviyo.klaviyo.profile_request import PROPERTY
 from kustomer_klaviyo.mapping.profile_mapping import (
     DEFAULT_FIELDS,
     ID_PROPERTY,
-    Entry,
+    MappingEntry,
     MappingError,
     ProfileMapping,
-    read_mapping,
+    parse_mapping,
 )
 
-HEAD = """\
-# What of a Kustomer customer goes to their Klaviyo profile.
-# fields: Klaviyo's own; an attribute of null leaves one out. properties: your own, by the names segments will use.
+HEADER = """\
+# Maps attributes of a Kustomer customer to the Klaviyo profile.
+# fields: fields of Klaviyo; null leaves one out. properties: custom properties, by the names that segments use.
 # Attributes: kustomer-klaviyo mapping show --available. Types: text, number, date, boolean, list.
 """
 
 
 class MappingFileError(ValueError):
-    """A mapping file is wrong; the text names the line of the first mistake."""
+    """A mapping file is invalid; the text names the line of the first error."""
 
 
 def read_mapping_file(text: str) -> dict[str, Any]:
-    """Return the mapping that a file holds. Raises MappingFileError naming the line of the first mistake."""
+    """Return the mapping in a file. Raises MappingFileError, which names the line of the first error."""
     try:
         root = yaml.compose(text, yaml.SafeLoader)
         document = yaml.safe_load(text)
@@ -36,19 +36,19 @@ def read_mapping_file(text: str) -> dict[str, Any]:
         raise MappingFileError(f"line {mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise MappingFileError(f"line 1: not YAML: {error}") from error
-    for line, name in _repeated(root):
-        raise MappingFileError(f"line {line}: {name!r} is there twice")
+    for line, name in _duplicate_keys(root):
+        raise MappingFileError(f"line {line}: {name!r} is defined twice")
     try:
-        read_mapping(document)
+        parse_mapping(document)
     except MappingError as error:
         raise MappingFileError(f"line {_line(root, error.path)}: {error}") from error
     return document or {}
 
 
 def write_mapping_file(mapping: ProfileMapping) -> str:
-    """Return a mapping as a file that can be edited and set again."""
+    """Return a mapping as a file to edit."""
     fields = {entry.target: _attribute(entry) for entry in mapping.entries if not entry.target.startswith(PROPERTY)}
-    # What was left out of the default must be told, or it would come back when the file is set.
+    # A default field that was left out must be null, or it would reappear when the file is set.
     fields |= {target: None for target in DEFAULT_FIELDS if target not in fields}
     properties: dict[str, Any] = {
         entry.target.removeprefix(PROPERTY): _attribute(entry)
@@ -58,23 +58,23 @@ def write_mapping_file(mapping: ProfileMapping) -> str:
     if ID_PROPERTY not in properties:
         properties[ID_PROPERTY] = None
     document = {"fields": fields, "properties": properties}
-    return HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 
-def _attribute(entry: Entry) -> Any:
-    """Return an entry in its shortest form: the type is named where it does not follow from the attribute."""
+def _attribute(entry: MappingEntry) -> Any:
+    """Return an entry in its shortest form: with a type only if it differs from the attribute's default."""
     name, section = entry.target.removeprefix(PROPERTY), "fields"
     if entry.target.startswith(PROPERTY):
         section = "properties"
     if name == ID_PROPERTY and entry.source == "id":
         return "id"
-    plain = read_mapping({section: {name: entry.source}})
-    natural = next(one.type for one in plain.entries if one.target == entry.target)
-    return entry.source if natural == entry.type else {"from": entry.source, "type": entry.type}
+    plain = parse_mapping({section: {name: entry.source}})
+    default_type = next(parsed.type for parsed in plain.entries if parsed.target == entry.target)
+    return entry.source if default_type == entry.type else {"from": entry.source, "type": entry.type}
 
 
 def _line(root: yaml.Node | None, path: tuple[str, ...]) -> int:
-    """Return the line on which the innermost known part of a path stands."""
+    """Return the line of the innermost known part of a path."""
     line, node = 1, root
     for step in path:
         if not isinstance(node, yaml.MappingNode):
@@ -86,16 +86,16 @@ def _line(root: yaml.Node | None, path: tuple[str, ...]) -> int:
     return line
 
 
-def _repeated(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    waiting, met = [root], set[int]()
-    while waiting:
-        node = waiting.pop(0)
-        if id(node) in met:
+def _duplicate_keys(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    queue, visited = [root], set[int]()
+    while queue:
+        node = queue.pop(0)
+        if id(node) in visited:
             continue
-        met.add(id(node))
-        seen: set[str] = set()
+        visited.add(id(node))
+        names: set[str] = set()
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-            if key.value in seen:
+            if key.value in names:
                 yield key.start_mark.line + 1, key.value
-            seen.add(key.value)
-            waiting.append(value)
+            names.add(key.value)
+            queue.append(value)

@@ -1,5 +1,5 @@
-"""From the inbox to the outbox: what is to be sent, about whom, and why something is not.
+"""Plans what is sent: events in the inbox become deliveries in the outbox.
 
-In: events, and what is known of their customers. Out: deliveries, profile writes, lookups; all in one transaction.
-No network. Imports ``connections``, ``mapping``, both vendors' pure modules, and ``store``.
+In: events, and what is known about their customers. Out: deliveries, profile writes and lookups, in one transaction. No
+network. Imports ``connections``, ``mapping``, the pure modules of both vendors, and ``store``.
 """

@@ -1,4 +1,4 @@
-"""What would be written of one customer, found by doing it and taking it back: so it is exactly what would be sent."""
+"""Previews what would be sent for one customer: plans it in a transaction that is rolled back."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,74 +6,68 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.connections.registry import Joined
-from kustomer_klaviyo.facts import PersonSeen
-from kustomer_klaviyo.klaviyo.profile_request import ProfileCall, joined, resource
-from kustomer_klaviyo.kustomer.interpret import state_customer
+from kustomer_klaviyo.connections.context import ConnectionContext
+from kustomer_klaviyo.facts import CustomerObserved
+from kustomer_klaviyo.klaviyo.profile_request import ProfileRequest, combine_requests, profile_resource
+from kustomer_klaviyo.kustomer.interpret import interpret_customer
 from kustomer_klaviyo.kustomer.json_repair import MalformedJSON
 from kustomer_klaviyo.kustomer.wire import as_id, decode_resource
-from kustomer_klaviyo.mapping.profile_mapping import Line, lines
-from kustomer_klaviyo.planning.customer_updates import keep_people
+from kustomer_klaviyo.mapping.profile_mapping import MappedEntry, map_entries
+from kustomer_klaviyo.planning.customer_updates import save_customers
 from kustomer_klaviyo.planning.identity import identify
-from kustomer_klaviyo.planning.profile_planner import owe_profiles
+from kustomer_klaviyo.planning.profile_planner import enqueue_profile_updates
+from kustomer_klaviyo.reasons import Reason
 from kustomer_klaviyo.store import outbox
-from kustomer_klaviyo.store.customers import Person
+from kustomer_klaviyo.store.customers import Customer
 from kustomer_klaviyo.store.database import Database
-
-UP_TO_DATE = "nothing: Klaviyo was told all of it already"
-NO_IDENTIFIER = "nothing: the customer has neither a usable email nor a possible phone number"
-NOBODY = "nothing: profiles are not written for this customer (option profiles)"
-GONE = "nothing: the customer is deleted in Kustomer"
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What becomes of one customer."""
+    """What would be sent for one customer."""
 
-    person: Person
-    lines: tuple[Line, ...]
-    """What the mapping makes of each attribute."""
+    customer: Customer
+    entries: tuple[MappedEntry, ...]
+    """The result of each entry of the mapping."""
     body: dict[str, Any] | None
-    """The profile resource that would be sent next; None when nothing would."""
-    why: str | None
+    """The profile resource that would be sent; None if nothing would."""
+    reason: Reason | None
     """Why nothing would be sent."""
 
 
-async def preview(database: Database, joined_: Joined, document: bytes) -> Preview:
-    """Say what would be sent of a customer, given their document as Kustomer's API answers it.
-
-    Raises ValueError when it is no customer's document.
-    """
-    seen = _read(document)
-    person = identify(seen, joined_.rules)
-    connection_id = joined_.connection.id
-    async with database.rehearsal() as connection:
-        await keep_people(connection, joined_, [person])
-        await owe_profiles(connection, joined_, [person.customer_id])
-        rows = await outbox.owed_profiles(connection, connection_id, person.customer_id)
-    calls = [msgspec.convert(row["call"], ProfileCall) for row in rows]
-    body = resource(joined(calls)) if calls else None
-    read = tuple(lines(joined_.rules.mapping, person.customer_id, seen.attributes))
-    return Preview(person, read, body, None if calls else _why_not(person, joined_))
+async def preview_customer(db: Database, context: ConnectionContext, document: bytes) -> Preview:
+    """Preview a customer, given the document from Kustomer's API. Raises ValueError if it is not a customer's."""
+    observed = _read(document)
+    customer = identify(observed, context.rules)
+    async with db.dry_run_transaction() as tx:
+        await save_customers(tx, context, [customer])
+        await enqueue_profile_updates(tx, context, [customer.customer_id])
+        rows = await outbox.pending_profiles(tx, context.connection.id, customer.customer_id)
+    requests = [msgspec.convert(row["request"], ProfileRequest) for row in rows]
+    body = profile_resource(combine_requests(requests)) if requests else None
+    entries = tuple(map_entries(context.rules.mapping, customer.customer_id, observed.attributes))
+    return Preview(customer, entries, body, None if requests else _reason(customer, context))
 
 
-def _read(document: bytes) -> PersonSeen:
+def _read(document: bytes) -> CustomerObserved:
     try:
-        found = decode_resource(document)
+        resource = decode_resource(document)
     except MalformedJSON as error:
-        raise ValueError("Kustomer's answer is no JSON document") from error
-    customer_id = as_id(found.id)
-    person = None if customer_id is None else state_customer(found, customer_id, seen_at=datetime.now(UTC)).person
-    if person is None:
-        raise ValueError("Kustomer's answer is no customer")
-    return person
+        raise ValueError("Kustomer's response is not a JSON document") from error
+    customer_id = as_id(resource.id)
+    if customer_id is None:
+        raise ValueError("Kustomer's response is not a customer")
+    customer = interpret_customer(resource, customer_id, observed_at=datetime.now(UTC)).customer
+    if customer is None:
+        raise ValueError("Kustomer's response is not a customer")
+    return customer
 
 
-def _why_not(person: Person, joined_: Joined) -> str:
-    if person.gone:
-        return GONE
-    if person.left_out is not None:
-        return f"nothing: {person.left_out}"
-    if person.email is None and person.phone is None:
-        return NO_IDENTIFIER
-    return UP_TO_DATE if joined_.options.profiles == "everyone" else NOBODY
+def _reason(customer: Customer, context: ConnectionContext) -> Reason:
+    if customer.removed:
+        return Reason.CUSTOMER_REMOVED
+    if customer.skip_reason is not None:
+        return Reason(customer.skip_reason)
+    if customer.email is None and customer.phone is None:
+        return Reason.NO_IDENTIFIER
+    return Reason.UP_TO_DATE if context.options.profiles == "everyone" else Reason.PROFILES_NOT_WANTED

@@ -1,4 +1,4 @@
-"""Which profile writes are owed: what a person's profile is to hold against what was last stated to Klaviyo. Pure."""
+"""Decides which profile write is needed: the difference between a profile and what was last sent to Klaviyo. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -6,166 +6,175 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.connections.rules import Rules
-from kustomer_klaviyo.klaviyo.blamed_fields import EXTERNAL_ID, NOT_TAKEN
-from kustomer_klaviyo.klaviyo.profile_request import LARGEST_PROFILE, PHONE_PROPERTY, Fields, ProfileCall, Value
-from kustomer_klaviyo.planning.support_state import STATE
-from kustomer_klaviyo.store.customers import Profiled
+from kustomer_klaviyo.connections.rules import ConnectionRules
+from kustomer_klaviyo.klaviyo.profile_request import MAX_PROFILE_BYTES, PHONE_PROPERTY, Fields, ProfileRequest, Value
+from kustomer_klaviyo.klaviyo.rejected_fields import EXTERNAL_ID
+from kustomer_klaviyo.planning.support_state import SUPPORT_PROPERTIES
+from kustomer_klaviyo.reasons import DeliveryNote, sentence
+from kustomer_klaviyo.store.sent_profiles import CustomerProfile
 
-LARGEST_FIELDS = LARGEST_PROFILE - 5_000
-"""Bytes; the rest is left for identifiers and for what surrounds the fields."""
+MAX_FIELD_BYTES = MAX_PROFILE_BYTES - 5_000
+"""The rest is reserved for identifiers and the enclosing document."""
 
 
-class Stated(msgspec.Struct, frozen=True):
-    """What Klaviyo was last told of a person, or is about to be."""
+class SentProfile(msgspec.Struct, frozen=True):
+    """The profile that was last sent to Klaviyo, or is about to be."""
 
     email: str | None = None
     phone: str | None = None
     external_id: str | None = None
     fields: dict[str, Any] = {}
     refused: dict[str, Any] = {}
-    """Values that Klaviyo does not take, by their fields: not told again until they change."""
-    doubt: bool = False
-    """It may not have got there, or not to the profile that is the person's now: all is to be said again."""
+    """Values that Klaviyo refused, by field: not sent again until they change."""
+    resend_all: bool = False
+    """It may not have arrived, or arrived in another profile: the next write sends everything."""
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
-    """A profile write, and what will have been stated with it."""
+class ProfileUpdate:
+    """A profile write, and the profile that has been sent with it."""
 
-    call: ProfileCall
-    stated: Stated
+    request: ProfileRequest
+    sent: SentProfile
     notes: tuple[str, ...] = field(default=())
 
 
-def owed_profile(person: Profiled, support: Fields, rules: Rules) -> Owed | None:
-    """Return the write that brings the profile up to date; None when nothing is to be written."""
-    if person.gone:
+def diff_profile(customer: CustomerProfile, support: Fields, rules: ConnectionRules) -> ProfileUpdate | None:
+    """Return the write that brings the profile up to date; None if it is up to date."""
+    if customer.removed:
         return None
-    if person.left_out is not None or not _is_wanted(person, rules):
-        return _withdrawn(person)
-    phone = None if person.phone == person.taken_phone else person.phone
-    if person.email is None and phone is None:
+    if customer.skip_reason is not None or not _is_wanted(customer, rules):
+        return _withdraw_support_state(customer)
+    phone = None if customer.phone == customer.conflicting_phone else customer.phone
+    if customer.email is None and phone is None:
         return None
-    stated = read_stated(person.stated)
-    wanted, too_large = _fitted(person.profile | support | _kept_phone(person))
-    unknown = {*person.masked, *(name for name in STATE if rules.options.support_state and name not in support)}
-    external_id = f"kustomer:{rules.express.org}:{person.customer_id}" if rules.options.external_id else None
-    refused = _still_refused(stated, wanted, external_id, unknown)
+    last = read_sent_profile(customer.last_sent)
+    wanted, size_notes = _drop_oversized(customer.profile | support | _phone_property(customer))
+    unknown = {*customer.masked}
+    if rules.options.support_state:
+        unknown |= set(SUPPORT_PROPERTIES) - support.keys()
+    external_id = f"kustomer:{rules.event_settings.org}:{customer.customer_id}" if rules.options.external_id else None
+    refused = _still_refused(last, wanted, external_id, unknown)
     wanted = {name: value for name, value in wanted.items() if name not in refused}
-    # What Klaviyo holds of a field whose last value it refused is not known: it is told, or cleared, in any case.
-    held = dict.fromkeys(stated.refused.keys() - {EXTERNAL_ID}) | stated.fields
-    changed = changes(held, wanted, unknown={*unknown, *refused}, doubt=stated.doubt)
+    # If Klaviyo refused the last value of a field, its current value is unknown: the field is sent or cleared anyway.
+    present = dict.fromkeys(last.refused.keys() - {EXTERNAL_ID}) | last.fields
+    changed = changes(present, wanted, unknown={*unknown, *refused}, resend_all=last.resend_all)
     external_id = None if EXTERNAL_ID in refused else external_id
-    news = Stated(person.email, phone, external_id, _after(stated.fields, changed), refused)
-    if news == stated:
+    sent = SentProfile(customer.email, phone, external_id, _apply(last.fields, changed), refused)
+    if sent == last:
         return None
-    email_changed = stated.email is not None and stated.email != person.email
-    phone_decides = stated.email is None and stated.phone is not None
-    call = ProfileCall(
+    notes = (*customer.notes, *size_notes, *_refusal_notes(customer, refused))
+    return ProfileUpdate(_request(last, sent, changed), sent, notes)
+
+
+def _request(last: SentProfile, sent: SentProfile, changed: Mapping[str, Value | None]) -> ProfileRequest:
+    email_changed = last.email is not None and last.email != sent.email
+    phone_identified = last.email is None and last.phone is not None
+    return ProfileRequest(
         fields=changed,
-        email=person.email,
-        phone=phone,
-        external_id=external_id,
-        former_email=stated.email if email_changed else None,
-        former_phone=stated.phone if phone_decides and stated.phone != phone else None,
-        is_whole=stated.doubt or not stated.fields,
+        email=sent.email,
+        phone=sent.phone,
+        external_id=sent.external_id,
+        former_email=last.email if email_changed else None,
+        former_phone=last.phone if phone_identified and last.phone != sent.phone else None,
+        is_whole=last.resend_all or not last.fields,
     )
-    return Owed(call, news, (*person.notes, *too_large, *_refusals(person, refused)))
 
 
-def _still_refused(stated: Stated, wanted: Fields, external_id: str | None, unknown: Collection[str]) -> dict[str, Any]:
-    """Return what Klaviyo refused and would be told again, or is not known any more."""
-    now: dict[str, Any] = {**wanted, EXTERNAL_ID: external_id}
-    return {name: value for name, value in stated.refused.items() if name in unknown or _is_same(value, now.get(name))}
+def _still_refused(
+    last: SentProfile, wanted: Fields, external_id: str | None, unknown: Collection[str]
+) -> dict[str, Any]:
+    """Return the refused values that are unchanged or unknown."""
+    current: dict[str, Any] = {**wanted, EXTERNAL_ID: external_id}
+    return {
+        name: value for name, value in last.refused.items() if name in unknown or _is_same(value, current.get(name))
+    }
 
 
-def _refusals(person: Profiled, refused: Collection[str]) -> list[str]:
-    """Say what is left out because Klaviyo did not take it."""
-    contacts = [f"{one} left out: {NOT_TAKEN}" for one in person.refused_contacts]
-    return [*contacts, *(f"{name} left out: {NOT_TAKEN}" for name in refused)]
+def _refusal_notes(customer: CustomerProfile, refused: Collection[str]) -> list[str]:
+    return [sentence(DeliveryNote.VALUE_REJECTED, value) for value in (*customer.refused_contacts, *refused)]
 
 
-def _kept_phone(person: Profiled) -> Fields:
-    """Return a number that belongs to another profile as a mere property."""
-    is_taken = person.phone is not None and person.phone == person.taken_phone and person.email is not None
-    return {PHONE_PROPERTY: person.phone} if is_taken and person.phone else {}
+def _phone_property(customer: CustomerProfile) -> Fields:
+    """Return a number that belongs to another profile as a property."""
+    has_conflict = customer.phone is not None and customer.phone == customer.conflicting_phone
+    return {PHONE_PROPERTY: customer.phone} if has_conflict and customer.phone and customer.email is not None else {}
 
 
-def _withdrawn(person: Profiled) -> Owed | None:
-    """Return the write that takes back the state of support of someone who is not told of any more.
+def _withdraw_support_state(customer: CustomerProfile) -> ProfileUpdate | None:
+    """Return the write that clears the support state of a customer for whom nothing is sent any more.
 
-    Left as it is, an open conversation would keep them from every campaign for ever.
+    Otherwise an open conversation would exclude them from every campaign permanently.
     """
-    call, stated = cleared(person, only=STATE), read_stated(person.stated)
-    if call is None:
+    request, last = clear_request(customer, only=SUPPORT_PROPERTIES), read_sent_profile(customer.last_sent)
+    if request is None:
         return None
-    kept = {name: value for name, value in stated.fields.items() if name not in STATE}
-    refused = {name: value for name, value in stated.refused.items() if name not in STATE}
-    return Owed(call, msgspec.structs.replace(stated, fields=kept, refused=refused))
+    fields = {name: value for name, value in last.fields.items() if name not in SUPPORT_PROPERTIES}
+    refused = {name: value for name, value in last.refused.items() if name not in SUPPORT_PROPERTIES}
+    return ProfileUpdate(request, msgspec.structs.replace(last, fields=fields, refused=refused))
 
 
-def cleared(person: Profiled, *, only: Collection[str] | None = None) -> ProfileCall | None:
-    """Return the write that takes back the fields we wrote, all or some; None when there are none."""
-    stated = read_stated(person.stated)
-    written = {**stated.fields, **stated.refused}.keys() - {EXTERNAL_ID}
-    names = sorted(name for name in written if only is None or name in only)
-    if not names or not (stated.email or stated.phone):
+def clear_request(customer: CustomerProfile, *, only: Collection[str] | None = None) -> ProfileRequest | None:
+    """Return the write that clears sent fields, all or some; None if there are none."""
+    last = read_sent_profile(customer.last_sent)
+    sent = {**last.fields, **last.refused}.keys() - {EXTERNAL_ID}
+    names = sorted(name for name in sent if only is None or name in only)
+    if not names or not (last.email or last.phone):
         return None
-    phone = None if stated.email else stated.phone
-    return ProfileCall(dict.fromkeys(names), email=stated.email, phone=phone, must_exist=True)
+    phone = None if last.email else last.phone
+    return ProfileRequest(dict.fromkeys(names), email=last.email, phone=phone, must_exist=True)
 
 
-def erased(person: Profiled) -> ProfileCall | None:
-    """Return the wish to have the person erased; None when Klaviyo was never told of them."""
-    stated = read_stated(person.stated)
-    if not (stated.email or stated.phone):
+def erasure_request(customer: CustomerProfile) -> ProfileRequest | None:
+    """Return the request to erase the profile; None if nothing was sent."""
+    last = read_sent_profile(customer.last_sent)
+    if not (last.email or last.phone):
         return None
-    return ProfileCall(email=stated.email, phone=None if stated.email else stated.phone, erase=True)
+    return ProfileRequest(email=last.email, phone=None if last.email else last.phone, erase=True)
 
 
 def changes(
-    stated: Mapping[str, Value | None], wanted: Fields, *, unknown: Collection[str] = (), doubt: bool = False
+    present: Mapping[str, Value | None], wanted: Fields, *, unknown: Collection[str] = (), resend_all: bool = False
 ) -> dict[str, Value | None]:
-    """Return what differs: new values, and None for what is no longer there; what is not known is left as it is.
+    """Return the changed values, and None for removed ones; unknown ones stay as they are.
 
-    With ``doubt`` every value counts as new.
+    With ``resend_all`` every value counts as changed.
     """
-    news: dict[str, Value | None] = {
+    changed: dict[str, Value | None] = {
         name: value
         for name, value in wanted.items()
-        if doubt or name not in stated or not _is_same(stated[name], value)
+        if resend_all or name not in present or not _is_same(present[name], value)
     }
-    return news | {name: None for name in stated if name not in wanted and name not in unknown}
+    return changed | {name: None for name in present if name not in wanted and name not in unknown}
 
 
-def read_stated(document: dict[str, Any]) -> Stated:
-    """Return what was kept of the last statement."""
-    return msgspec.convert(document, Stated)
+def read_sent_profile(document: dict[str, Any]) -> SentProfile:
+    """Return a stored profile."""
+    return msgspec.convert(document, SentProfile)
 
 
-def _is_same(one: Value | None, other: Value | None) -> bool:
+def _is_same(value: Value | None, other: Value | None) -> bool:
     # True equals 1 in Python, but not in a segment.
-    return type(one) is type(other) and one == other
+    return type(value) is type(other) and value == other
 
 
-def _after(stated: Fields, changed: dict[str, Value | None]) -> Fields:
-    merged = stated | changed
-    return {name: value for name, value in merged.items() if value is not None}
+def _apply(fields: Fields, changed: Mapping[str, Value | None]) -> Fields:
+    return {name: value for name, value in {**fields, **changed}.items() if value is not None}
 
 
-def _is_wanted(person: Profiled, rules: Rules) -> bool:
-    wish = rules.options.profiles
-    return wish == "everyone" or (wish == "conversations" and any(rules.away(brand) is None for brand in person.brands))
+def _is_wanted(customer: CustomerProfile, rules: ConnectionRules) -> bool:
+    if rules.options.profiles == "conversations":
+        return any(rules.is_routed_here(brand) for brand in customer.brands)
+    return rules.options.profiles == "everyone"
 
 
-def _fitted(fields: Fields) -> tuple[Fields, list[str]]:
-    """Leave the largest values out until Klaviyo takes the rest."""
-    kept, notes = dict(fields), []
-    size = len(msgspec.json.encode(kept))
-    for name in sorted(kept, key=lambda one: len(msgspec.json.encode(kept[one])), reverse=True):
-        if size <= LARGEST_FIELDS:
+def _drop_oversized(fields: Fields) -> tuple[Fields, list[str]]:
+    """Drop the largest values until Klaviyo accepts the rest; returns the rest and notes."""
+    remaining, notes = dict(fields), []
+    size = len(msgspec.json.encode(remaining))
+    for name in sorted(remaining, key=lambda name: len(msgspec.json.encode(remaining[name])), reverse=True):
+        if size <= MAX_FIELD_BYTES:
             break
-        size -= len(msgspec.json.encode(kept.pop(name)))
-        notes.append(f"{name} left out: the profile would be larger than Klaviyo takes")
-    return kept, notes
+        size -= len(msgspec.json.encode(remaining.pop(name)))
+        notes.append(f"{name} left out: the profile would be larger than Klaviyo accepts")
+    return remaining, notes

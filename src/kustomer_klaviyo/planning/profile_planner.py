@@ -1,114 +1,109 @@
-"""Owes profile writes: for every customer of whom something changed, what their profile at Klaviyo lacks."""
+"""Enqueues profile writes: for each changed customer, what the profile in Klaviyo lacks."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
 
-from kustomer_klaviyo.connections.registry import Joined
-from kustomer_klaviyo.facts import ConversationSeen, Counted, SatisfactionAnswered
+from kustomer_klaviyo.connections.context import ConnectionContext
+from kustomer_klaviyo.facts import ConversationObserved, CsatSubmitted, OpenCount
 from kustomer_klaviyo.klaviyo.profile_request import Fields
-from kustomer_klaviyo.planning.profile_diff import Owed, owed_profile
-from kustomer_klaviyo.planning.support_state import Support, fields_of, open_conversations, together
-from kustomer_klaviyo.store import conversations, customers, outbox, recorded_facts
-from kustomer_klaviyo.store.customers import Profiled
-from kustomer_klaviyo.store.outbox import NewDelivery, State
+from kustomer_klaviyo.planning.profile_diff import ProfileUpdate, diff_profile
+from kustomer_klaviyo.planning.support_state import SupportState, combine, count_open, support_fields
+from kustomer_klaviyo.store import conversations, customers, outbox, recorded_facts, sent_profiles
+from kustomer_klaviyo.store.database import Transaction
+from kustomer_klaviyo.store.outbox import DeliveryKind, DeliveryState, NewDelivery
+from kustomer_klaviyo.store.sent_profiles import CustomerProfile
 
-KIND = "profile"
 
-
-async def owe_profiles(
-    connection: AsyncConnection[DictRow],
-    joined: Joined,
+async def enqueue_profile_updates(
+    tx: Transaction,
+    context: ConnectionContext,
     customer_ids: Collection[str],
     *,
-    causes: Mapping[str, str] | None = None,
+    event_ids: Mapping[str, str] | None = None,
 ) -> int:
-    """Owe what the profiles of these customers lack; returns how many writes that is.
+    """Enqueue the profile writes of customers; returns how many there are.
 
-    ``causes`` are the events that tell of each customer.
+    ``event_ids`` holds the event that each customer was observed in.
     """
-    connection_id = joined.connection.id
+    connection_id = context.connection.id
     if not customer_ids:
         return 0
-    merged = await customers.aliases(connection, connection_id, sorted(customer_ids))
-    survivors = {merged.get(one, one) for one in customer_ids}
-    persons = await customers.profiled(connection, connection_id, sorted(survivors))
-    supports = await _supports(connection, joined, persons, merged)
-    news, stated = [], []
-    for person in persons:
-        owed = owed_profile(person, supports.get(person.customer_id, {}), joined.rules)
-        if owed is not None:
-            news.append(_delivery(person, owed, (causes or {}).get(person.customer_id)))
-            stated.append((person.customer_id, msgspec.to_builtins(owed.stated), person.statements + 1))
-    if news:
-        await outbox.add(connection, connection_id, news)
-        await customers.state(connection, connection_id, stated)
-    return len(news)
+    merge_targets = await customers.merge_targets(tx, connection_id, sorted(customer_ids))
+    targets = sorted({merge_targets.get(customer_id, customer_id) for customer_id in customer_ids})
+    profiles = await sent_profiles.lock_profiles(tx, connection_id, targets)
+    support = await _support_fields(tx, context, profiles, merge_targets)
+    deliveries, sent = [], []
+    for profile in profiles:
+        update = diff_profile(profile, support.get(profile.customer_id, {}), context.rules)
+        if update is not None:
+            deliveries.append(_delivery(profile, update, (event_ids or {}).get(profile.customer_id)))
+            sent.append((profile.customer_id, msgspec.to_builtins(update.sent), profile.sent_version + 1))
+    if deliveries:
+        await outbox.insert(tx, connection_id, deliveries)
+        await sent_profiles.save_sent(tx, connection_id, sent)
+    return len(deliveries)
 
 
-async def _supports(
-    connection: AsyncConnection[DictRow],
-    joined: Joined,
-    persons: Sequence[Profiled],
-    merged: Mapping[str, str],
+async def _support_fields(
+    tx: Transaction,
+    context: ConnectionContext,
+    profiles: Sequence[CustomerProfile],
+    merge_targets: Mapping[str, str],
 ) -> dict[str, Fields]:
-    """Return the state of each person's support, with what those brought along who became part of them."""
-    if not joined.options.support_state:
+    """Return the support state of each profile, with that of the customers merged into it."""
+    if not context.options.support_state:
         return {}
-    connection_id = joined.connection.id
-    parts = {person.customer_id: [person.customer_id] for person in persons}
-    for source, target in merged.items():
-        parts.setdefault(target, [target]).append(source)
-    everybody = sorted({one for those in parts.values() for one in those})
-    before = {
-        customer_id: _support(row)
-        for customer_id, row in (await recorded_facts.support(connection, connection_id, everybody)).items()
+    connection_id = context.connection.id
+    members = {profile.customer_id: [profile.customer_id] for profile in profiles}
+    for source, target in merge_targets.items():
+        members.setdefault(target, [target]).append(source)
+    everyone = sorted({customer_id for group in members.values() for customer_id in group})
+    history = await recorded_facts.support_history(tx, connection_id, everyone)
+    counted_at = {
+        customer_id: profile.open_count_at for profile in profiles for customer_id in members[profile.customer_id]
     }
-    counted_at = {one: person.counted_at for person in persons for one in parts[person.customer_id]}
-    began = await conversations.began(connection, connection_id, counted_at)
-    seen = await conversations.turned(connection, connection_id, counted_at)
-    found: dict[str, Fields] = {}
-    for person in persons:
-        those = parts[person.customer_id]
-        support = together([before.get(one, Support()) for one in those])
-        turned = [msgspec.convert(one, ConversationSeen) for part in those for one in seen.get(part, ())]
-        begun = sum(began.get(one, 0) for one in those)
-        found[person.customer_id] = fields_of(support, open_conversations(_counted(person), begun, turned))
-    return found
+    opened = await conversations.count_open_since(tx, connection_id, counted_at)
+    changed = await conversations.changed_since(tx, connection_id, counted_at)
+    fields: dict[str, Fields] = {}
+    for profile in profiles:
+        group = members[profile.customer_id]
+        state = combine([_support_state(history[customer_id]) for customer_id in group if customer_id in history])
+        rows = [row for customer_id in group for row in changed.get(customer_id, ())]
+        opened_since = sum(opened.get(customer_id, 0) for customer_id in group)
+        changed_since = [msgspec.convert(row, ConversationObserved) for row in rows]
+        fields[profile.customer_id] = support_fields(
+            state, count_open(_open_count(profile), opened_since, changed_since)
+        )
+    return fields
 
 
-def _support(row: DictRow) -> Support:
-    answer = row["answer"]
-    return Support(
-        row["created_at"],
-        row["done_at"],
-        None if answer is None else msgspec.convert(answer, SatisfactionAnswered),
-        row["ratings"],
-        row["ratings_sum"],
-    )
+def _support_state(row: Mapping[str, Any]) -> SupportState:
+    last_csat = None if row["last_csat"] is None else msgspec.convert(row["last_csat"], CsatSubmitted)
+    return SupportState(row["created_at"], row["done_at"], last_csat, row["rating_count"], row["rating_sum"])
 
 
-def _counted(person: Profiled) -> Counted | None:
-    if person.counted_open is None or person.counted_at is None:
+def _open_count(profile: CustomerProfile) -> OpenCount | None:
+    if profile.open_count is None or profile.open_count_at is None:
         return None
-    return Counted(person.counted_open, person.counted_at)
+    return OpenCount(profile.open_count, profile.open_count_at)
 
 
-def _delivery(person: Profiled, owed: Owed, cause: str | None) -> NewDelivery:
+def _delivery(profile: CustomerProfile, update: ProfileUpdate, event_id: str | None) -> NewDelivery:
+    request = update.request
     return NewDelivery(
-        key=f"profile:{person.customer_id}:{person.statements + 1}",
-        kind=KIND,
-        subject=person.customer_id,
+        fact_key=f"profile:{profile.customer_id}:{profile.sent_version + 1}",
+        kind=DeliveryKind.PROFILE,
+        subject=profile.customer_id,
         conversation_id="",
         occurred_at=datetime.now(UTC),
         rev=0,
-        state=State.WAITING,
-        fact={"notes": owed.notes} if owed.notes else {},
-        event_id=cause,
-        identifier=owed.call.identifier,
-        call=msgspec.to_builtins(owed.call),
-        leads=person.statements == 0 or bool(owed.call.former_email or owed.call.former_phone),
+        state=DeliveryState.PENDING,
+        fact={"notes": update.notes} if update.notes else {},
+        event_id=event_id,
+        identifier=request.identifier,
+        request=msgspec.to_builtins(request),
+        blocks_events=profile.sent_version == 0 or bool(request.former_email or request.former_phone),
     )

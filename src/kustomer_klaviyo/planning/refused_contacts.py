@@ -1,25 +1,25 @@
-"""Turns to a customer's next contact where Klaviyo does not take one."""
+"""Switches to a customer's next contact when Klaviyo refuses one."""
 
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
-
-from kustomer_klaviyo.connections.registry import Joined
-from kustomer_klaviyo.klaviyo.blamed_fields import NOT_TAKEN
-from kustomer_klaviyo.planning.customer_updates import restate
-from kustomer_klaviyo.planning.profile_planner import owe_profiles
+from kustomer_klaviyo.connections.context import ConnectionContext
+from kustomer_klaviyo.planning.customer_updates import replan_deliveries
+from kustomer_klaviyo.planning.profile_planner import enqueue_profile_updates
+from kustomer_klaviyo.reasons import DeliveryNote, sentence
 from kustomer_klaviyo.store import refused_values
+from kustomer_klaviyo.store.database import Transaction
 
 
-async def refuse_contact(db: AsyncConnection[DictRow], joined: Joined, customer_id: str, contact: str) -> bool:
-    """Pass over an address or number from now on; returns whether the customer has another.
+async def switch_to_next_contact(tx: Transaction, context: ConnectionContext, customer_id: str, contact: str) -> bool:
+    """Stop using an address or number; returns whether the customer has another one.
 
-    What waits of the customer goes to the other, and the profile is owed under it. Each call leaves one contact less,
-    so that trying one after another ends.
+    The customer's events and profile are planned again with the other contact. Each call leaves one contact less, so
+    trying one after another ends.
     """
-    left = await refused_values.refuse_contact(db, joined.connection.id, customer_id, contact)
-    if left is None or (left.email or left.phone) in (None, contact):
+    connection_id = context.connection.id
+    remaining = await refused_values.refuse_contact(tx, connection_id, customer_id, contact)
+    if remaining is None or (remaining.email or remaining.phone) in (None, contact):
         return False
-    await restate(db, joined, [left.customer_id])
-    await refused_values.note(db, joined.connection.id, left.customer_id, f"{contact} left out: {NOT_TAKEN}")
-    await owe_profiles(db, joined, [left.customer_id])
+    customer_id = remaining.customer_id
+    await replan_deliveries(tx, context, [customer_id])
+    await refused_values.add_note(tx, connection_id, customer_id, sentence(DeliveryNote.VALUE_REJECTED, contact))
+    await enqueue_profile_updates(tx, context, [customer_id])
     return True

@@ -1,12 +1,12 @@
-"""How a person's support stands, as properties of their profile: what a segment asks before mail is sent. Pure."""
+"""A customer's support state as profile properties, for segments that decide who gets a campaign. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kustomer_klaviyo.facts import ConversationSeen, Counted, SatisfactionAnswered
-from kustomer_klaviyo.klaviyo.event_request import verdict
-from kustomer_klaviyo.klaviyo.profile_request import PROPERTY, Fields, date
+from kustomer_klaviyo.facts import ConversationObserved, CsatSubmitted, OpenCount
+from kustomer_klaviyo.klaviyo.event_request import rating_and_score
+from kustomer_klaviyo.klaviyo.profile_request import PROPERTY, Fields, date_property
 
 OPEN_CONVERSATIONS = f"{PROPERTY}Kustomer Open Conversations"
 LAST_CREATED = f"{PROPERTY}Kustomer Last Conversation Created"
@@ -17,61 +17,60 @@ LAST_ANSWERED = f"{PROPERTY}Kustomer Last CSAT Time"
 AVERAGE_RATING = f"{PROPERTY}Kustomer Average CSAT"
 
 
-STATE = (
+SUPPORT_PROPERTIES = (
     OPEN_CONVERSATIONS, LAST_CREATED, LAST_DONE, LAST_RATING, LAST_SCORE, LAST_ANSWERED, AVERAGE_RATING,
 )  # fmt: skip
 """All properties of the support state."""
 
 
 @dataclass(frozen=True, slots=True)
-class Support:
-    """What was told of one customer so far."""
+class SupportState:
+    """A summary of one customer's recorded facts."""
 
     created_at: datetime | None = None
     done_at: datetime | None = None
-    answer: SatisfactionAnswered | None = None
-    """The latest."""
-    ratings: int = 0
-    ratings_sum: float = 0.0
+    last_csat: CsatSubmitted | None = None
+    rating_count: int = 0
+    rating_sum: float = 0.0
 
 
-def together(parts: Sequence[Support]) -> Support:
-    """Return how the support of several customers stands who are one person."""
-    answers = [part.answer for part in parts if part.answer is not None]
-    return Support(
-        max((part.created_at for part in parts if part.created_at), default=None),
-        max((part.done_at for part in parts if part.done_at), default=None),
-        max(answers, key=lambda answer: answer.at, default=None),
-        sum(part.ratings for part in parts),
-        sum(part.ratings_sum for part in parts),
+def combine(states: Sequence[SupportState]) -> SupportState:
+    """Return the support state of several merged customers."""
+    answers = [state.last_csat for state in states if state.last_csat is not None]
+    return SupportState(
+        max((state.created_at for state in states if state.created_at), default=None),
+        max((state.done_at for state in states if state.done_at), default=None),
+        max(answers, key=lambda answer: answer.occurred_at, default=None),
+        sum(state.rating_count for state in states),
+        sum(state.rating_sum for state in states),
     )
 
 
-def open_conversations(counted: Counted | None, begun: int, turned: Sequence[ConversationSeen]) -> int:
-    """Count the conversations that are not done: as Kustomer counts them, corrected by what happened since it did.
+def count_open(open_count: OpenCount | None, opened_since: int, changed_since: Sequence[ConversationObserved]) -> int:
+    """Return the number of open conversations: Kustomer's own count, corrected by later changes.
 
-    ``begun`` are those that are open and began since (all open ones, where Kustomer does not count); ``turned`` those
-    that were there already and turned since.
+    ``opened_since`` is the number of open conversations created after the count, or of all open ones if Kustomer has
+    no count; ``changed_since`` holds the older conversations whose status changed after the count.
 
-    Kustomer's own count knows of conversations that we never saw, and no longer of deleted ones; but the webhook that
-    brings it may be late or lost, and one that brings the same number again is not kept. It has spam in it, so that
-    its correction must, too. Where Kustomer does not count, what we saw is all there is.
+    Kustomer's count includes conversations that were never received, and excludes deleted ones. But its webhook may be
+    late or lost, and a repeated number is not stored. It includes spam, so the correction does too.
     """
-    if counted is None:
-        return begun
-    return max(0, counted.open + begun + sum(one.is_open - one.was_open(counted.at) for one in turned))
+    if open_count is None:
+        return opened_since
+    change = sum(conversation.is_open - conversation.was_open(open_count.counted_at) for conversation in changed_since)
+    return max(0, open_count.count + opened_since + change)
 
 
-def fields_of(support: Support, open_now: int) -> Fields:
-    """Return the properties; dates as Klaviyo compares them."""
-    fields: Fields = {OPEN_CONVERSATIONS: open_now}
-    for name, at in ((LAST_CREATED, support.created_at), (LAST_DONE, support.done_at)):
+def support_fields(state: SupportState, open_conversations: int) -> Fields:
+    """Return the profile properties, with dates in Klaviyo's format."""
+    fields: Fields = {OPEN_CONVERSATIONS: open_conversations}
+    for name, at in ((LAST_CREATED, state.created_at), (LAST_DONE, state.done_at)):
         if at is not None:
-            fields[name] = date(at)
-    if support.answer is not None:
-        rating, score = verdict(support.answer)
-        fields[LAST_ANSWERED] = date(support.answer.at)
+            fields[name] = date_property(at)
+    if state.last_csat is not None:
+        rating, score = rating_and_score(state.last_csat)
+        fields[LAST_ANSWERED] = date_property(state.last_csat.occurred_at)
         fields |= {name: value for name, value in ((LAST_RATING, rating), (LAST_SCORE, score)) if value is not None}
-    if support.ratings:
-        fields[AVERAGE_RATING] = round(support.ratings_sum / support.ratings, 2)
+    if state.rating_count:
+        fields[AVERAGE_RATING] = round(state.rating_sum / state.rating_count, 2)
     return fields

@@ -1,98 +1,71 @@
-"""Webhooks that are correctly signed and cannot be read: kept as they came, with a reason and what they were about.
-
-Also the codes of why an event ended otherwise than processed, and the sentences that admins read.
-"""
+"""Stores correctly signed webhooks that cannot be read: as received, with the entity that they are about."""
 
 import hashlib
 from collections.abc import Iterable
-from enum import StrEnum
 
-from kustomer_klaviyo.cleaning import clean
-from kustomer_klaviyo.health.item_errors import describe
+from kustomer_klaviyo.health.item_errors import describe_error
 from kustomer_klaviyo.kustomer.signature import SignatureCheck
-from kustomer_klaviyo.kustomer.unreadable_ids import Salvaged, salvage
-from kustomer_klaviyo.store.inbox import UnreadEvent
+from kustomer_klaviyo.kustomer.unreadable_ids import EntityRef, find_entity
+from kustomer_klaviyo.store.inbox import UnreadableEvent
 
 HEAD_BYTES = 16_384
-"""What is kept of a body that is too large: enough to see what it is about."""
+"""How many bytes of an oversized body are stored: enough to find the entity that it is about."""
 
 
-class Problem(StrEnum):
-    """Why an event is not processed as it came."""
-
-    UNREADABLE = "unreadable"
-    TOO_LARGE = "too_large"
-    FAULT = "fault"
-    """An exception of ours; its traceback is kept with the event."""
-
-
-_SENTENCES = {
-    Problem.UNREADABLE: "unreadable: the body is no JSON object ({detail}). It is kept as it came; after an upgrade "
-    "`retry` processes it anew.",
-    Problem.TOO_LARGE: "too large: the body has {detail} bytes, more than are kept.",
-    Problem.FAULT: "a fault of this program ({detail}). The traceback is kept with the event and logged: please report "
-    "it. After an upgrade `retry` processes the event anew.",
-}
-
-
-def sentence(problem: Problem, detail: str, salvaged: Salvaged | None) -> str:
-    """Say for an admin why an event was not processed, and what happens instead."""
-    said = _SENTENCES[problem].format(detail=clean(detail, 200))
-    if salvaged is None:
-        return f"{said} What it was about cannot be told from it; the object's next webhook tells it again."
-    return f"{said} The {salvaged.kind} {salvaged.id} is read from Kustomer instead."
-
-
-def unread(connection_id: str, body: bytes, *, error: BaseException | None = None, bare: bool = False) -> UnreadEvent:
-    """Make the event of a body that could not be read, or whose reading failed; ``bare`` takes nothing out of it."""
+def unreadable_event(
+    connection_id: str, body: bytes, *, error: BaseException | None = None, with_entity: bool = True
+) -> UnreadableEvent:
+    """Return the event for a body that could not be read, with the error, if one was raised."""
     digest = hashlib.sha256(body).hexdigest()
-    trace = None if error is None else describe(error).traceback
-    return _event(connection_id, body, digest, about=None if bare else salvage(body), error=trace)
+    traceback = None if error is None else describe_error(error).traceback
+    entity = find_entity(body) if with_entity else None
+    return _event(connection_id, body, digest, entity, error_traceback=traceback)
 
 
-class Oversized:
-    """A body that is too large to hold: measured while it streams by."""
+class OversizedBody:
+    """A body that is too large to hold in memory: measured and verified while it is streamed."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        self._check = SignatureCheck(tokens)
+        self._signature = SignatureCheck(tokens)
         self._digest = hashlib.sha256()
         self._head = b""
         self.size = 0
 
-    def take(self, piece: bytes) -> None:
-        """Measure the next piece."""
-        self._check.take(piece)
-        self._digest.update(piece)
-        self.size += len(piece)
+    def update(self, chunk: bytes) -> None:
+        """Add the next chunk."""
+        self._signature.update(chunk)
+        self._digest.update(chunk)
+        self.size += len(chunk)
         if len(self._head) < HEAD_BYTES:
-            self._head = (self._head + piece[:HEAD_BYTES])[:HEAD_BYTES]
+            self._head = (self._head + chunk[:HEAD_BYTES])[:HEAD_BYTES]
 
     def is_signed(self, signature: str) -> bool:
-        """Say whether any of the tokens made the signature of all that was taken."""
-        return self._check.is_signed(signature)
+        """Return whether the signature of all chunks was made with any of the tokens."""
+        return self._signature.is_signed(signature)
 
-    def event(self, connection_id: str) -> UnreadEvent:
-        """Make the event of which only the beginning, the size and the digest are kept."""
-        return _event(connection_id, self._head, self._digest.hexdigest(), about=salvage(self._head), size=self.size)
+    def event(self, connection_id: str) -> UnreadableEvent:
+        """Return the event, with the beginning, the size and the digest of the body."""
+        digest = self._digest.hexdigest()
+        return _event(connection_id, self._head, digest, find_entity(self._head), full_size=self.size)
 
 
 def _event(
     connection_id: str,
     body: bytes,
     digest: str,
+    entity: EntityRef | None,
     *,
-    about: Salvaged | None,
-    size: int | None = None,
-    error: str | None = None,
-) -> UnreadEvent:
-    return UnreadEvent(
+    full_size: int | None = None,
+    error_traceback: str | None = None,
+) -> UnreadableEvent:
+    return UnreadableEvent(
         connection_id=connection_id,
         event_id=digest[:32],
-        name="unread" if about is None else f"kustomer.{about.kind}.unread",
-        conversation_id=about.id if about is not None and about.kind == "conversation" else None,
-        customer_id=about.id if about is not None and about.kind == "customer" else None,
+        event_name="unread" if entity is None else f"kustomer.{entity.kind}.unread",
+        conversation_id=entity.id if entity is not None and entity.kind == "conversation" else None,
+        customer_id=entity.id if entity is not None and entity.kind == "customer" else None,
         body=body,
-        whole_size=size,
-        whole_digest=None if size is None else digest,
-        error=error,
+        full_size=full_size,
+        full_digest=None if full_size is None else digest,
+        error_traceback=error_traceback,
     )

@@ -1,1 +1,4 @@
-"""The embedded PostgreSQL: its programs, its data directory, its start, supervision and stop. Knows no table."""
+"""The embedded PostgreSQL: its programs, its data directory, and its start, supervision and stop.
+
+In: a data directory. Out: the connection string of a running server. Imports no other package; knows no table.
+"""

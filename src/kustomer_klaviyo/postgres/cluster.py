@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL's data: made whole or not at all, of our major version, and free of a dead service's server.
+"""The data of the embedded PostgreSQL: creation, version check, and the end of a server that an earlier service left.
 
-Knows nothing of how the server is started and watched.
+``server.py`` starts and supervises the server.
 """
 
 import os
@@ -12,60 +12,67 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kustomer_klaviyo.postgres.files import MAJOR, CannotStart, Places, WrongMajorVersion, own, programs
+from kustomer_klaviyo.postgres.files import (
+    MAJOR,
+    ServerPaths,
+    ServerStartError,
+    WrongMajorVersion,
+    find_programs,
+    make_private_directory,
+)
 
 ROLE = "kustomer_klaviyo"
-END_SECONDS = 10.0
+STOP_SECONDS = 10.0
 
 
-def identity(where: Places) -> dict[str, Any]:
-    """Return as whom, where and with what environment PostgreSQL's programs run.
+def process_options(paths: ServerPaths) -> dict[str, Any]:
+    """Return the user, working directory and environment with which PostgreSQL's programs run.
 
-    Nothing of our environment goes along: it holds the service's secrets, and variables that mean other servers.
+    They do not inherit the environment: it contains the service's secrets, and variables meant for other servers.
     """
-    run: dict[str, Any] = {"cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C"}, "stdin": subprocess.DEVNULL}
-    if where.account is not None:
-        run |= {"user": where.account.uid, "group": where.account.gid, "extra_groups": []}
-    return run
+    options: dict[str, Any] = {"cwd": "/", "env": {"PATH": os.defpath, "LC_ALL": "C"}, "stdin": subprocess.DEVNULL}
+    if paths.os_user is not None:
+        options |= {"user": paths.os_user.uid, "group": paths.os_user.gid, "extra_groups": []}
+    return options
 
 
-def ensure_cluster(where: Places) -> None:
-    """Make the data unless they are there. Raises CannotStart, and WrongMajorVersion for data of another version."""
-    if not where.cluster.exists():
-        _make_cluster(where)
-    found = (where.cluster / "PG_VERSION").read_text().strip()
-    if found != MAJOR:
+def ensure_cluster(paths: ServerPaths) -> None:
+    """Create the data unless they exist. Raises ServerStartError, and WrongMajorVersion for data of another version."""
+    if not paths.cluster.exists():
+        _create_cluster(paths)
+    data_version = (paths.cluster / "PG_VERSION").read_text().strip()
+    if data_version != MAJOR:
         raise WrongMajorVersion(
-            f"{where.cluster} was written by PostgreSQL {found}; this program brings {MAJOR}. Install the version of "
-            f"this program that wrote it, save with `pg_dump`, move {where.cluster} away, start this one and restore "
+            f"{paths.cluster} was written by PostgreSQL {data_version}, but this version includes {MAJOR}. Install the "
+            f"version that wrote it, export with `pg_dump`, move {paths.cluster} away, start this version and import "
             "with `psql`."
         )
 
 
-def _make_cluster(where: Places) -> None:
-    """Make the data beside their place, so that half-made ones are never taken for whole ones."""
-    for leftover in where.home.glob("new-*"):
-        # An initdb that outlived its service may still be writing there; the next start clears what it leaves.
+def _create_cluster(paths: ServerPaths) -> None:
+    """Create the data in a temporary directory and rename it, so that incomplete data are never used."""
+    for leftover in paths.directory.glob("new-*"):
+        # An initdb of an earlier service may still be writing there. The next start removes what is left.
         shutil.rmtree(leftover, ignore_errors=True)
-    draft = Path(tempfile.mkdtemp(prefix="new-", dir=where.home))
-    own(draft, where.account)
+    temporary = Path(tempfile.mkdtemp(prefix="new-", dir=paths.directory))
+    make_private_directory(temporary, paths.os_user)
     command = [
-        programs(where) / "initdb", "-D", draft, "-U", ROLE, "--auth-local=trust", "--auth-host=reject",
+        find_programs(paths) / "initdb", "-D", temporary, "-U", ROLE, "--auth-local=trust", "--auth-host=reject",
         "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions",
     ]  # fmt: skip
-    done = subprocess.run(list(map(str, command)), check=False, capture_output=True, **identity(where))  # noqa: S603 - our own program with our own arguments
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise CannotStart(
-            f"PostgreSQL's data could not be made: {said}. It needs free space and an account that has a name; "
-            "or set DATABASE_URL."
+    completed = subprocess.run(list(map(str, command)), check=False, capture_output=True, **process_options(paths))  # noqa: S603 - a fixed program with fixed arguments
+    if completed.returncode != 0:
+        message = completed.stderr.decode(errors="replace").strip()
+        raise ServerStartError(
+            f"PostgreSQL's data could not be created: {message}. This needs free disk space and a user "
+            "with an entry in the password database. Or set DATABASE_URL."
         )
-    draft.rename(where.cluster)
-    _sync(where.home)
+    temporary.rename(paths.cluster)
+    _sync(paths.directory)
 
 
 def _sync(directory: Path) -> None:
-    """Write a directory's entries down: without its name, a cluster would be lost with all that is in it."""
+    """Flush the entries of a directory to disk. Without its entry, a cluster would be lost after a power failure."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -73,12 +80,13 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def end_leftover(where: Places) -> None:
-    """Stop a server that a killed service left behind, and clear away what only looks like one.
+def stop_leftover_server(paths: ServerPaths) -> None:
+    """Stop a server that a killed service left running, and remove its PID file and sockets.
 
-    Our lock is held, so whatever runs here is nobody's. Raises CannotStart when it does not end.
+    The caller holds the lock of the data directory, so no other service uses the server. Raises ServerStartError if the
+    server does not stop.
     """
-    pid_file = where.cluster / "postmaster.pid"
+    pid_file = paths.cluster / "postmaster.pid"
     try:
         pid = int(pid_file.read_text().split()[0])
     except FileNotFoundError:
@@ -87,46 +95,46 @@ def end_leftover(where: Places) -> None:
         pid_file.unlink()
         pid = 0
     if pid > 0:
-        _end(pid, where.cluster)
-        if _exists(pid):
-            # The number is someone else's by now; PostgreSQL would take that one for a server.
+        _stop(pid, paths.cluster)
+        if _is_process(pid):
+            # Another process has this PID now. PostgreSQL would take it for a server on the data.
             pid_file.unlink(missing_ok=True)
-    for stale in where.sockets.glob(".s.PGSQL.*"):
+    for stale in paths.socket_directory.glob(".s.PGSQL.*"):
         stale.unlink(missing_ok=True)
 
 
-def _end(pid: int, cluster: Path) -> None:
-    """End a server gently, then less so: it recovers from any of these."""
+def _stop(pid: int, cluster: Path) -> None:
+    """Stop a server with increasingly forceful signals. It recovers from each of them."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         if not _is_server(pid, cluster):
             return
         os.kill(pid, number)
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + STOP_SECONDS
         while _is_server(pid, cluster) and time.monotonic() < deadline:
             time.sleep(0.02)
     if _is_server(pid, cluster):
-        raise CannotStart(f"An earlier PostgreSQL on {cluster} does not end: process {pid}. End it.")
+        raise ServerStartError(f"An earlier PostgreSQL on {cluster} does not stop: process {pid}. Stop it.")
 
 
 def _is_server(pid: int, cluster: Path) -> bool:
-    """Say whether the process is a server on this data: a number in an old file may be anybody's by now."""
+    """Return whether the process is a server on this data. Another process may have the PID of an old file."""
     process = Path("/proc") / str(pid)
     if not Path("/proc/self").exists():
-        return _ps_says_server(pid, cluster)
+        return _is_server_by_ps(pid, cluster)
     try:
-        # Its working directory is its data, whatever they are called since; one that is dead and unburied has none.
+        # A server works in its data directory, even if that was renamed. A zombie has no working directory.
         return (process / "comm").read_text().strip() == "postgres" and (process / "cwd").samefile(cluster)
     except OSError:
         return False
 
 
-def _ps_says_server(pid: int, cluster: Path) -> bool:
+def _is_server_by_ps(pid: int, cluster: Path) -> bool:
     command = ["/bin/ps", "-o", "command=", "-p", str(pid)]
-    shown = subprocess.run(command, check=False, capture_output=True).stdout  # noqa: S603 - a fixed command
-    return b"postgres" in shown and os.fsencode(cluster) in shown
+    output = subprocess.run(command, check=False, capture_output=True).stdout  # noqa: S603 - a fixed command
+    return b"postgres" in output and os.fsencode(cluster) in output
 
 
-def _exists(pid: int) -> bool:
+def _is_process(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

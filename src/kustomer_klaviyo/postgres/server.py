@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL: started, watched over and stopped by the program, on a Unix socket only.
+"""Start, supervision and stop of the embedded PostgreSQL, which listens on a Unix socket only.
 
-For trying, tests and one small machine. Its programs come from a wheel; how they are run is decided here.
+It is meant for evaluation, for tests and for a single small machine. Its programs come from a Python package.
 """
 
 import asyncio
@@ -16,40 +16,41 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from kustomer_klaviyo.postgres.cluster import ROLE, end_leftover, ensure_cluster, identity
+from kustomer_klaviyo.postgres.cluster import ROLE, ensure_cluster, process_options, stop_leftover_server
 from kustomer_klaviyo.postgres.files import (
     PORT,
-    CannotStart,
     DataDirectoryInUse,
-    Places,
     ServerError,
+    ServerPaths,
+    ServerStartError,
     WrongMajorVersion,
-    places,
-    prepare,
-    programs,
+    find_programs,
+    prepare_directories,
+    server_paths,
 )
 
-__all__ = ["CannotStart", "DataDirectoryInUse", "EmbeddedServer", "ServerError", "WrongMajorVersion"]
+__all__ = ["DataDirectoryInUse", "EmbeddedServer", "ServerError", "ServerStartError", "WrongMajorVersion"]
 
 START_SECONDS = 60.0
-"""How long a server that dies again and again is started again."""
+"""How long a server that exits while it starts is started again."""
 RECOVER_SECONDS = 600.0
-"""How long one that lives may take to answer: after a hard end it first reads again what it had written ahead."""
+"""How long a server may take to accept connections. After a crash it first replays its write-ahead log."""
 STOP_SECONDS = 30.0
 LOCK_SECONDS = 1.0
-"""A killed predecessor holds its lock until it is fully gone, and one who only looks holds it for a moment."""
+"""How long to wait for the lock: a killed service keeps it until its process has ended, and ``running_url`` takes it
+briefly."""
 WATCH_SECONDS = 0.1
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0
-LOG_BYTES = 16_000_000
+RESTART_INITIAL_SECONDS, RESTART_MAX_SECONDS = 0.1, 5.0
+MAX_LOG_BYTES = 16_000_000
 
-CONFIGURATION = {
+SERVER_CONFIGURATION = {
     "listen_addresses": "",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "max_connections": "80",
     "shared_buffers": "128MB",
     "wal_compression": "on",
-    # One query, one process: a small machine gains nothing, and containers have little of the memory processes share.
+    # No parallel queries: a small machine does not benefit, and containers have little shared memory.
     "max_parallel_workers_per_gather": "0",
     "max_parallel_maintenance_workers": "0",
     "timezone": "UTC",
@@ -64,75 +65,75 @@ log = structlog.get_logger()
 
 
 class EmbeddedServer:
-    """An own PostgreSQL in a data directory, for one service at a time."""
+    """A PostgreSQL server on a data directory, for one service at a time."""
 
     def __init__(self, data_directory: Path) -> None:
-        self._places = places(data_directory)
+        self._paths = server_paths(data_directory)
         self._lock: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._wanted = False
+        self._should_run = False
 
     @staticmethod
     def running_url(data_directory: Path) -> str | None:
-        """Return how to reach the server that another process of ours runs there; None when none does."""
-        where = places(data_directory)
-        if not where.lock.exists():
+        """Return the connection string of the server that another service runs on a data directory, or None."""
+        paths = server_paths(data_directory)
+        if not paths.lock_file.exists():
             return None
-        with where.lock.open("ab") as lock:
+        with paths.lock_file.open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return where.url
+                return paths.url
         return None
 
     @staticmethod
     def has_data(data_directory: Path) -> bool:
-        """Say whether a service ever ran there."""
-        return places(data_directory).cluster.exists()
+        """Return whether a data directory contains a database."""
+        return server_paths(data_directory).cluster.exists()
 
     async def start(self) -> str:
-        """Start the server and return how to connect, once it answers. Raises ServerError."""
-        if self._wanted:
-            return self._places.url
-        self._wanted = True
+        """Start the server, wait until it accepts connections, and return the connection string. Raises ServerError."""
+        if self._should_run:
+            return self._paths.url
+        self._should_run = True
         try:
             await asyncio.to_thread(self._prepare)
             await self._launch()
         except BaseException:
             await self.stop()
             raise
-        return self._places.url
+        return self._paths.url
 
     async def supervise(self) -> None:
-        """Start the server again whenever it dies; runs until cancelled or the server is stopped."""
+        """Restart the server whenever it exits, until cancelled or until the server is stopped."""
         while (process := self._process) is not None:
             if process.poll() is None:
                 await asyncio.sleep(WATCH_SECONDS)
                 continue
             log.warning("postgres.died", code=process.returncode)
-            await self._launch_again()
+            await self._restart()
 
     async def stop(self) -> None:
-        """Stop the server, letting it write everything down first."""
-        self._wanted = False
+        """Stop the server after it has written its data to disk."""
+        self._should_run = False
         process, self._process = self._process, None
         if process is not None:
-            await asyncio.to_thread(_end, process)
+            await asyncio.to_thread(_stop_process, process)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def _prepare(self) -> None:
-        prepare(self._places)
-        self._lock = _hold(self._places)
-        ensure_cluster(self._places)
+        prepare_directories(self._paths)
+        self._lock = _lock_data_directory(self._paths)
+        ensure_cluster(self._paths)
 
-    async def _launch_again(self) -> None:
-        for wait in _waits():
+    async def _restart(self) -> None:
+        for wait in _restart_delays():
             try:
                 await self._launch()
             except ServerError as error:
-                if not self._wanted:
+                if not self._should_run:
                     return
                 log.warning("postgres.restart_failed", error=str(error))
                 await asyncio.sleep(wait)
@@ -141,40 +142,43 @@ class EmbeddedServer:
                 return
 
     async def _launch(self) -> None:
-        """Start the process and wait until it answers; a dying predecessor may still hold its memory for a moment."""
+        """Start the process and wait until it accepts connections.
+
+        It is started again if it exits: a server that is just ending may still hold the shared memory.
+        """
         deadline = time.monotonic() + START_SECONDS
-        for wait in _waits():
-            await asyncio.to_thread(end_leftover, self._places)
-            # From here to the assignment nothing is awaited, so that ``stop`` never misses a process.
-            if not self._wanted:
-                raise CannotStart("PostgreSQL was stopped while it started.")
+        for wait in _restart_delays():
+            await asyncio.to_thread(stop_leftover_server, self._paths)
+            # No await between here and the assignment, so that ``stop`` never misses a process.
+            if not self._should_run:
+                raise ServerStartError("PostgreSQL was stopped while it was starting.")
             self._process = process = self._spawn()
-            if await self._answers(process):
+            if await self._wait_until_ready(process):
                 return
             if time.monotonic() > deadline:
-                raise CannotStart(f"PostgreSQL does not start: {_last_lines(self._places.log)}")
+                raise ServerStartError(f"PostgreSQL does not start: {_last_lines(self._paths.log_file)}")
             await asyncio.sleep(wait)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        where = self._places
-        command = [str(programs(where) / "postgres"), "-D", str(where.cluster)]
-        sockets = str(where.sockets).replace('"', '""')
-        for name, value in {**CONFIGURATION, "unix_socket_directories": f'"{sockets}"'}.items():
+        paths = self._paths
+        command = [str(find_programs(paths) / "postgres"), "-D", str(paths.cluster)]
+        sockets = str(paths.socket_directory).replace('"', '""')
+        for name, value in {**SERVER_CONFIGURATION, "unix_socket_directories": f'"{sockets}"'}.items():
             command += ["-c", f"{name}={value}"]
-        if where.log.exists() and where.log.stat().st_size > LOG_BYTES:
-            where.log.replace(where.log.with_suffix(".log.1"))
-        where.log.touch(mode=0o600)
-        with where.log.open("ab") as output:
-            # A session of its own: Ctrl-C in the terminal must reach us first, and the server only from us.
-            return subprocess.Popen(  # noqa: S603 - our own program with our own arguments
-                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **identity(where)
+        if paths.log_file.exists() and paths.log_file.stat().st_size > MAX_LOG_BYTES:
+            paths.log_file.replace(paths.log_file.with_suffix(".log.1"))
+        paths.log_file.touch(mode=0o600)
+        with paths.log_file.open("ab") as output:
+            # In its own session, Ctrl-C in the terminal does not reach the server.
+            return subprocess.Popen(  # noqa: S603 - a fixed program with fixed arguments
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **process_options(paths)
             )
 
-    async def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+    async def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + RECOVER_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
             try:
-                await asyncio.to_thread(_ensure_database, self._places)
+                await asyncio.to_thread(_ensure_database, self._paths)
             except psycopg.OperationalError:
                 await asyncio.sleep(0.02)
             else:
@@ -182,17 +186,17 @@ class EmbeddedServer:
         return False
 
 
-def _waits() -> Iterator[float]:
-    wait = FIRST_WAIT_SECONDS
+def _restart_delays() -> Iterator[float]:
+    wait = RESTART_INITIAL_SECONDS
     while True:
         yield wait
-        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        wait = min(2 * wait, RESTART_MAX_SECONDS)
 
 
-def _hold(where: Places) -> IO[bytes]:
-    """Take the lock that goes with our process, however it ends. Raises DataDirectoryInUse."""
-    where.lock.touch(mode=0o600)
-    lock = where.lock.open("ab")
+def _lock_data_directory(paths: ServerPaths) -> IO[bytes]:
+    """Lock the data directory. The lock is released when the process ends. Raises DataDirectoryInUse."""
+    paths.lock_file.touch(mode=0o600)
+    lock = paths.lock_file.open("ab")
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -201,16 +205,16 @@ def _hold(where: Places) -> IO[bytes]:
             if time.monotonic() > deadline:
                 lock.close()
                 raise DataDirectoryInUse(
-                    f"Another service runs on {where.home.parent}. Stop it, or set KUSTOMER_KLAVIYO_DATA to a "
-                    "directory of this one's own."
+                    f"Another service uses {paths.directory.parent}. Stop it, or set "
+                    "KUSTOMER_KLAVIYO_DATA_DIRECTORY to another directory."
                 ) from error
             time.sleep(0.05)
         else:
             return lock
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End our server: without waiting for its clients, and if that takes too long, without tidying up."""
+def _stop_process(process: subprocess.Popen[bytes]) -> None:
+    """Stop the server without waiting for its clients; if it takes too long, stop it without cleanup."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         process.send_signal(number)
         try:
@@ -221,10 +225,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _ensure_database(where: Places) -> None:
-    with psycopg.connect(where.url_of("postgres"), autocommit=True, connect_timeout=5) as connection:
-        if connection.execute("SELECT FROM pg_database WHERE datname = %s", (ROLE,)).fetchone() is None:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(ROLE)))
+def _ensure_database(paths: ServerPaths) -> None:
+    with psycopg.connect(paths.url_of("postgres"), autocommit=True, connect_timeout=5) as conn:
+        if conn.execute("SELECT FROM pg_database WHERE datname = %s", (ROLE,)).fetchone() is None:
+            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(ROLE)))
 
 
 def _last_lines(path: Path) -> str:

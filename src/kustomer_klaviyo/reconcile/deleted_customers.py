@@ -1,6 +1,6 @@
-"""Searches Kustomer now and then for customers who were deleted or merged, since no webhook tells of it.
+"""The sweep: searches Kustomer at intervals for deleted and merged customers, which no webhook reports.
 
-Search, its 100 pages and its deleted records: developer.kustomer.com/kustomer-api-docs/reference/search
+Search, its limit of 100 pages and deleted records: developer.kustomer.com/kustomer-api-docs/reference/search
 """
 
 from dataclasses import dataclass, replace
@@ -8,145 +8,164 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
 
-from kustomer_klaviyo.connections.registry import Joined
-from kustomer_klaviyo.kustomer.client import KustomerClient
-from kustomer_klaviyo.kustomer.listings import FoundCustomers, is_list, read_found_customers
+from kustomer_klaviyo.connections.context import ConnectionContext
+from kustomer_klaviyo.kustomer.kustomer_client import KustomerClient
+from kustomer_klaviyo.kustomer.listings import CustomerPage, is_list, read_customer_page
 from kustomer_klaviyo.kustomer.wire import as_time
 from kustomer_klaviyo.outcomes import Accepted, Outcome, Unreadable
-from kustomer_klaviyo.planning.customer_updates import keep_people
+from kustomer_klaviyo.planning.customer_updates import save_customers
 from kustomer_klaviyo.store import bookmarks, customers, lookups
-from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.lookups import DueQuestion, Kind, Question
+from kustomer_klaviyo.store.database import Database, Transaction
+from kustomer_klaviyo.store.lookups import DueLookup, Lookup, LookupKind
 
-BOOKMARK = "customers swept"
-SWEPT_AT = "customers swept at"
-"""When a sweep last ended."""
+SWEPT_UNTIL = "swept_until"
+"""The bookmark of the latest update that a completed sweep has seen."""
 
-PLACE = "customers being swept"
-"""How far an unfinished sweep has come."""
+SWEPT_AT = "swept_at"
+"""The bookmark of the time of the last completed sweep."""
 
-PAGE_SIZE, LAST_PAGE = 100, 100
-PAGES_A_GO = 5
-"""The rest is left for the next go, which follows at once."""
+CURSOR = "sweep_cursor"
+"""The bookmark of the position of an unfinished sweep."""
+
+PAGE_SIZE, MAX_PAGE = 100, 100
+PAGES_PER_RUN = 5
+"""The next run, which follows at once, continues with the rest."""
 
 OVERLAP = timedelta(minutes=5)
-"""What was written a moment ago may not be found yet."""
+"""Kustomer's search may not find yet what was written within this time."""
 
-SWEEP = Question(Kind.SWEEP, "customers")
+SWEEP = Lookup(LookupKind.SWEEP, "customers")
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a sweep goes on: the page of a search since a time. Kustomer's texts of times sort as the times do."""
+class SweepCursor:
+    """The position of a sweep: a page of the search since a time. Kustomer's time strings sort like the times."""
 
     since: str
     newest: str
-    """The latest update met so far."""
+    """The latest update seen so far."""
     page: int = 1
 
-    def after(self, found: FoundCustomers) -> "Place | None":
-        """Return where to go on after a page; None when it was the last.
+    def after(self, customers: CustomerPage) -> "SweepCursor | None":
+        """Return the next position after a page; None after the last page.
 
-        From the latest update on the page rather than to the next page, since a customer updated meanwhile moves all
-        others up; page by page only where that leads nowhere: where the order is none, or one moment fills a page.
+        The search restarts at the latest update of the page, because a customer who is updated meanwhile shifts the
+        pages. It goes page by page only where a restart would make no progress: the page is not sorted, or all of its
+        updates have the same time.
         """
-        last = found.last_updated_at or self.since
+        last = customers.last_updated_at or self.since
         newest = max(self.newest, last)
-        if found.count < PAGE_SIZE:
+        if customers.count < PAGE_SIZE:
             return None
-        if found.are_sorted and last > self.since:
-            return Place(last, newest)
-        if self.page < LAST_PAGE:
+        if customers.are_sorted and last > self.since:
+            return SweepCursor(last, newest)
+        if self.page < MAX_PAGE:
             return replace(self, newest=newest, page=self.page + 1)
-        return Place(_written(_moment(max(newest, self.since)) + timedelta(milliseconds=1)), newest)
+        return SweepCursor(_format(_parse(max(newest, self.since)) + timedelta(milliseconds=1)), newest)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """The result of one run of the sweep so far."""
+
+    cursor: SweepCursor | None
+    """The next position; None when the sweep is complete."""
+    newest: str
+    deleted: set[str]
+    pages: int = 0
 
 
 class Sweep:
-    """One connection's search for those who are gone."""
+    """The sweep of one connection."""
 
-    def __init__(self, database: Database, joined: Joined, client: KustomerClient) -> None:
-        self._database = database
-        self._joined = joined
+    def __init__(self, db: Database, context: ConnectionContext, client: KustomerClient) -> None:
+        self._db = db
+        self._context = context
         self._client = client
 
-    async def go(self, question: DueQuestion) -> Outcome | None:
-        """Search on from the bookmark, and plan the next search; returns what went wrong, if anything did."""
-        if not self._joined.options.sweep_minutes:
-            async with self._database.transaction() as connection:
-                await lookups.answered(connection, self._id, question)
+    async def run(self, lookup: DueLookup) -> Outcome | None:
+        """Continue the sweep and schedule the next run. Returns the outcome of a failed request, else None."""
+        if not self._context.options.sweep_interval_minutes:
+            async with self._db.transaction() as tx:
+                await lookups.complete(tx, self._id, lookup)
             return None
-        start = await self._place()
-        place: Place | None = start
-        gone, pages, newest = set[str](), 0, start.newest
-        while place is not None and pages < PAGES_A_GO:
+        cursor = await self._load_cursor()
+        progress = _Progress(cursor, cursor.newest, set())
+        failure = await self._search(progress)
+        if failure is not None:
+            return failure
+        async with self._db.transaction() as tx:
+            removed = await self._save_removed(tx, progress.deleted)
+            await self._save_progress(tx, lookup, progress)
+        is_complete = progress.cursor is None
+        log.info("sweep.completed", connection=self._id, pages=progress.pages, deleted=removed, is_complete=is_complete)
+        return None
+
+    async def _search(self, progress: _Progress) -> Outcome | None:
+        """Read the next pages. Returns the outcome of a failed request, else None."""
+        while progress.cursor is not None and progress.pages < PAGES_PER_RUN:
+            cursor = progress.cursor
             outcome = await self._client.search_customers(
-                updated_since=place.since, page=place.page, page_size=PAGE_SIZE
+                updated_since=cursor.since, page=cursor.page, page_size=PAGE_SIZE
             )
             if not isinstance(outcome, Accepted):
                 return outcome
             if not is_list(outcome.body):
-                return Unreadable("Kustomer's answer to a search is no list", outcome.status)
-            found = read_found_customers(outcome.body)
-            gone |= set(found.deleted)
-            newest = max(newest, found.last_updated_at or newest)
-            place, pages = place.after(found), pages + 1
-        async with self._database.transaction() as connection:
-            lost = await self._lose(connection, gone)
-            await self._mark(connection, question, place, newest)
-        log.info("customers.swept", connection=self._id, pages=pages, gone=lost, is_done=place is None)
+                return Unreadable("Kustomer's response to a search is not a list", outcome.status)
+            customers_read = read_customer_page(outcome.body)
+            progress.deleted |= set(customers_read.deleted)
+            progress.newest = max(progress.newest, customers_read.last_updated_at or progress.newest)
+            progress.cursor, progress.pages = cursor.after(customers_read), progress.pages + 1
         return None
 
     @property
     def _id(self) -> str:
-        return self._joined.connection.id
+        return self._context.connection.id
 
-    async def _place(self) -> Place:
-        kept = await bookmarks.get(self._database, self._id, PLACE)
-        if kept:
-            return msgspec.json.decode(kept, type=Place)
-        mark = await bookmarks.get(self._database, self._id, BOOKMARK)
-        at = as_time(mark) or self._joined.rules.horizon
-        return Place(_written(at - OVERLAP), _written(at))
+    async def _load_cursor(self) -> SweepCursor:
+        stored = await bookmarks.get(self._db, self._id, CURSOR)
+        if stored:
+            return msgspec.json.decode(stored, type=SweepCursor)
+        swept_until = as_time(await bookmarks.get(self._db, self._id, SWEPT_UNTIL)) or self._context.rules.since
+        return SweepCursor(_format(swept_until - OVERLAP), _format(swept_until))
 
-    async def _lose(self, connection: AsyncConnection[DictRow], gone: set[str]) -> int:
-        known = await customers.identified(connection, self._id, sorted(gone))
-        lost = [one for one, person in known.items() if not person.gone]
-        await keep_people(connection, self._joined, [customers.vanished(one) for one in lost])
-        return len(lost)
+    async def _save_removed(self, tx: Transaction, deleted: set[str]) -> int:
+        """Mark the customers that are stored and not marked yet as removed; returns their number."""
+        stored = await customers.identifiers(tx, self._id, sorted(deleted))
+        removed = [customer_id for customer_id, customer in stored.items() if not customer.removed]
+        removals = [customers.removed_customer(customer_id) for customer_id in removed]
+        await save_customers(tx, self._context, removals)
+        return len(removed)
 
-    async def _mark(
-        self, connection: AsyncConnection[DictRow], question: DueQuestion, place: Place | None, newest: str
-    ) -> None:
-        now = datetime.now(UTC)
-        if place is None:
-            await bookmarks.put(connection, self._id, BOOKMARK, newest)
-            await bookmarks.put(connection, self._id, PLACE, "")
-            await bookmarks.put(connection, self._id, SWEPT_AT, now.isoformat())
-            now += timedelta(minutes=self._joined.options.sweep_minutes)
+    async def _save_progress(self, tx: Transaction, lookup: DueLookup, progress: _Progress) -> None:
+        due_at = datetime.now(UTC)
+        if progress.cursor is None:
+            await bookmarks.put(tx, self._id, SWEPT_UNTIL, progress.newest)
+            await bookmarks.put(tx, self._id, CURSOR, "")
+            await bookmarks.put(tx, self._id, SWEPT_AT, due_at.isoformat())
+            due_at += timedelta(minutes=self._context.options.sweep_interval_minutes)
         else:
-            await bookmarks.put(connection, self._id, PLACE, msgspec.json.encode(place).decode())
-        await lookups.again(connection, self._id, question, due_at=now)
+            await bookmarks.put(tx, self._id, CURSOR, msgspec.json.encode(progress.cursor).decode())
+        await lookups.repeat(tx, self._id, lookup, due_at=due_at)
 
 
-async def plan_sweep(database: Database, joined: Joined) -> None:
-    """See to it that a connection has its question after customers who are gone, at the interval set now."""
-    connection_id, minutes = joined.connection.id, joined.options.sweep_minutes
+async def schedule_sweep(db: Database, context: ConnectionContext) -> None:
+    """Make sure that a connection's sweep is queued, and due at the configured interval."""
+    connection_id, minutes = context.connection.id, context.options.sweep_interval_minutes
     if not minutes:
         return
-    async with database.transaction() as connection:
-        await lookups.ask(connection, connection_id, [SWEEP])
-        await lookups.plan(connection, connection_id, SWEEP, last=SWEPT_AT, seconds=minutes * 60)
+    async with db.transaction() as tx:
+        await lookups.enqueue(tx, connection_id, [SWEEP])
+        await lookups.set_interval(tx, connection_id, SWEEP, bookmark=SWEPT_AT, seconds=minutes * 60)
 
 
-def _moment(text: str) -> datetime:
+def _parse(text: str) -> datetime:
     return as_time(text) or datetime.now(UTC)
 
 
-def _written(at: datetime) -> str:
-    """Return a time as Kustomer writes it."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _format(time: datetime) -> str:
+    """Format a time as Kustomer does."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

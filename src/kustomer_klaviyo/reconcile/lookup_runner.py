@@ -1,6 +1,6 @@
-"""Asks Kustomer what no webhook told: customers not known yet, conversations worth another reading.
+"""Runs lookups: reads from Kustomer what no webhook reported.
 
-An answer goes into the inbox as an event like any other, so that there is one way through the house.
+A document that was read goes into the inbox as an event, so that all events take the same path.
 """
 
 import random
@@ -10,32 +10,34 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import structlog
 
-from kustomer_klaviyo.backoff import Patience, jittered
-from kustomer_klaviyo.connections.clock import keep_clock
-from kustomer_klaviyo.connections.registry import Joined
-from kustomer_klaviyo.health.item_errors import describe, frames
-from kustomer_klaviyo.kustomer.answers import is_away
-from kustomer_klaviyo.kustomer.client import KustomerClient
+from kustomer_klaviyo.backoff import MIN_WAIT_SECONDS, RetrySettings, backoff_seconds
+from kustomer_klaviyo.connections.clock import save_clock_skew
+from kustomer_klaviyo.connections.context import ConnectionContext
+from kustomer_klaviyo.health.item_errors import describe_error, frames
+from kustomer_klaviyo.kustomer.kustomer_client import KustomerClient
+from kustomer_klaviyo.kustomer.kustomer_responses import is_unavailable
 from kustomer_klaviyo.kustomer.listings import is_document, is_list, read_merge_target
 from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Refused, Throttled, Unreachable, Unreadable
 from kustomer_klaviyo.planning import merges_deletions
-from kustomer_klaviyo.planning.customer_updates import keep_people
-from kustomer_klaviyo.reasons import Reason
+from kustomer_klaviyo.planning.customer_updates import save_customers
+from kustomer_klaviyo.reasons import LookupReason, Reason
 from kustomer_klaviyo.reconcile.deleted_customers import Sweep
 from kustomer_klaviyo.reconcile.webhook_watch import WebhookWatch
 from kustomer_klaviyo.store import customers, inbox, lookups, outbox
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.inbox import NewEvent
-from kustomer_klaviyo.store.lookups import DueQuestion, Kind, Question
+from kustomer_klaviyo.store.lookups import DueLookup, Lookup, LookupKind
 
-SURVIVOR_SECONDS = 2.0
-LOCKED_OUT_SECONDS = 60.0
-"""A question waits no longer than this for a key or role that somebody puts right at Kustomer."""
+MERGE_TARGET_SECONDS = 2.0
+"""The merge waits this long for the lookup of an unknown customer who was merged into."""
+
+MAX_LOCKED_OUT_SECONDS = 60.0
+"""The longest wait while the API key is rejected: lookups resume this soon after an admin corrects it."""
 
 log = structlog.get_logger()
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     data: msgspec.Raw
 
 
@@ -45,168 +47,190 @@ class _Event(msgspec.Struct, rename="camel"):
     data: msgspec.Raw
 
 
-class LookUp:
-    """Puts one connection's questions to Kustomer."""
+class LookupRunner:
+    """Runs one connection's lookups."""
 
-    def __init__(self, database: Database, joined: Joined, client: KustomerClient, *, patience: Patience) -> None:
-        self._database = database
-        self._patience = patience
-        self._joined = joined
+    def __init__(
+        self, db: Database, context: ConnectionContext, client: KustomerClient, *, retry: RetrySettings
+    ) -> None:
+        self._db = db
+        self._retry = retry
+        self._context = context
         self._client = client
-        self._sweep = Sweep(database, joined, client)
-        self._watch = WebhookWatch(database, joined, client)
+        self._sweep = Sweep(db, context, client)
+        self._webhook_watch = WebhookWatch(db, context, client)
 
-    async def answer(self, question: DueQuestion) -> None:
-        """Ask one question and act on the answer; without one it is asked again later."""
-        await self._answer(question)
-        await keep_clock(self._database, self._id, self._client)
-
-    async def _answer(self, question: DueQuestion) -> None:
-        if question.kind is Kind.WEBHOOK:
-            await self._watch.look(question)
-            return
-        if question.kind is Kind.SWEEP:
-            outcome = await self._sweep.go(question)
-            if outcome is not None:
-                await self._ask_later(question, outcome)
-            return
-        if question.answered:
-            await self._settle(question, None)
-            return
-        outcome = _checked(await self._ask(question), question)
-        match outcome:
-            case Accepted(body=body) if question.kind is Kind.MERGE:
-                await self._settle_departure(question, read_merge_target(body, question.id))
-            case Accepted(body=body):
-                await self._settle(question, body)
-            case Refused(status=404) if question.kind is Kind.MERGE:
-                await self._settle_departure(question, None)
-            case Refused(status=404):
-                await self._settle_missing(question)
-            case Refused() | Unreadable() if question.tries + 1 >= self._patience.tries:
-                await self._fail(question, outcome)
+    async def run(self, lookup: DueLookup) -> None:
+        """Run one lookup and act on the outcome; without a usable response it is rescheduled."""
+        match lookup.kind:
+            case LookupKind.WEBHOOK:
+                await self._webhook_watch.check(lookup)
+            case LookupKind.SWEEP:
+                failure = await self._sweep.run(lookup)
+                if failure is not None:
+                    await self._reschedule(lookup, failure)
+            case _ if lookup.is_obsolete:
+                await self._complete(lookup, None)
             case _:
-                await self._ask_later(question, outcome)
+                await self._act_on(lookup, _validated(await self._read(lookup), lookup))
+        await save_clock_skew(self._db, self._id, self._client)
 
-    async def failed(self, question: DueQuestion, error: Exception) -> None:
-        """Set a question aside that led to an error of ours; a search that is made for ever is made again later."""
-        fault = describe(error)
-        log.error(
-            "lookup.failed", connection=self._id, kind=question.kind, id=question.id, error=fault.kind, at=frames(error)
-        )
-        if question.kind not in lookups.FOR_EVER:
-            await self._give_up(question, fault.sentence, fault.traceback)
+    async def _act_on(self, lookup: DueLookup, outcome: Outcome) -> None:
+        match outcome:
+            case Accepted(body=body) if lookup.kind is LookupKind.MERGE:
+                await self._complete_merge(lookup, read_merge_target(body, lookup.id))
+            case Accepted(body=body):
+                await self._complete(lookup, body)
+            case Refused(status=404) if lookup.kind is LookupKind.MERGE:
+                await self._complete_merge(lookup, None)
+            case Refused(status=404):
+                await self._complete_missing(lookup)
+            case Refused() | Unreadable() if lookup.attempts + 1 >= self._retry.max_attempts:
+                await self._give_up(lookup, outcome)
+            case _:
+                await self._reschedule(lookup, outcome)
+
+    async def fail(self, lookup: DueLookup, error: Exception) -> None:
+        """Mark a lookup that caused an error of this program as failed; a recurring one is rescheduled."""
+        details = describe_error(error)
+        fields = {"kind": lookup.kind, "id": lookup.id, "error": details.class_name}
+        log.error("lookup.failed", connection=self._id, **fields, at=frames(error))
+        reason = LookupReason.LOOKUP_FAULT
+        if lookup.kind not in lookups.RECURRING:
+            await self._fail(lookup, reason, details.sentence, details.traceback)
             return
-        wait = jittered(self._patience.first_wait, self._patience.longest_wait, question.tries, random.random)
-        due_at = datetime.now(UTC) + timedelta(seconds=wait)
-        await lookups.later(self._database, self._id, question, due_at=due_at, note=fault.sentence)
+        due_at = self._due_after_failure(lookup, self._retry.max_seconds)
+        await lookups.reschedule(self._db, self._id, lookup, due_at=due_at, reason=reason, note=details.sentence)
 
-    def room(self, most: int) -> int:
-        """Return how many questions may be under way at once: one while Kustomer is away, to find out whether it is."""
-        return self._client.outage.room(time.monotonic(), most)
+    def capacity(self, limit: int) -> int:
+        """Return how many lookups may run at once: a single probe while Kustomer is unreachable."""
+        return self._client.outage.max_concurrent(time.monotonic(), limit)
 
     @property
-    def seconds_held(self) -> float:
-        """For how long nothing is to be asked, since Kustomer did not answer."""
-        return max(0.01, self._client.outage.wait(time.monotonic()))
+    def seconds_to_next_probe(self) -> float:
+        """The seconds until the next probe while Kustomer is unreachable."""
+        return max(MIN_WAIT_SECONDS, self._client.outage.wait_seconds(time.monotonic()))
 
-    async def _ask(self, question: DueQuestion) -> Outcome:
+    async def _read(self, lookup: DueLookup) -> Outcome:
         read = {
-            Kind.CUSTOMER: self._client.customer,
-            Kind.CONVERSATION: self._client.conversation,
-            Kind.MERGE: self._client.merges,
-        }[question.kind]
-        outcome = await read(question.id)
-        log.info(
-            "lookup.asked", connection=self._id, kind=question.kind, id=question.id, outcome=type(outcome).__name__
-        )
+            LookupKind.CUSTOMER: self._client.customer,
+            LookupKind.CONVERSATION: self._client.conversation,
+            LookupKind.MERGE: self._client.merges,
+        }[lookup.kind]
+        outcome = await read(lookup.id)
+        fields = {"kind": lookup.kind, "id": lookup.id, "outcome": type(outcome).__name__}
+        log.info("lookup.completed", connection=self._id, **fields)
         return outcome
 
     @property
     def _id(self) -> str:
-        return self._joined.connection.id
+        return self._context.connection.id
 
-    async def _settle(self, question: DueQuestion, body: bytes | None) -> None:
-        async with self._database.transaction() as connection:
+    async def _complete(self, lookup: DueLookup, body: bytes | None) -> None:
+        async with self._db.transaction() as tx:
             if body is not None:
-                await inbox.land(connection, [_as_event(self._id, question, body)])
-            await lookups.answered(connection, self._id, question)
+                await inbox.insert(tx, [_as_event(self._id, lookup, body)])
+            await lookups.complete(tx, self._id, lookup)
 
-    async def _settle_missing(self, question: DueQuestion) -> None:
-        async with self._database.transaction() as connection:
-            if question.kind is Kind.CUSTOMER:
-                await keep_people(connection, self._joined, [customers.vanished(question.id)])
-            await lookups.answered(connection, self._id, question)
+    async def _complete_missing(self, lookup: DueLookup) -> None:
+        async with self._db.transaction() as tx:
+            if lookup.kind is LookupKind.CUSTOMER:
+                await save_customers(tx, self._context, [customers.removed_customer(lookup.id)])
+            await lookups.complete(tx, self._id, lookup)
 
-    async def _settle_departure(self, question: DueQuestion, target: str | None) -> None:
-        """Act on what became of a customer who is gone; a survivor who is not known yet is asked for first."""
-        async with self._database.transaction() as connection:
+    async def _complete_merge(self, lookup: DueLookup, target: str | None) -> None:
+        """Apply the merge or the deletion of a removed customer. An unknown merge target is looked up first."""
+        async with self._db.transaction() as tx:
             if target is None:
-                await merges_deletions.deleted(connection, self._joined, question.id)
-            elif not await customers.identified(connection, self._id, [target]):
-                await lookups.ask(connection, self._id, [Question(Kind.CUSTOMER, target)])
-                soon = datetime.now(UTC) + timedelta(seconds=SURVIVOR_SECONDS)
-                await lookups.again(connection, self._id, question, due_at=soon)
+                await merges_deletions.apply_deletion(tx, self._context, lookup.id)
+            elif not await customers.identifiers(tx, self._id, [target]):
+                await lookups.enqueue(tx, self._id, [Lookup(LookupKind.CUSTOMER, target)])
+                due_at = datetime.now(UTC) + timedelta(seconds=MERGE_TARGET_SECONDS)
+                await lookups.repeat(tx, self._id, lookup, due_at=due_at)
                 return
             else:
-                await merges_deletions.merged(connection, self._joined, source=question.id, target=target)
-            await lookups.answered(connection, self._id, question)
+                await merges_deletions.apply_merge(tx, self._context, source=lookup.id, target=target)
+            await lookups.complete(tx, self._id, lookup)
 
-    async def _fail(self, question: DueQuestion, outcome: Refused | Unreadable) -> None:
-        said = f"asked {question.tries + 1} times: {outcome.detail}"
-        log.warning("lookup.failed", connection=self._id, kind=question.kind, id=question.id, said=said)
-        await self._give_up(question, said)
+    async def _give_up(self, lookup: DueLookup, outcome: Refused | Unreadable) -> None:
+        note = f"{lookup.attempts + 1} attempts: {outcome.detail}"
+        log.warning("lookup.failed", connection=self._id, kind=lookup.kind, id=lookup.id, note=note)
+        await self._fail(lookup, _reason_of(outcome), note)
 
-    async def _give_up(self, question: DueQuestion, reason: str, error: str | None = None) -> None:
-        """Ask no more until an admin says so, or an event asks the same; what waited for the answer fails with it."""
-        async with self._database.transaction() as connection:
-            await lookups.failed(connection, self._id, question, reason=reason, error=error)
-            if question.kind is Kind.CUSTOMER:
-                await outbox.fail_unidentified(
-                    connection, self._id, question.id, waiting_for=Reason.LOOKING_UP, reason=Reason.NOT_READ
-                )
+    async def _fail(self, lookup: DueLookup, reason: LookupReason, note: str, traceback: str | None = None) -> None:
+        """Stop until an admin retries or an event needs the same lookup; the events that wait for it fail."""
+        async with self._db.transaction() as tx:
+            await lookups.fail(tx, self._id, lookup, reason=reason, note=note, error_traceback=traceback)
+            if lookup.kind is LookupKind.CUSTOMER:
+                waiting, failed = Reason.LOOKING_UP_CUSTOMER, Reason.CUSTOMER_NOT_READ
+                await outbox.fail_unidentified(tx, self._id, lookup.id, current_reason=waiting, reason=failed)
 
-    async def _ask_later(self, question: DueQuestion, outcome: Outcome) -> None:
-        is_outage = self._client.outage.failures > 1 and is_away(outcome) and not isinstance(outcome, LockedOut)
-        # While Kustomer is away no question is to blame, and none is to be late afterwards.
-        longest = self._patience.longest_wait
-        if is_outage or isinstance(outcome, LockedOut):
-            longest = min(longest, self._patience.longest_probe_wait if is_outage else LOCKED_OUT_SECONDS)
-        wait = jittered(self._patience.first_wait, longest, question.tries, random.random)
-        due_at = datetime.now(UTC) + timedelta(seconds=wait)
-        await lookups.later(self._database, self._id, question, due_at=due_at, note=_why(outcome), counts=not is_outage)
+    async def _reschedule(self, lookup: DueLookup, outcome: Outcome) -> None:
+        is_locked_out = isinstance(outcome, LockedOut)
+        is_outage = self._client.outage.failures > 1 and is_unavailable(outcome) and not is_locked_out
+        # An outage is no lookup's fault: it does not count as an attempt, and none waits long after its end.
+        max_seconds = self._retry.max_seconds
+        if is_outage or is_locked_out:
+            max_seconds = min(max_seconds, self._retry.max_probe_seconds if is_outage else MAX_LOCKED_OUT_SECONDS)
+        await lookups.reschedule(
+            self._db,
+            self._id,
+            lookup,
+            due_at=self._due_after_failure(lookup, max_seconds),
+            reason=_reason_of(outcome),
+            note=_note_of(outcome),
+            counts_attempt=not is_outage,
+        )
+
+    def _due_after_failure(self, lookup: DueLookup, max_seconds: float) -> datetime:
+        wait = backoff_seconds(self._retry.initial_seconds, max_seconds, lookup.attempts, random.random)
+        return datetime.now(UTC) + timedelta(seconds=wait)
 
 
-def _checked(outcome: Outcome, question: DueQuestion) -> Outcome:
-    """Take an answer for one only if it is about what was asked."""
+def _validated(outcome: Outcome, lookup: DueLookup) -> Outcome:
+    """Return the outcome, or Unreadable if its document is not the requested one."""
     if not isinstance(outcome, Accepted):
         return outcome
-    is_merges, body = question.kind is Kind.MERGE, outcome.body
-    is_right = is_list(body) if is_merges else is_document(body, question.kind, question.id)
-    said = f"Kustomer's answer is not about the {question.kind} that was asked for"
-    return outcome if is_right else Unreadable(said, outcome.status)
+    is_merge, body = lookup.kind is LookupKind.MERGE, outcome.body
+    is_requested = is_list(body) if is_merge else is_document(body, lookup.kind, lookup.id)
+    detail = f"Kustomer's response is not about the {lookup.kind} that was requested"
+    return outcome if is_requested else Unreadable(detail, outcome.status)
 
 
-def _as_event(connection_id: str, question: DueQuestion, body: bytes) -> NewEvent:
+def _as_event(connection_id: str, lookup: DueLookup, body: bytes) -> NewEvent:
     now = datetime.now(UTC)
-    data = msgspec.json.decode(body, type=_Answer).data
-    event = _Event(name=f"kustomer.{question.kind}.update", created_at=now.isoformat(), data=data)
-    is_customer = question.kind is Kind.CUSTOMER
+    data = msgspec.json.decode(body, type=_Response).data
+    event = _Event(name=f"kustomer.{lookup.kind}.update", created_at=now.isoformat(), data=data)
+    is_customer = lookup.kind is LookupKind.CUSTOMER
     return NewEvent(
         connection_id=connection_id,
-        event_id=f"read-{question.kind}-{question.id}-{round(now.timestamp() * 1000)}",
-        name=f"kustomer.{question.kind}.read",
-        conversation_id=None if is_customer else question.id,
-        customer_id=question.id if is_customer else None,
+        event_id=f"read-{lookup.kind}-{lookup.id}-{round(now.timestamp() * 1000)}",
+        event_name=f"kustomer.{lookup.kind}.read",
+        conversation_id=None if is_customer else lookup.id,
+        customer_id=lookup.id if is_customer else None,
         body=msgspec.json.encode(event),
         received_at=now,
     )
 
 
-def _why(outcome: Outcome) -> str:
+def _reason_of(outcome: Outcome) -> LookupReason:
+    match outcome:
+        case LockedOut():
+            return LookupReason.KUSTOMER_KEY_REJECTED
+        case Throttled():
+            return LookupReason.KUSTOMER_RATE_LIMITED
+        case Unreadable():
+            return LookupReason.KUSTOMER_UNREADABLE
+        case Unreachable():
+            return LookupReason.KUSTOMER_UNAVAILABLE
+        case Refused() | Accepted():
+            return LookupReason.KUSTOMER_REFUSED
+
+
+def _note_of(outcome: Outcome) -> str:
     match outcome:
         case LockedOut(status=status, detail=detail):
-            return f"Kustomer does not let us in ({status}: {detail}); put in a working key with `connect`"
+            return f"{status}: {detail}"
         case Refused(detail=detail) | Throttled(detail=detail) | Unreachable(detail=detail):
             return detail
         case Accepted():

@@ -1,4 +1,5 @@
-"""Who works when: the scheduler, one worker per connection, the vendors' clients, retention, a connection's health.
+"""When work happens: the scheduler, one worker per connection, the vendor clients, retention, connection health.
 
-In: connections with work. Out: passes of ``planning``, ``delivery``, ``reconcile`` and ``card``. Imports all of them.
+In: connections with work. Out: passes of ``planning``, ``delivery``, ``reconcile`` and ``card``. Imports all of them,
+and the packages below.
 """

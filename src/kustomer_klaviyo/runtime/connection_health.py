@@ -1,4 +1,4 @@
-"""How a connection fares, in a word and in sentences: for commands, pages and alerts alike. Pure."""
+"""The health of a connection, as a code and as sentences, for commands, pages and alerts. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,69 +10,70 @@ from kustomer_klaviyo.connections.clock import clock_problem
 from kustomer_klaviyo.reconcile.webhook_watch import WebhookState
 
 DISK_FULL = (
-    "The disk of the database is full: webhooks are answered 503, which Kustomer tries again for a while, and "
-    "everything waits. Make room; all goes on by itself"
+    "The disk of the database is full: webhooks get a 503, so that Kustomer retries for a while, and nothing is sent. "
+    "Free some space; the service then continues by itself"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class HealthNumbers:
-    """How the service fares, as numbers for a monitor."""
+class HealthMetrics:
+    """The health of the service as numbers, for a monitor."""
 
     is_disk_full: bool
     failing: Sequence[tuple[str, str, int]] = ()
-    """Connection (empty: the program), loop, failures."""
+    """Connection id (empty: the program), loop, consecutive failures."""
     webhooks: Sequence[tuple[str, bool]] = ()
-    """Connection, whether Kustomer sends nothing."""
+    """Connection id, and whether its webhook has a problem."""
 
 
-class Status(StrEnum):
-    """How a connection fares, the worst first."""
+class HealthStatus(StrEnum):
+    """The health of a connection, the worst first."""
 
     PAUSED = "paused"
-    """Klaviyo does not let us in."""
+    """Klaviyo denies access."""
     FAILING = "failing"
-    """A loop fails again and again, or Kustomer no longer sends webhooks."""
+    """A loop fails repeatedly, or Kustomer sends no webhooks any more."""
     WAITING = "waiting"
-    """Klaviyo takes nothing for the moment."""
+    """Klaviyo accepts nothing at the moment."""
     DELIVERING = "delivering"
 
 
-def status_of(row: Mapping[str, Any]) -> Status:
-    """Return how a connection fares."""
+def health_status(row: Mapping[str, Any]) -> HealthStatus:
+    """Return the health of a connection, from its row of ``reports.status``."""
     if row["paused"]:
-        return Status.PAUSED
+        return HealthStatus.PAUSED
     if row["failing"] or webhook_problem(row):
-        return Status.FAILING
-    return Status.WAITING if row["failures"] else Status.DELIVERING
+        return HealthStatus.FAILING
+    return HealthStatus.WAITING if row["consecutive_failures"] else HealthStatus.DELIVERING
 
 
 def webhook_problem(row: Mapping[str, Any]) -> str | None:
-    """Say that Kustomer sends no webhooks any more; None where it does, or where that is not known."""
+    """Describe why Kustomer sends no webhooks; None if it does, or if the state is unknown."""
     match row["webhook_state"]:
         case WebhookState.OFF:
-            how = "is switched off"
+            state = "is switched off"
         case WebhookState.MISSING:
-            how = "was deleted"
+            state = "was deleted"
         case _:
             return None
-    seen = _at(row["webhook_since"])
-    return f"the webhook {how} in Kustomer (seen {seen}): nothing arrives. Make it anew with `kustomer-klaviyo connect`"
+    since = _format(row["webhook_state_since"])
+    return f"the webhook {state} in Kustomer (seen {since}): no events arrive. Run `kustomer-klaviyo connect` again"
 
 
 def loop_problems(failing: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say which loops fail, since when, how many times and why."""
+    """Describe the failing loops: since when, how often and why."""
     return [
-        f"{one['loop']} fails since {_at(one['since'])}, {one['failures']} times: {one['message']} ({one['code']})"
-        for one in failing
+        f"{row['loop']} has failed {row['consecutive_failures']} times since {_format(row['failing_since'])}: "
+        f"{row['error_message']} ({row['error_code']})"
+        for row in failing
     ]
 
 
 def problems(row: Mapping[str, Any]) -> list[str]:
-    """Say what somebody must look after although it is no pause."""
-    clock = clock_problem(row.get("kustomer_clock_ahead_seconds"))
-    return [text for text in (webhook_problem(row), clock, *loop_problems(row["failing"])) if text is not None]
+    """Describe everything that needs an admin, except a pause."""
+    clock = clock_problem(row.get("kustomer_clock_skew_seconds"))
+    return [problem for problem in (webhook_problem(row), clock, *loop_problems(row["failing"])) if problem is not None]
 
 
-def _at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+def _format(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

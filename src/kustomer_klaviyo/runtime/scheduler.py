@@ -1,110 +1,134 @@
-"""Spreads the connections' work over the processes: a job per connection under a lock, woken by notifications.
+"""Distributes the connections' work over the processes: one job per connection under a lock, woken by notifications.
 
-The engine (Procrastinate) carries coarse jobs only. A watchdog that finds work with nobody at it turns any fault of the
-engine into a delay instead of a loss.
+The job queue (Procrastinate) holds coarse jobs only. A watchdog finds work that no worker does, so that an error of the
+queue causes a delay instead of a loss.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
+import anyio
 import procrastinate
 import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
-from kustomer_klaviyo.connections.registry import Directory, Joined
-from kustomer_klaviyo.runtime.connection_worker import Run
+from kustomer_klaviyo.connections.context import ConnectionContext
+from kustomer_klaviyo.connections.registry import ConnectionRegistry
+from kustomer_klaviyo.runtime.connection_worker import ConnectionWorker
 from kustomer_klaviyo.store import connection_status
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.tasks import together
+from kustomer_klaviyo.task_group import cancel_all, open_task_group
 
-AT_ONCE = 20
-"""Connections one process works for side by side."""
+MAX_WORKERS = 20
+"""Connections that one process works for at once."""
 
 POLL_SECONDS = 0.2
-"""The engine's default of five seconds would make a missed notification cost that much."""
+"""The queue's default is 5 seconds, which a missed notification would cost."""
 
 HEARTBEAT_SECONDS = 1.0
 STALLED_SECONDS = 6.0
-"""A worker silent for this long is taken for dead, and its connections are taken over."""
+"""A process without a heartbeat for this long counts as dead, and others take over its connections."""
 
 WATCH_SECONDS = 1.0
-DEFER_AGAIN_SECONDS = 0.5
+DEFER_INTERVAL_SECONDS = 0.5
+STOP_SECONDS = 10.0
 CHANNEL = "work"
 
 log = structlog.get_logger()
 
 
-class Work:
-    """The work of one process: its runs, and how it learns that there is something to do."""
+class Scheduler:
+    """The connection workers of one process, and how it learns that there is work."""
 
-    def __init__(self, database: Database, directory: Directory, start_run: Callable[[Joined], Run]) -> None:
-        self._database = database
-        self._directory = directory
-        self._start_run = start_run
-        self._runs: dict[str, Run] = {}
+    def __init__(
+        self, db: Database, registry: ConnectionRegistry, create_worker: Callable[[ConnectionContext], ConnectionWorker]
+    ) -> None:
+        self._db = db
+        self._registry = registry
+        self._create_worker = create_worker
+        self._workers: dict[str, ConnectionWorker] = {}
         self._deferred_at: dict[str, float] = {}
-        self._stopping = False
-        self._engine = procrastinate.App(
+        self._is_stopping = False
+        self._queue = procrastinate.App(
             connector=procrastinate.PsycopgConnector(
-                conninfo=database.conninfo, min_size=1, max_size=4, kwargs={"connect_timeout": 3}
+                conninfo=db.conninfo, min_size=1, max_size=4, kwargs={"connect_timeout": 3}
             )
         )
-        self._job = self._engine.task(name="work", queue="work")(self._work)
+        self._job = self._queue.task(name="work", queue="work")(self._run_worker)
 
-    async def _work(self, connection_id: str) -> None:
-        joined = self._directory.get(connection_id)
-        if joined is None or connection_id in self._runs or self._stopping:
+    async def _run_worker(self, connection_id: str) -> None:
+        context = self._registry.get(connection_id)
+        if context is None or connection_id in self._workers or self._is_stopping:
             return
-        run = self._start_run(joined)
-        self._runs[connection_id] = run
+        worker = self._create_worker(context)
+        self._workers[connection_id] = worker
         try:
-            await run.work()
+            await worker.run()
         finally:
-            del self._runs[connection_id]
+            del self._workers[connection_id]
 
     async def run(self) -> None:
-        """Take jobs, and see that none is missing, until cancelled."""
+        """Take jobs, and make sure that none is missing, until cancelled."""
         try:
-            async with self._engine.open_async():
-                await together(self._take_jobs(), self._listen(), self._watch())
-        except ConnectorException as away:
-            # The engine's word for a database that is away becomes everybody's.
-            raise ConnectionError(str(away)) from away
+            async with self._open_queue(), open_task_group() as group:
+                group.start_soon(self._take_jobs)
+                group.start_soon(self._listen)
+                group.start_soon(self._watch)
+        except ConnectorException as error:
+            # The queue has its own exception for an unavailable database.
+            raise ConnectionError(str(error)) from error
+
+    @contextlib.asynccontextmanager
+    async def _open_queue(self) -> AsyncIterator[None]:
+        await self._queue.open_async()
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._queue.close_async()
 
     async def _take_jobs(self) -> None:
-        await self._engine.run_worker_async(
-            queues=["work"],
-            concurrency=AT_ONCE,
-            fetch_job_polling_interval=POLL_SECONDS,
-            delete_jobs="always",
-            install_signal_handlers=False,
-            update_heartbeat_interval=HEARTBEAT_SECONDS,
-            stalled_worker_timeout=STALLED_SECONDS,
-            shutdown_graceful_timeout=10.0,
+        """Take jobs until cancelled; the queue's worker then gets one cancellation, and time to shut down."""
+        queue_worker = asyncio.create_task(
+            self._queue.run_worker_async(
+                queues=["work"],
+                concurrency=MAX_WORKERS,
+                fetch_job_polling_interval=POLL_SECONDS,
+                delete_jobs="always",
+                install_signal_handlers=False,
+                update_heartbeat_interval=HEARTBEAT_SECONDS,
+                stalled_worker_timeout=STALLED_SECONDS,
+                shutdown_graceful_timeout=STOP_SECONDS,
+            )
         )
+        try:
+            await asyncio.wait([queue_worker])
+            queue_worker.result()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await cancel_all([queue_worker])
 
     async def _listen(self) -> None:
-        """Hear of landed events and saved connections."""
-        lane = await self._database.lane()
-        async with lane:
-            await lane.execute(f"LISTEN {CHANNEL}")
-            async for notification in lane.notifies():
-                await self._hear(notification.payload)
+        """Receive the notifications of new events and saved connections."""
+        async with await self._db.dedicated_connection() as conn:
+            await conn.execute(f"LISTEN {CHANNEL}")
+            async for notification in conn.notifies():
+                await self._on_notify(notification.payload)
 
-    async def _hear(self, connection_id: str) -> None:
-        run = self._runs.get(connection_id)
-        if run is not None:
-            run.wake()
+    async def _on_notify(self, connection_id: str) -> None:
+        worker = self._workers.get(connection_id)
+        if worker is not None:
+            worker.wake()
         else:
             await self._defer(connection_id)
 
     async def _defer(self, connection_id: str) -> None:
-        """Ask for a run, unless one was asked for a moment ago: a second wish would only wait behind the first."""
+        """Defer a job for a connection, unless one was deferred a moment ago: it would only wait behind that one."""
         now = time.monotonic()
-        if now - self._deferred_at.get(connection_id, -1e9) < DEFER_AGAIN_SECONDS:
+        if now - self._deferred_at.get(connection_id, float("-inf")) < DEFER_INTERVAL_SECONDS:
             return
         self._deferred_at[connection_id] = now
         name = f"work:{connection_id}"
@@ -112,33 +136,33 @@ class Work:
             await self._job.configure(lock=name, queueing_lock=name).defer_async(connection_id=connection_id)
 
     async def _watch(self) -> None:
-        """Find work with nobody at it, runs of connections saved meanwhile, and dead workers' jobs."""
+        """Find work without a worker, workers with an outdated connection, and jobs of dead processes."""
         while True:
-            for connection_id in await connection_status.with_work(self._database):
-                if connection_id not in self._runs:
+            for connection_id in await connection_status.connections_with_work(self._db):
+                if connection_id not in self._workers:
                     await self._defer(connection_id)
-            self._end_outdated()
-            await self._bury_stalled()
+            self._stop_outdated()
+            await self._recover_stalled()
             await asyncio.sleep(WATCH_SECONDS)
 
-    def _end_outdated(self) -> None:
-        for connection_id, run in self._runs.items():
-            joined = self._directory.get(connection_id)
-            if joined is None or joined.connection.revision != run.revision:
-                run.end()
+    def _stop_outdated(self) -> None:
+        for connection_id, worker in self._workers.items():
+            context = self._registry.get(connection_id)
+            if context is None or context.connection.version != worker.version:
+                worker.stop()
 
-    async def _bury_stalled(self) -> None:
-        """Take the locks of dead workers' jobs away; the watchdog asks for a new run wherever work is left."""
-        jobs = self._engine.job_manager
+    async def _recover_stalled(self) -> None:
+        """Release the locks of dead processes' jobs. The watchdog defers a new job wherever work is left."""
+        jobs = self._queue.job_manager
         for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-            log.warning("work.taken_over", lock=job.lock)
+            log.warning("worker.stalled_recovered", lock=job.lock)
             await jobs.finish_job(job, status=Status.FAILED, delete_job=True)
 
     async def stop(self) -> None:
-        """Let the runs finish what is in flight."""
-        self._stopping = True
-        for run in self._runs.values():
-            run.end()
-        deadline = time.monotonic() + 10
-        while self._runs and time.monotonic() < deadline:
+        """Let the workers finish what is in flight."""
+        self._is_stopping = True
+        for worker in self._workers.values():
+            worker.stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._workers and time.monotonic() < deadline:
             await asyncio.sleep(0.02)

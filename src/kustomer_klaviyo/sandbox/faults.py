@@ -1,6 +1,6 @@
-"""Misbehaviour on order: what a vendor does on a bad day, played by a simulated vendor.
+"""Fault injection for the simulated vendors: a middleware, and the control routes that configure it.
 
-A middleware for both simulated vendors and the control routes to steer it. Knows neither vendor.
+Independent of both vendors.
 """
 
 import asyncio
@@ -14,33 +14,34 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from kustomer_klaviyo.sandbox.malform import KINDS, malformed
+from kustomer_klaviyo.sandbox.corruptions import CORRUPTIONS, corrupt
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-ThrottleAnswer = Callable[[float | None], web.Response]
-"""Makes the vendor's own 429 from the seconds that it names (None: ``Retry-After`` is left out)."""
+ThrottleResponse = Callable[[float | None], web.Response]
+"""Makes the vendor's own 429 response; the argument is the seconds in ``Retry-After``, None omits the header."""
 
 CONTROL_PREFIX = "/sandbox"
 TIMEOUT_SECONDS = 3600.0
-PAGE = "<!DOCTYPE html><html><head><title>Error</title></head><body><center>nginx</center></body></html>"
+ERROR_PAGE = "<!DOCTYPE html><html><head><title>Error</title></head><body><center>nginx</center></body></html>"
 CHALLENGE_PAGE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One kind of misbehaviour and the requests that meet it.
+    """One kind of fault, and the requests that it applies to.
 
-    ``kind``: ``status`` (answers ``status``), ``answer`` (any ``status``, ``headers`` and body: ``body``, ``json``,
-    or bytes in ``base64``), ``page`` (a web page with ``status``), ``throttle`` (429; ``retry_after`` in seconds, or
-    any text), ``html_403`` (a bot-challenge page), ``drop`` (closes the connection), ``cut`` (works, but closes it
-    after half of the answer), ``malform`` (works, but the answer's body is spoilt in the way of ``malform``),
-    ``timeout`` (never answers), ``slow`` (waits ``delay`` seconds, then works).
-    ``path``: where the paths of the requests begin; ``exact``: that path and no other; ``containing``: only requests
-    with this text in their body.
-    ``after``: the request is handled first, so that only its answer is lost.
-    ``times`` and ``seconds`` bound the fault; without them it lasts until it is cleared.
+    ``kind``: ``status`` (responds with ``status``), ``response`` (any ``status``, ``headers`` and body: ``body``,
+    ``json``, or bytes in ``base64``), ``page`` (a web page with ``status``), ``throttle`` (429; ``retry_after`` in
+    seconds, or any text), ``html_403`` (a bot-challenge page), ``drop`` (closes the connection), ``cut`` (handles the
+    request, but closes the connection after half of the response), ``corrupt`` (handles the request, but applies
+    ``corruption`` to the response's body), ``timeout`` (never responds), ``slow`` (waits ``delay`` seconds, then
+    handles the request).
+    ``path``: the prefix of the requests' paths; ``exact``: only this path; ``containing``: only requests with this
+    text in their body.
+    ``after``: the request is handled first, and only its response is lost.
+    ``times`` and ``seconds`` limit the fault; without them it lasts until it is cleared.
     """
 
-    kind: Literal["status", "answer", "page", "throttle", "html_403", "drop", "cut", "malform", "timeout", "slow"]
+    kind: Literal["status", "response", "page", "throttle", "html_403", "drop", "cut", "corrupt", "timeout", "slow"]
     path: str = "/"
     exact: bool = False
     method: str | None = None
@@ -49,7 +50,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
     json: Any = None
     body: str = ""
-    malform: str = "lone_surrogate"
+    corruption: str = "lone_surrogate"
     base64: str | None = None
     delay: float = 1.0
     retry_after: float | str | None = None
@@ -59,95 +60,99 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     after: bool = False
 
 
-class _Armed(msgspec.Struct):
+class _ActiveFault(msgspec.Struct):
     fault: Fault
-    until: float | None
-    left: int | None
-    met: int = 0
+    expires_at: float | None
+    remaining: int | None
+    hits: int = 0
 
 
 class Faults:
-    """The faults now armed, and how often each was met."""
+    """The active faults, with the number of requests that each was applied to."""
 
-    def __init__(self, throttle_answer: ThrottleAnswer, *, seed: int = 0) -> None:
-        self._throttle_answer = throttle_answer
-        self._chance = random.Random(seed)
-        self._armed: list[_Armed] = []
+    def __init__(self, throttle_response: ThrottleResponse, *, seed: int = 0) -> None:
+        self._throttle_response = throttle_response
+        self._rng = random.Random(seed)
+        self._active: list[_ActiveFault] = []
 
-    def arm(self, fault: Fault) -> None:
-        """Let requests meet the fault from now on."""
-        until = None if fault.seconds is None else time.monotonic() + fault.seconds
-        self._armed.append(_Armed(fault, until, fault.times))
+    def add(self, fault: Fault) -> None:
+        """Activate a fault."""
+        expires_at = None if fault.seconds is None else time.monotonic() + fault.seconds
+        self._active.append(_ActiveFault(fault, expires_at, fault.times))
 
     def clear(self) -> None:
-        """Behave again."""
-        self._armed.clear()
+        """Remove every fault."""
+        self._active.clear()
 
     def install(self, app: web.Application) -> None:
-        """Put the misbehaviour in front of the application and its control routes into it."""
+        """Add the middleware and the control routes to the application."""
         app.middlewares.append(self._middleware())
-        app.router.add_post(f"{CONTROL_PREFIX}/faults", self._arm_route)
-        app.router.add_get(f"{CONTROL_PREFIX}/faults", self._list_route)
-        app.router.add_delete(f"{CONTROL_PREFIX}/faults", self._clear_route)
+        app.router.add_post(f"{CONTROL_PREFIX}/faults", self._post_fault)
+        app.router.add_get(f"{CONTROL_PREFIX}/faults", self._list_faults)
+        app.router.add_delete(f"{CONTROL_PREFIX}/faults", self._delete_faults)
 
-    async def _arm_route(self, request: web.Request) -> web.Response:
+    async def _post_fault(self, request: web.Request) -> web.Response:
         try:
             fault = msgspec.json.decode(await request.read(), type=Fault)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        if fault.malform not in KINDS:
-            return web.json_response({"error": f"malform must be one of {', '.join(KINDS)}"}, status=400)
-        self.arm(fault)
-        return web.json_response({"armed": msgspec.to_builtins(fault)}, status=201)
+        if fault.corruption not in CORRUPTIONS:
+            return web.json_response({"error": f"corruption must be one of {', '.join(CORRUPTIONS)}"}, status=400)
+        self.add(fault)
+        return web.json_response({"fault": msgspec.to_builtins(fault)}, status=201)
 
-    async def _list_route(self, request: web.Request) -> web.Response:
+    async def _list_faults(self, request: web.Request) -> web.Response:
         del request
-        return web.json_response([{"fault": msgspec.to_builtins(a.fault), "met": a.met} for a in self._armed])
+        return web.json_response(
+            [{"fault": msgspec.to_builtins(active.fault), "hits": active.hits} for active in self._active]
+        )
 
-    async def _clear_route(self, request: web.Request) -> web.Response:
+    async def _delete_faults(self, request: web.Request) -> web.Response:
         del request
         self.clear()
         return web.Response(status=204)
 
-    def _meet(self, request: web.Request, body: bytes) -> Fault | None:
+    def _match(self, request: web.Request, body: bytes) -> Fault | None:
         now = time.monotonic()
-        for armed in self._armed:
-            fault = armed.fault
-            expired = armed.left == 0 or (armed.until is not None and now >= armed.until)
-            is_there = request.path == fault.path if fault.exact else request.path.startswith(fault.path)
-            wanted = is_there and fault.method in (None, request.method) and fault.containing.encode() in body
-            if expired or not wanted or self._chance.random() >= fault.probability:
+        for active in self._active:
+            fault = active.fault
+            is_expired = active.remaining == 0 or (active.expires_at is not None and now >= active.expires_at)
+            is_path = request.path == fault.path if fault.exact else request.path.startswith(fault.path)
+            matches = is_path and fault.method in (None, request.method) and fault.containing.encode() in body
+            if is_expired or not matches or self._rng.random() >= fault.probability:
                 continue
-            armed.met += 1
-            armed.left = None if armed.left is None else armed.left - 1
+            active.hits += 1
+            active.remaining = None if active.remaining is None else active.remaining - 1
             return fault
         return None
 
     def _middleware(self) -> Middleware:
         @web.middleware
-        async def misbehave(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def inject_fault(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path.startswith(CONTROL_PREFIX):
                 return await handler(request)
-            is_looked_into = any(armed.fault.containing for armed in self._armed)
-            fault = self._meet(request, await request.read() if is_looked_into else b"")
+            needs_body = any(active.fault.containing for active in self._active)
+            fault = self._match(request, await request.read() if needs_body else b"")
             if fault is None:
                 return await handler(request)
             if fault.after and fault.kind != "slow":
                 await handler(request)
-            return await self._play(fault, request, handler)
+            return await self._apply(fault, request, handler)
 
-        return misbehave
+        return inject_fault
 
-    async def _play(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _apply(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
         match fault.kind:
-            case "slow" | "cut" | "malform":
-                return await _worked(fault, request, handler)
+            case "slow" | "cut" | "corrupt":
+                return await _handle_with_fault(fault, request, handler)
             case "throttle":
                 return self._throttled(fault.retry_after)
-            case "answer":
-                return _answer(fault)
+            case "response":
+                return _configured_response(fault)
             case "page":
-                return web.Response(status=fault.status, text=PAGE, content_type="text/html", headers=fault.headers)
+                return web.Response(
+                    status=fault.status, text=ERROR_PAGE, content_type="text/html", headers=fault.headers
+                )
             case "html_403":
                 return web.Response(
                     status=403, text=CHALLENGE_PAGE, content_type="text/html", headers={"cf-mitigated": "challenge"}
@@ -158,19 +163,18 @@ class Faults:
                 await asyncio.sleep(TIMEOUT_SECONDS)
             case "drop":
                 pass
-        return _closed(request)
+        return _abort_connection(request)
 
-    def _throttled(self, wish: float | str | None) -> web.Response:
-        """Answer 429 in the vendor's form; a wish that is text stands in the header as it is."""
-        if not isinstance(wish, str):
-            return self._throttle_answer(wish)
-        response = self._throttle_answer(None)
-        response.headers["Retry-After"] = wish
+    def _throttled(self, retry_after: float | str | None) -> web.Response:
+        """Respond with the vendor's 429; a text is put into the header unchanged."""
+        if not isinstance(retry_after, str):
+            return self._throttle_response(retry_after)
+        response = self._throttle_response(None)
+        response.headers["Retry-After"] = retry_after
         return response
 
 
-def _answer(fault: Fault) -> web.Response:
-    """Answer as told, whatever it means."""
+def _configured_response(fault: Fault) -> web.Response:
     body = fault.body.encode("utf-8", "surrogatepass")
     if fault.json is not None:
         body = msgspec.json.encode(fault.json)
@@ -180,11 +184,21 @@ def _answer(fault: Fault) -> web.Response:
     return web.Response(status=fault.status, body=body or None, headers=headers)
 
 
-async def _cut(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
-    """Send half of an answer that was announced as a whole."""
-    body = whole.body if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else b""
-    half = web.StreamResponse(status=whole.status, headers={"Content-Length": str(len(body) or 1)})
-    half.content_type = whole.content_type
+async def _handle_with_fault(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Handle the request, but delay, cut or corrupt the response."""
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.delay)
+    response = await handler(request)
+    if fault.kind == "cut":
+        return await _cut(request, response)
+    return _corrupted(response, fault.corruption) if fault.kind == "corrupt" else response
+
+
+async def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Send half of a response whose ``Content-Length`` announces all of it."""
+    body = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b""
+    half = web.StreamResponse(status=response.status, headers={"Content-Length": str(len(body) or 1)})
+    half.content_type = response.content_type
     await half.prepare(request)
     await half.write(body[: len(body) // 2])
     if request.transport is not None:
@@ -192,25 +206,15 @@ async def _cut(request: web.Request, whole: web.StreamResponse) -> web.StreamRes
     return half
 
 
-def _closed(request: web.Request) -> web.Response:
+def _corrupted(response: web.StreamResponse, corruption: str) -> web.StreamResponse:
+    """Return the response with its body corrupted; a response without a body is returned unchanged."""
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes) or not response.body:
+        return response
+    headers = {"Content-Type": response.headers.get("Content-Type", "application/json")}
+    return web.Response(status=response.status, body=corrupt(corruption, response.body), headers=headers)
+
+
+def _abort_connection(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
-
-
-def _malformed(answered: web.StreamResponse, kind: str) -> web.StreamResponse:
-    """Return an answer whose body is spoilt; one without a body stays as it is."""
-    if not isinstance(answered, web.Response) or not isinstance(answered.body, bytes) or not answered.body:
-        return answered
-    headers = {"Content-Type": answered.headers.get("Content-Type", "application/json")}
-    return web.Response(status=answered.status, body=malformed(kind, answered.body), headers=headers)
-
-
-async def _worked(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Do the work, and spoil how it is answered."""
-    if fault.kind == "slow":
-        await asyncio.sleep(fault.delay)
-    answered = await handler(request)
-    if fault.kind == "cut":
-        return await _cut(request, answered)
-    return _malformed(answered, fault.malform) if fault.kind == "malform" else answered

@@ -1,4 +1,4 @@
-"""Connecting both accounts, for pages and commands alike: keys checked, one webhook, metric names, the Kustomer app.
+"""Set-up of connections, for the pages and the commands alike: API keys, webhook, metric names, Kustomer app.
 
-In: what an admin enters. Out: a saved connection, and what it needs at both vendors.
+In: what an admin enters. Out: a saved connection, and the objects it needs at both vendors.
 """

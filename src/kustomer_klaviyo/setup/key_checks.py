@@ -1,157 +1,169 @@
-"""Whether two keys will do, found out before anything is saved."""
+"""Checks what two API keys may do, before anything is saved."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kustomer_klaviyo.klaviyo.client import KlaviyoClient
-from kustomer_klaviyo.klaviyo.scopes import ERASING, ORIGINAL, PROBES, Probe, Standing, key_page, standing
-from kustomer_klaviyo.kustomer.client import KustomerClient
-from kustomer_klaviyo.kustomer.roles import PERMISSIONS, is_granted
-from kustomer_klaviyo.kustomer.wire import as_list, as_object, as_text
-from kustomer_klaviyo.outcomes import Accepted, LockedOut, Throttled
-from kustomer_klaviyo.setup.credentials import SetupError, answer_of, read_answer
+from kustomer_klaviyo.jsonapi import as_list, as_object
+from kustomer_klaviyo.klaviyo.klaviyo_client import KlaviyoClient
+from kustomer_klaviyo.klaviyo.scopes import (
+    ERASURE_SCOPE,
+    NATIVE_APP_SCOPES,
+    PROBES,
+    ScopeProbe,
+    ScopeStatus,
+    key_page_url,
+    scope_status,
+)
+from kustomer_klaviyo.kustomer.kustomer_client import KustomerClient
+from kustomer_klaviyo.kustomer.roles import PERMISSIONS, Permission, is_granted
+from kustomer_klaviyo.kustomer.wire import as_text
+from kustomer_klaviyo.outcomes import Accepted, LockedOut, Outcome, Throttled
+from kustomer_klaviyo.setup.setup_error import SetupError, SetupErrorCode, VendorAction
+from kustomer_klaviyo.setup.vendor_response import accepted_json, decode_json
 
-AT_ONCE = 4
-ACCOUNTS = "accounts:read"
+PARALLEL_PROBES = 4
+ACCOUNTS_SCOPE = "accounts:read"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One scope or permission of a key."""
+class ScopeCheck:
+    """Whether a key has one scope or permission."""
 
     name: str
-    why: str
-    is_needed: bool
-    standing: Standing
-    original: bool = False
-    """Kustomer's own app asks for it, too."""
+    purpose: str
+    is_required: bool
+    status: ScopeStatus
+    in_native_app: bool = False
+    """Kustomer's own app asks for this scope too."""
 
 
-class PoorKey(SetupError):
-    """A key works, and lacks something that is needed; ``findings`` say what it has and what not."""
+class MissingScopes(SetupError):
+    """A key is valid, but lacks required scopes or permissions."""
 
-    def __init__(self, text: str, findings: Sequence[Finding]) -> None:
-        super().__init__(text)
-        self.findings = findings
+    def __init__(self, code: SetupErrorCode, checks: Sequence[ScopeCheck], **details: object) -> None:
+        super().__init__(code, **details)
+        self.checks = checks
 
 
 @dataclass(frozen=True, slots=True)
 class KlaviyoCheck:
-    """What a Klaviyo key is good for."""
+    """The account and scopes of a Klaviyo key."""
 
     account: str
-    """The site ID of the account that it belongs to."""
-    name: str | None
-    """The account's name, where the key may read it."""
-    findings: tuple[Finding, ...]
+    """The site ID of the key's account."""
+    account_name: str | None
+    """None if the key may not read it."""
+    checks: tuple[ScopeCheck, ...]
 
-    def insist(self) -> None:
-        """Raise PoorKey when something needed is missing."""
-        missing = lacking(self.findings, needed=True)
-        if missing:
-            raise PoorKey(
-                f"This Klaviyo key lacks {', '.join(missing)}. A key's scopes cannot be changed: make a new key, with "
-                f"them ticked already, at {key_page(missing)}",
-                self.findings,
+    def require(self) -> None:
+        """Raise MissingScopes if a required scope is missing."""
+        scopes = missing(self.checks, required=True)
+        if scopes:
+            raise MissingScopes(
+                SetupErrorCode.KLAVIYO_SCOPES_MISSING, self.checks, scopes=", ".join(scopes), url=key_page_url(scopes)
             )
 
 
 @dataclass(frozen=True, slots=True)
 class KustomerCheck:
-    """What a Kustomer key is good for."""
+    """The organisation and permissions of a Kustomer key."""
 
     organisation: str | None
-    findings: tuple[Finding, ...]
+    checks: tuple[ScopeCheck, ...]
 
-    def insist(self) -> None:
-        """Raise PoorKey when something needed is missing."""
-        missing = lacking(self.findings, needed=True)
-        if missing:
-            roles = ", ".join(f"org.permission.{name}" for name in missing)
-            raise PoorKey(
-                f"This Kustomer key lacks {roles}. Make a new key with these roles in Kustomer's settings.",
-                self.findings,
-            )
+    def require(self) -> None:
+        """Raise MissingScopes if a required permission is missing."""
+        permissions = missing(self.checks, required=True)
+        if permissions:
+            roles = ", ".join(f"org.permission.{name}" for name in permissions)
+            raise MissingScopes(SetupErrorCode.KUSTOMER_ROLES_MISSING, self.checks, roles=roles)
 
 
-def lacking(findings: Sequence[Finding], *, needed: bool) -> list[str]:
-    """Return the names of what is missing, of the needed or of the others."""
-    return [one.name for one in findings if one.standing is Standing.MISSING and one.is_needed is needed]
+def missing(checks: Sequence[ScopeCheck], *, required: bool) -> list[str]:
+    """Return the names of the missing scopes: the required ones, or the optional ones."""
+    return [check.name for check in checks if check.status is ScopeStatus.MISSING and check.is_required is required]
 
 
 async def check_klaviyo(
     client: KlaviyoClient, *, site_id: str | None = None, options: Mapping[str, Any] | None = None
 ) -> KlaviyoCheck:
-    """Check that a key works, belongs to the account, and what it may do. Raises SetupError.
+    """Check that a key is valid and belongs to the account, and read its scopes. Raises SetupError.
 
-    ``options`` are the connection's: some need scopes of their own.
+    Some ``options`` of a connection require scopes of their own.
     """
-    erases = (options or {}).get("on_deletion") == "erase"
     outcome = await client.account()
-    match outcome:
-        case LockedOut(status=401):
-            raise SetupError("Klaviyo refuses this key. Is it copied whole, and not deleted since?")
-        case Accepted() | LockedOut(status=403) | Throttled():
-            # The limit of this question is the lowest of all, and its scope is no condition.
-            pass
-        case _:
-            raise SetupError(f"Klaviyo could not be asked about the key: {outcome.detail}")
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def find(probe: Probe) -> Finding:
-        async with gate:
-            answer = outcome if probe.scope == ACCOUNTS else await client.probe(probe)
-        found = standing(probe, answer)
-        is_needed = probe.is_needed or (erases and probe.scope == ERASING)
-        return Finding(probe.scope, probe.why, is_needed, found, probe.scope in ORIGINAL)
-
-    findings = await asyncio.gather(*map(find, PROBES))
-    # Every answer to a key that is let in names the account.
+    _require_valid_key(outcome)
+    erases = (options or {}).get("on_deletion") == "erase"
+    checks = await _probe_scopes(client, outcome, erases=erases)
+    # Every response to a valid key names the account.
     account = client.account_id
     if account is None:
-        raise SetupError("No answer says which Klaviyo account the key belongs to. Is the address right?")
+        raise SetupError(SetupErrorCode.KLAVIYO_ACCOUNT_UNKNOWN)
     if site_id is not None and site_id.strip().lower() != account.lower():
-        raise SetupError(
-            f"This key belongs to the Klaviyo account {account}, not {site_id.strip()}. Look at Settings > API keys in "
-            "the account you mean: the site ID is its public key."
-        )
-    return KlaviyoCheck(account, _account_name(outcome), tuple(findings))
+        raise SetupError(SetupErrorCode.SITE_ID_MISMATCH, account=account, site_id=site_id.strip())
+    return KlaviyoCheck(account, _account_name(outcome), checks)
 
 
-def _account_name(outcome: object) -> str | None:
+def _require_valid_key(outcome: Outcome) -> None:
+    """Raise SetupError unless Klaviyo accepted the key in the request for its account."""
+    match outcome:
+        case LockedOut(status=401):
+            raise SetupError(SetupErrorCode.KLAVIYO_KEY_REJECTED)
+        case Accepted() | LockedOut(status=403) | Throttled():
+            # This request has the lowest rate limit of all, and its scope is optional.
+            pass
+        case _:
+            raise SetupError(SetupErrorCode.KLAVIYO_UNAVAILABLE, detail=outcome.detail)
+
+
+async def _probe_scopes(client: KlaviyoClient, account: Outcome, *, erases: bool) -> tuple[ScopeCheck, ...]:
+    semaphore = asyncio.Semaphore(PARALLEL_PROBES)
+
+    async def check(probe: ScopeProbe) -> ScopeCheck:
+        async with semaphore:
+            outcome = account if probe.scope == ACCOUNTS_SCOPE else await client.probe(probe)
+        is_required = probe.is_required or (erases and probe.scope == ERASURE_SCOPE)
+        status = scope_status(probe, outcome)
+        return ScopeCheck(probe.scope, probe.purpose, is_required, status, probe.scope in NATIVE_APP_SCOPES)
+
+    return tuple(await asyncio.gather(*map(check, PROBES)))
+
+
+def _account_name(outcome: Outcome) -> str | None:
     if not isinstance(outcome, Accepted):
         return None
-    listed = as_list(read_answer(outcome.body, asking="Reading the Klaviyo account").get("data"))
-    attributes = as_object(as_object(listed[0]).get("attributes")) if listed else {}
+    accounts = as_list(decode_json(outcome.body, VendorAction.READ_KLAVIYO_ACCOUNT).get("data"))
+    attributes = as_object(as_object(accounts[0]).get("attributes")) if accounts else {}
     return as_text(as_object(attributes.get("contact_information")).get("organization_name"))
 
 
 async def check_kustomer(client: KustomerClient, *, organisation: str | None = None) -> KustomerCheck:
-    """Check that a key works, belongs to the organisation, and what it may do. Raises SetupError."""
-    document = answer_of(await client.organisation(), asking="Reading the Kustomer organisation")
+    """Check that a key is valid and belongs to the organisation, and read its permissions. Raises SetupError."""
+    document = accepted_json(await client.organisation(), VendorAction.READ_ORGANISATION)
     name = as_text(as_object(as_object(document.get("data")).get("attributes")).get("name"))
     if organisation is not None and name is not None and name != organisation:
-        raise SetupError(f"The Kustomer key belongs to organisation {name!r}, not {organisation!r}.")
-    roles = await _roles(client)
-    findings = [Finding(one.name, one.why, one.is_needed, _standing_of(one.name, roles)) for one in PERMISSIONS]
-    return KustomerCheck(name, tuple(findings))
+        raise SetupError(SetupErrorCode.ORGANISATION_MISMATCH, actual=name, expected=organisation)
+    roles = await _read_roles(client)
+    return KustomerCheck(name, tuple(_permission_check(permission, roles) for permission in PERMISSIONS))
 
 
-def _standing_of(permission: str, roles: list[str] | None) -> Standing:
+def _permission_check(permission: Permission, roles: list[str] | None) -> ScopeCheck:
     if roles is None:
-        return Standing.UNKNOWN
-    return Standing.HAVE if is_granted(permission, roles) else Standing.MISSING
+        status = ScopeStatus.UNKNOWN
+    else:
+        status = ScopeStatus.GRANTED if is_granted(permission.name, roles) else ScopeStatus.MISSING
+    return ScopeCheck(permission.name, permission.purpose, permission.is_required, status)
 
 
-async def _roles(client: KustomerClient) -> list[str] | None:
-    """Return the key's roles; None where Kustomer does not tell."""
-    for ask in (client.token, client.user):
-        outcome = await ask()
+async def _read_roles(client: KustomerClient) -> list[str] | None:
+    """Return the key's roles; None if Kustomer does not show them."""
+    for request in (client.token, client.user):
+        outcome = await request()
         if isinstance(outcome, Accepted):
-            said = read_answer(outcome.body, asking="Reading the Kustomer key's roles")
-            attributes = as_object(as_object(said.get("data")).get("attributes"))
+            document = decode_json(outcome.body, VendorAction.READ_ROLES)
+            attributes = as_object(as_object(document.get("data")).get("attributes"))
             roles = [role for role in as_list(attributes.get("roles")) if isinstance(role, str)]
             if roles:
                 return roles

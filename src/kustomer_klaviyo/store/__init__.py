@@ -1,1 +1,4 @@
-"""The only room with SQL: PostgreSQL and the tables of the line. Knows no vendor."""
+"""The tables of the service in PostgreSQL, and all SQL on them.
+
+In: rows, as dataclasses. Out: rows. Imports ``facts``, ``reasons`` and ``cleaning``; knows no vendor.
+"""

@@ -1,4 +1,4 @@
-"""How Python's values go to PostgreSQL: no text or JSON of a stranger can be such that it is refused for its form."""
+"""Adapters of text and JSON values, so that PostgreSQL accepts any text that a vendor or a user may send."""
 
 import json
 from typing import Any
@@ -12,20 +12,20 @@ from kustomer_klaviyo.cleaning import storable, storable_document
 
 class _Text(StrDumper):
     def dump(self, obj: str) -> bytes:
-        return _encoded(obj)
+        return _encode(obj)
 
 
 class _Unknown(StrDumperUnknown):
     def dump(self, obj: str) -> bytes:
-        return _encoded(obj)
+        return _encode(obj)
 
 
 class _Binary(StrBinaryDumper):
     def dump(self, obj: str) -> bytes:
-        return _encoded(obj)
+        return _encode(obj)
 
 
-def _encoded(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     try:
         encoded = text.encode()
     except UnicodeEncodeError:
@@ -34,7 +34,7 @@ def _encoded(text: str) -> bytes:
 
 
 def dump_json(document: Any) -> bytes:
-    """Return JSON that ``jsonb`` takes: without NULs, halves of characters, NaN and infinity."""
+    """Return JSON that ``jsonb`` accepts: without NULs, lone surrogates, NaN and infinity."""
     try:
         encoded = json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except ValueError:
@@ -44,8 +44,8 @@ def dump_json(document: Any) -> bytes:
     return encoded
 
 
-async def adapt(connection: AsyncConnection[Any]) -> None:
-    """Let a connection send texts and JSON this way."""
+async def register_adapters(conn: AsyncConnection[Any]) -> None:
+    """Register the adapters on a database connection."""
     for dumper in (_Binary, _Text, _Unknown):
-        connection.adapters.register_dumper(str, dumper)
-    set_json_dumps(dump_json, connection)
+        conn.adapters.register_dumper(str, dumper)
+    set_json_dumps(dump_json, conn)

@@ -1,95 +1,103 @@
-"""Bulk imports of profiles that Klaviyo is working on, and the deliveries each carries."""
+"""Klaviyo's bulk profile imports that have not ended, and the deliveries that each of them carries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.database import Database, Transaction
 
-ADD = "INSERT INTO imports (connection_id, id, profiles, poll_at) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+INSERT = """
+INSERT INTO bulk_imports (connection_id, bulk_import_id, profile_count, next_poll_at) VALUES (%s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
 
-CARRY = """
--- The deliveries go with the import; events of people who are new to Klaviyo wait for its end, but not for ever.
-UPDATE deliveries SET import = %s, due_at = CASE WHEN leads THEN %s ELSE due_at END,
+ASSIGN_DELIVERIES = """
+-- The import carries the deliveries. Events of customers who are new to Klaviyo wait for its end, up to a limit.
+UPDATE deliveries SET bulk_import_id = %s, due_at = CASE WHEN blocks_events THEN %s ELSE due_at END,
     first_attempt_at = coalesce(first_attempt_at, now())
-WHERE connection_id = %s AND key = ANY(%s::text[]) AND state = 'waiting'
+WHERE connection_id = %s AND fact_key = ANY(%s::text[]) AND state = 'pending'
 """
 
-DUE = "SELECT id, polls, submitted_at FROM imports WHERE connection_id = %s AND poll_at <= now() ORDER BY poll_at"
-NEXT_DUE = "SELECT min(poll_at) AS poll_at FROM imports WHERE connection_id = %s"
-LATER = "UPDATE imports SET polls = polls + 1, poll_at = %s WHERE connection_id = %s AND id = %s"
-END = "DELETE FROM imports WHERE connection_id = %s AND id = %s"
+DUE = """
+SELECT bulk_import_id, poll_count, submitted_at FROM bulk_imports
+WHERE connection_id = %s AND next_poll_at <= now() ORDER BY next_poll_at
+"""
+NEXT_DUE = "SELECT min(next_poll_at) AS next_poll_at FROM bulk_imports WHERE connection_id = %s"
+RESCHEDULE = """
+UPDATE bulk_imports SET poll_count = poll_count + 1, next_poll_at = %s WHERE connection_id = %s AND bulk_import_id = %s
+"""
+DELETE = "DELETE FROM bulk_imports WHERE connection_id = %s AND bulk_import_id = %s"
 
-CARRIED = """
--- What an import carries, in order.
-SELECT key, subject, attempts, first_attempt_at, call, true AS is_profile FROM deliveries
-WHERE connection_id = %s AND import = %s AND state = 'waiting' ORDER BY seq
+DELIVERIES = """
+-- The deliveries of an import, in order.
+SELECT fact_key, subject, attempts, first_attempt_at, request, true AS is_profile FROM deliveries
+WHERE connection_id = %s AND bulk_import_id = %s AND state = 'pending' ORDER BY seq
 """
 
-
-CALLS = "SELECT import, call FROM deliveries WHERE connection_id = %s AND import IS NOT NULL AND state = 'waiting'"
-IDS = "SELECT id FROM imports WHERE connection_id = %s"
+PENDING_REQUESTS = """
+SELECT bulk_import_id, request FROM deliveries
+WHERE connection_id = %s AND bulk_import_id IS NOT NULL AND state = 'pending'
+"""
+IDS = "SELECT bulk_import_id FROM bulk_imports WHERE connection_id = %s"
 
 
 @dataclass(frozen=True, slots=True)
-class DueImport:
-    """An import to be asked about."""
+class DueBulkImport:
+    """An import whose status is to be polled."""
 
-    id: str
-    polls: int
+    bulk_import_id: str
+    poll_count: int
     submitted_at: datetime
 
 
-async def begin(
-    connection: AsyncConnection[DictRow],
+async def insert(
+    tx: Transaction,
     connection_id: str,
-    import_id: str,
-    keys: Sequence[str],
+    bulk_import_id: str,
+    fact_keys: Sequence[str],
     *,
-    poll_at: datetime,
-    hold_until: datetime,
+    next_poll_at: datetime,
+    events_wait_until: datetime,
 ) -> None:
-    """Note that an import carries these deliveries; until ``hold_until`` it holds back the events of new people."""
-    await connection.execute(ADD, (connection_id, import_id, len(keys), poll_at))
-    await connection.execute(CARRY, (import_id, hold_until, connection_id, list(keys)))
+    """Save that an import carries these deliveries. Events of new customers wait for it until ``events_wait_until``."""
+    await tx.execute(INSERT, (connection_id, bulk_import_id, len(fact_keys), next_poll_at))
+    await tx.execute(ASSIGN_DELIVERIES, (bulk_import_id, events_wait_until, connection_id, list(fact_keys)))
 
 
-async def due(database: Database, connection_id: str) -> list[DueImport]:
-    """Return the imports to be asked about now."""
-    rows = await database.fetch(DUE, (connection_id,))
-    return [DueImport(row["id"], row["polls"], row["submitted_at"]) for row in rows]
+async def due(db: Database, connection_id: str) -> list[DueBulkImport]:
+    """Return the imports to poll now."""
+    return [DueBulkImport(**row) for row in await db.fetch(DUE, (connection_id,))]
 
 
-async def next_due(database: Database, connection_id: str) -> datetime | None:
-    """Return when the next import is to be asked about; None when there is none."""
-    rows = await database.fetch(NEXT_DUE, (connection_id,))
-    poll_at: datetime | None = rows[0]["poll_at"]
-    return poll_at
+async def next_due(db: Database, connection_id: str) -> datetime | None:
+    """Return when the next import is to be polled; None when there is none."""
+    rows = await db.fetch(NEXT_DUE, (connection_id,))
+    next_poll_at: datetime | None = rows[0]["next_poll_at"]
+    return next_poll_at
 
 
-async def later(database: Database, connection_id: str, import_id: str, *, poll_at: datetime) -> None:
-    """Ask again at the given time."""
-    await database.execute(LATER, (poll_at, connection_id, import_id))
+async def reschedule(db: Database, connection_id: str, bulk_import_id: str, *, next_poll_at: datetime) -> None:
+    """Poll an import again at the given time."""
+    await db.execute(RESCHEDULE, (next_poll_at, connection_id, bulk_import_id))
 
 
-async def end(connection: AsyncConnection[DictRow], connection_id: str, import_id: str) -> None:
-    """Forget an import whose deliveries are settled."""
-    await connection.execute(END, (connection_id, import_id))
+async def delete(tx: Transaction, connection_id: str, bulk_import_id: str) -> None:
+    """Delete an import that has ended."""
+    await tx.execute(DELETE, (connection_id, bulk_import_id))
 
 
-async def carried(database: Database, connection_id: str, import_id: str) -> list[DictRow]:
-    """Return key, subject, attempts, first_attempt_at and call of what an import carries."""
-    return await database.fetch(CARRIED, (connection_id, import_id))
+async def deliveries(db: Database, connection_id: str, bulk_import_id: str) -> list[DictRow]:
+    """Return fact_key, subject, attempts, first_attempt_at, request and is_profile of each delivery of an import."""
+    return await db.fetch(DELIVERIES, (connection_id, bulk_import_id))
 
 
-async def calls(database: Database, connection_id: str) -> list[DictRow]:
-    """Return import and call of all that is carried by imports under way."""
-    return await database.fetch(CALLS, (connection_id,))
+async def pending_requests(db: Database, connection_id: str) -> list[DictRow]:
+    """Return bulk_import_id and request of each delivery that an import carries."""
+    return await db.fetch(PENDING_REQUESTS, (connection_id,))
 
 
-async def ids(database: Database, connection_id: str) -> set[str]:
-    """Return the imports under way."""
-    return {row["id"] for row in await database.fetch(IDS, (connection_id,))}
+async def ids(db: Database, connection_id: str) -> set[str]:
+    """Return the ids of the imports that have not ended."""
+    return {row["bulk_import_id"] for row in await db.fetch(IDS, (connection_id,))}

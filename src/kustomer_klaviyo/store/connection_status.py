@@ -1,153 +1,167 @@
-"""How the delivery of each connection fares: running, waiting a while, or paused until someone acts."""
+"""The delivery status of each connection: delivering, held for a while, or paused until an admin acts."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
+from kustomer_klaviyo.store.database import Database, Transaction
 
-from kustomer_klaviyo.store.database import Database
+GET = "SELECT * FROM connection_status WHERE connection_id = %s"
 
-GET = "SELECT * FROM delivery_lanes WHERE connection_id = %s"
-
-WAIT = """
--- Nothing of this connection is sent before the given time; unless it was saved meanwhile, perhaps with another key.
-UPDATE delivery_lanes SET paused = %(paused)s, wait_until = %(until)s, reason = %(reason)s, failures = %(failures)s
-WHERE connection_id = %(connection)s
-  AND %(revision)s = (SELECT revision FROM connections WHERE id = %(connection)s)
+HOLD = """
+-- Nothing of this connection is sent before the given time, unless the connection was changed meanwhile: it may have
+-- another API key now.
+UPDATE connection_status SET paused = %(paused)s, held_until = %(held_until)s, hold_reason = %(hold_reason)s,
+    hold_detail = %(hold_detail)s, consecutive_failures = %(consecutive_failures)s
+WHERE connection_id = %(connection_id)s
+  AND %(version)s = (SELECT version FROM connections WHERE id = %(connection_id)s)
 """
 
-ACCEPTED = """
--- Klaviyo took something: whatever was wrong is over.
-UPDATE delivery_lanes SET paused = false, wait_until = NULL, reason = NULL, failures = 0,
-    last_accepted_at = %(at)s,
-    event_accepted_at = CASE WHEN %(profile)s THEN event_accepted_at ELSE %(at)s END,
-    profile_accepted_at = CASE WHEN %(profile)s THEN %(at)s ELSE profile_accepted_at END
-WHERE connection_id = %(connection)s
+RECORD_ACCEPTANCE = """
+-- Klaviyo accepted a request: any hold is over.
+UPDATE connection_status SET paused = false, held_until = NULL, hold_reason = NULL, hold_detail = NULL,
+    consecutive_failures = 0, last_accepted_at = %(at)s,
+    event_accepted_at = CASE WHEN %(is_profile)s THEN event_accepted_at ELSE %(at)s END,
+    profile_accepted_at = CASE WHEN %(is_profile)s THEN %(at)s ELSE profile_accepted_at END
+WHERE connection_id = %(connection_id)s
 """
 
-NOTE = "UPDATE delivery_lanes SET note = %s WHERE connection_id = %s AND note IS DISTINCT FROM %s"
+SET_NOTE = "UPDATE connection_status SET note = %s WHERE connection_id = %s AND note IS DISTINCT FROM %s"
 
-NOTE_WEBHOOK = """
--- Whether Kustomer still sends webhooks, and since when that is so.
-UPDATE delivery_lanes SET webhook_since = now(), webhook_state = %s
+SET_WEBHOOK_STATE = """
+-- Whether Kustomer still sends webhooks, and since when.
+UPDATE connection_status SET webhook_state_since = now(), webhook_state = %s
 WHERE connection_id = %s AND webhook_state IS DISTINCT FROM %s
 """
 
-DUE = """
--- Connections with work that nothing holds back.
-SELECT lane.connection_id FROM delivery_lanes AS lane
-WHERE EXISTS (SELECT FROM inbox WHERE inbox.connection_id = lane.connection_id AND inbox.state = 'waiting')
-   OR EXISTS (SELECT FROM lookups WHERE lookups.connection_id = lane.connection_id AND lookups.failed_at IS NULL
+CONNECTIONS_WITH_WORK = """
+-- Connections with something to do now. A hold stops only deliveries and bulk imports.
+SELECT s.connection_id FROM connection_status AS s
+WHERE EXISTS (SELECT FROM inbox WHERE inbox.connection_id = s.connection_id AND inbox.state = 'pending')
+   OR EXISTS (SELECT FROM lookups WHERE lookups.connection_id = s.connection_id AND lookups.failed_at IS NULL
               AND lookups.due_at <= now())
-   OR EXISTS (SELECT FROM insights WHERE insights.connection_id = lane.connection_id AND insights.wish IS NOT NULL
-              AND insights.due_at <= now())
-   OR (coalesce(lane.wait_until, '-infinity') <= now() AND EXISTS (
+   OR EXISTS (SELECT FROM cards WHERE cards.connection_id = s.connection_id AND cards.refresh_reason IS NOT NULL
+              AND cards.due_at <= now())
+   OR (coalesce(s.held_until, '-infinity') <= now() AND EXISTS (
         SELECT FROM deliveries AS d
-        WHERE d.connection_id = lane.connection_id AND d.state = 'waiting' AND d.due_at <= now()
-          AND d.import IS NULL))
-   OR (coalesce(lane.wait_until, '-infinity') <= now() AND EXISTS (
-        SELECT FROM imports WHERE imports.connection_id = lane.connection_id AND imports.poll_at <= now()))
+        WHERE d.connection_id = s.connection_id AND d.state = 'pending' AND d.due_at <= now()
+          AND d.bulk_import_id IS NULL))
+   OR (coalesce(s.held_until, '-infinity') <= now() AND EXISTS (
+        SELECT FROM bulk_imports AS b WHERE b.connection_id = s.connection_id AND b.next_poll_at <= now()))
 """
 
-NOTED_AGAIN_AFTER = timedelta(seconds=1)
-"""An acceptance is written down this often at most."""
+SAVE_INTERVAL = timedelta(seconds=1)
+"""An acceptance is saved at most this often."""
 
-
-Moments = tuple[datetime | None, datetime | None]
-"""One of events, one of profile writes."""
+Times = tuple[datetime | None, datetime | None]
+"""A time for events, and one for profile writes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """The standing of one connection's delivery."""
+class ConnectionStatus:
+    """The delivery status of one connection."""
 
     paused: bool
-    """Klaviyo does not let us in; someone must act."""
-    wait_until: datetime | None
-    reason: str | None
-    failures: int
-    """Failures in a row."""
+    """Klaviyo rejects the API key: an admin must act."""
+    held_until: datetime | None
+    hold_reason: str | None
+    """The code of the reason."""
+    consecutive_failures: int
     last_accepted_at: datetime | None
-    held_at: datetime | None = None
-    """When the lane was last told to wait; a request that began before says nothing new about it."""
-    accepted_at: Moments = (None, None)
-    """When Klaviyo last took an event, and when a profile write."""
-    noted_at: Moments = (None, None)
-    """When such an acceptance was last written down."""
+    hold_detail: str | None = None
+    """The details of the reason in Klaviyo's words."""
+    hold_set_at: datetime | None = None
+    """When the hold was set. The outcome of a request that began earlier does not change the hold."""
+    accepted_at: Times = (None, None)
+    """When Klaviyo last accepted an event, and a profile write."""
+    saved_at: Times = (None, None)
+    """When such an acceptance was last saved."""
 
-    def is_worth_noting(self, now: datetime, *, is_profile: bool) -> bool:
-        """Say whether an acceptance now is news: something was wrong, or the last one of its kind is a while ago."""
-        noted_at = self.noted_at[is_profile]
-        recent = noted_at is not None and now - noted_at < NOTED_AGAIN_AFTER
-        return self.failures > 0 or not recent
+    def is_worth_saving(self, now: datetime, *, is_profile: bool) -> bool:
+        """Return whether to save an acceptance: it ends a hold, or the last one of its kind was saved a while ago."""
+        saved_at = self.saved_at[is_profile]
+        is_recent = saved_at is not None and now - saved_at < SAVE_INTERVAL
+        return self.consecutive_failures > 0 or not is_recent
 
-    def after_acceptance(self, now: datetime, *, is_profile: bool, is_noted: bool) -> "Lane":
-        """Return the lane as it is once Klaviyo took an event or a profile write."""
-        return Lane(
+    def after_acceptance(self, now: datetime, *, is_profile: bool, is_saved: bool) -> "ConnectionStatus":
+        """Return the status after Klaviyo accepted an event or a profile write."""
+        return ConnectionStatus(
             paused=False,
-            wait_until=None,
-            reason=None,
-            failures=0,
+            held_until=None,
+            hold_reason=None,
+            consecutive_failures=0,
             last_accepted_at=now,
-            accepted_at=_with(self.accepted_at, now, is_profile=is_profile),
-            noted_at=_with(self.noted_at, now, is_profile=is_profile) if is_noted else self.noted_at,
+            accepted_at=_with_time(self.accepted_at, now, is_profile=is_profile),
+            saved_at=_with_time(self.saved_at, now, is_profile=is_profile) if is_saved else self.saved_at,
         )
 
-    def after_hold(self, *, until: datetime, reason: str, paused: bool, now: datetime) -> "Lane":
-        """Return the lane as it is once it was told to wait."""
-        return replace(self, paused=paused, wait_until=until, reason=reason, failures=self.failures + 1, held_at=now)
+    def after_hold(
+        self, *, until: datetime, reason: str, detail: str | None, paused: bool, now: datetime
+    ) -> "ConnectionStatus":
+        """Return the status with a new hold."""
+        return replace(
+            self,
+            paused=paused,
+            held_until=until,
+            hold_reason=reason,
+            hold_detail=detail,
+            consecutive_failures=self.consecutive_failures + 1,
+            hold_set_at=now,
+        )
 
 
-def _with(moments: Moments, now: datetime, *, is_profile: bool) -> Moments:
-    return (moments[0], now) if is_profile else (now, moments[1])
+def _with_time(times: Times, now: datetime, *, is_profile: bool) -> Times:
+    return (times[0], now) if is_profile else (now, times[1])
 
 
-async def get(database: Database, connection_id: str) -> Lane:
-    """Return how a connection's delivery fares."""
-    rows: list[dict[str, Any]] = await database.fetch(GET, (connection_id,))
+async def get(db: Database, connection_id: str) -> ConnectionStatus:
+    """Return the status of a connection."""
+    rows: list[dict[str, Any]] = await db.fetch(GET, (connection_id,))
     if not rows:
-        return Lane(paused=False, wait_until=None, reason=None, failures=0, last_accepted_at=None)
+        return ConnectionStatus(
+            paused=False, held_until=None, hold_reason=None, consecutive_failures=0, last_accepted_at=None
+        )
     row = rows[0]
-    return Lane(
+    return ConnectionStatus(
         row["paused"],
-        row["wait_until"],
-        row["reason"],
-        row["failures"],
+        row["held_until"],
+        row["hold_reason"],
+        row["consecutive_failures"],
         row["last_accepted_at"],
+        hold_detail=row["hold_detail"],
         accepted_at=(row["event_accepted_at"], row["profile_accepted_at"]),
     )
 
 
-async def hold(db: AsyncConnection[DictRow], connection_id: str, lane: Lane, *, revision: int) -> None:
-    """Send nothing of this connection, as it was saved at ``revision``, for as long as its lane says."""
-    named = {
-        "connection": connection_id,
-        "revision": revision,
-        "until": lane.wait_until,
-        "reason": lane.reason,
-        "paused": lane.paused,
-        "failures": lane.failures,
+async def save_hold(tx: Transaction, connection_id: str, status: ConnectionStatus, *, version: int) -> None:
+    """Save a hold, if the connection still has this version."""
+    params = {
+        "connection_id": connection_id,
+        "version": version,
+        "held_until": status.held_until,
+        "hold_reason": status.hold_reason,
+        "hold_detail": status.hold_detail,
+        "paused": status.paused,
+        "consecutive_failures": status.consecutive_failures,
     }
-    await db.execute(WAIT, named)
+    await tx.execute(HOLD, params)
 
 
-async def note(database: Database, connection_id: str, text: str | None) -> None:
-    """Note what an admin should know although events are delivered; None when there is nothing any more."""
-    await database.execute(NOTE, (text, connection_id, text))
+async def set_note(db: Database, connection_id: str, text: str | None) -> None:
+    """Save a problem that an admin should see although delivery continues; None when there is none."""
+    await db.execute(SET_NOTE, (text, connection_id, text))
 
 
-async def accepted(db: AsyncConnection[DictRow], connection_id: str, *, at: datetime, is_profile: bool) -> None:
-    """Note that Klaviyo took an event or a profile write."""
-    await db.execute(ACCEPTED, {"connection": connection_id, "at": at, "profile": is_profile})
+async def record_acceptance(tx: Transaction, connection_id: str, *, at: datetime, is_profile: bool) -> None:
+    """Save that Klaviyo accepted an event or a profile write."""
+    await tx.execute(RECORD_ACCEPTANCE, {"connection_id": connection_id, "at": at, "is_profile": is_profile})
 
 
-async def with_work(database: Database) -> list[str]:
+async def connections_with_work(db: Database) -> list[str]:
     """Return the connections that have something to do now."""
-    return [row["connection_id"] for row in await database.fetch(DUE)]
+    return [row["connection_id"] for row in await db.fetch(CONNECTIONS_WITH_WORK)]
 
 
-async def note_webhook(db: AsyncConnection[DictRow], connection_id: str, state: str) -> None:
-    """Note how the connection's webhook stands in Kustomer."""
-    await db.execute(NOTE_WEBHOOK, (state, connection_id, state))
+async def set_webhook_state(tx: Transaction, connection_id: str, state: str) -> None:
+    """Save the state of the connection's webhook in Kustomer."""
+    await tx.execute(SET_WEBHOOK_STATE, (state, connection_id, state))

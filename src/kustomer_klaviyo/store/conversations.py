@@ -1,57 +1,84 @@
-"""Whether each conversation is open, as last seen: what the count of a person's open conversations rests on."""
+"""The newest observation of each conversation: the basis of a customer's number of open conversations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
 from kustomer_klaviyo.facts import Conversation
-from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.database import Database, Transaction
+from kustomer_klaviyo.store.row_columns import RowColumns
 
-SAVE = """
--- An older revision never overrides a newer one; one that names no customer leaves it whose it was. Returns those that
--- are news, with whose they were before.
+
+@dataclass(frozen=True, slots=True)
+class ConversationRow:
+    """An observation of a conversation."""
+
+    conversation_id: str
+    customer_id: str | None
+    rev: int
+    fingerprint: str
+    observed: dict[str, Any]
+    status_history: dict[str, bool]
+    """Whether the conversation was open, by the epoch milliseconds of each change."""
+    unanswered_rev: int = 0
+    """The revision, if it shows an unanswered survey without a response id; otherwise 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestObservation:
+    """The newest observation of a conversation."""
+
+    customer_id: str | None
+    """The customer that the newest observation with a customer names."""
+    conversation: Conversation
+    unanswered_rev: int = 0
+    """The newest revision that shows an unanswered survey without a response id; 0 when none does."""
+
+
+_CONVERSATIONS = RowColumns(ConversationRow)
+
+SAVE = _CONVERSATIONS.sql("""
+-- An older revision never replaces a newer one; one without a customer keeps the stored customer. Returns the
+-- conversations that were new or newer, with their customer before and after.
 WITH former AS (
     SELECT conversation_id, customer_id FROM conversations
-    WHERE connection_id = %(connection)s AND conversation_id = ANY(%(ids)s::text[])
+    WHERE connection_id = %(connection_id)s AND conversation_id = ANY(%(conversation_id)s::text[])
 )
-INSERT INTO conversations (connection_id, conversation_id, customer_id, rev, fingerprint, seen, turns, unanswered_rev)
-SELECT %(connection)s, * FROM unnest(%(ids)s::text[], %(customers)s::text[], %(revs)s::int[], %(fingerprints)s::text[],
-                                     %(seen)s::jsonb[], %(turns)s::jsonb[], %(unanswered)s::int[])
+INSERT INTO conversations (connection_id, {columns})
+SELECT %(connection_id)s, {values} FROM {rows}
 ON CONFLICT (connection_id, conversation_id) DO UPDATE SET
     customer_id = coalesce(excluded.customer_id, conversations.customer_id), rev = excluded.rev,
-    fingerprint = excluded.fingerprint, seen = excluded.seen, turns = conversations.turns || excluded.turns,
+    fingerprint = excluded.fingerprint, observed = excluded.observed,
+    status_history = conversations.status_history || excluded.status_history,
     unanswered_rev = greatest(excluded.unanswered_rev, conversations.unanswered_rev)
 WHERE conversations.rev <= excluded.rev
 RETURNING customer_id, (SELECT former.customer_id FROM former WHERE former.conversation_id =
                         conversations.conversation_id) AS former_customer_id
-"""
+""")
 
-KNOWN = """
--- What is known of some conversations' revisions and standing.
+VERSIONS = """
+-- Revisions and fingerprints of some conversations.
 SELECT connection_id, conversation_id, rev, fingerprint FROM conversations
 WHERE (connection_id, conversation_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
 
-ADVANCE = """
--- Of conversations seen unchanged the revision is raised, so that an older document arriving late stays older. As with
--- customers: whoever is locked is left for the next time and returned.
+BUMP_REVISIONS = """
+-- An update without a relevant change only bumps the revision, so that an older document arriving late stays older. As
+-- with customers, locked rows are skipped and returned.
 WITH behind AS MATERIALIZED (
-    SELECT connection_id, conversation_id, news.rev
+    SELECT connection_id, conversation_id, new.rev
     FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[])
-         AS news (connection_id, conversation_id, rev, fingerprint)
+         AS new (connection_id, conversation_id, rev, fingerprint)
          JOIN conversations USING (connection_id, conversation_id)
-    WHERE conversations.fingerprint = news.fingerprint AND conversations.rev < news.rev
+    WHERE conversations.fingerprint = new.fingerprint AND conversations.rev < new.rev
 ), free AS MATERIALIZED (
     SELECT conversations.connection_id, conversations.conversation_id, behind.rev, conversations.fingerprint
     FROM behind JOIN conversations USING (connection_id, conversation_id)
     FOR NO KEY UPDATE OF conversations SKIP LOCKED
-), raised AS (
+), bumped AS (
     UPDATE conversations SET rev = free.rev FROM free
     WHERE conversations.connection_id = free.connection_id AND conversations.conversation_id = free.conversation_id
       AND conversations.fingerprint = free.fingerprint AND conversations.rev < free.rev
@@ -60,140 +87,108 @@ SELECT connection_id, conversation_id FROM behind EXCEPT SELECT connection_id, c
 """
 
 NEWEST = """
--- How some conversations stand by the newest observation.
-SELECT conversation_id, customer_id, (seen -> 'conversation') || jsonb_build_object('rev', rev) AS conversation,
+-- The newest observations of some conversations.
+SELECT conversation_id, customer_id, (observed -> 'conversation') || jsonb_build_object('rev', rev) AS conversation,
        unanswered_rev
 FROM conversations
 WHERE connection_id = %s AND conversation_id = ANY(%s::text[])
 """
 
-BEGAN = """
--- How many open conversations some customers began since their conversations were counted; all open ones but spam where
--- nobody counted.
-SELECT customer_id, count(*) AS n
-FROM unnest(%s::text[], %s::timestamptz[]) AS asked (id, counted_at)
-     JOIN conversations ON customer_id = asked.id AND connection_id = %s
-WHERE (seen ->> 'is_open')::boolean
-  AND CASE WHEN counted_at IS NULL THEN NOT (seen #>> '{conversation,spam}')::boolean
-           ELSE (seen ->> 'opened_at')::timestamptz > counted_at END
+COUNT_OPEN_SINCE = """
+-- How many open conversations some customers began after Kustomer's count. Without a count: how many open conversations
+-- they have that are not spam.
+SELECT customer_id, count(*) AS open_conversations
+FROM unnest(%s::text[], %s::timestamptz[]) AS requested (id, counted_at)
+     JOIN conversations ON customer_id = requested.id AND connection_id = %s
+WHERE (observed ->> 'is_open')::boolean
+  AND CASE WHEN counted_at IS NULL THEN NOT (observed #>> '{conversation,spam}')::boolean
+           ELSE (observed ->> 'created_at')::timestamptz > counted_at END
 GROUP BY customer_id
 """
 
-TURNED = """
--- The conversations that were there when some customers' conversations were counted, and turned since.
-SELECT customer_id, seen || jsonb_build_object('turns', turns) AS seen
-FROM unnest(%s::text[], %s::timestamptz[]) AS asked (id, counted_at)
-     JOIN conversations ON customer_id = asked.id AND connection_id = %s
-WHERE (seen ->> 'since')::timestamptz > counted_at AND (seen ->> 'opened_at')::timestamptz <= counted_at
+CHANGED_SINCE = """
+-- Conversations that existed at the time of Kustomer's count and changed their status since.
+SELECT customer_id, observed || jsonb_build_object('status_history', status_history) AS observed
+FROM unnest(%s::text[], %s::timestamptz[]) AS requested (id, counted_at)
+     JOIN conversations ON customer_id = requested.id AND connection_id = %s
+WHERE (observed ->> 'status_changed_at')::timestamptz > counted_at
+  AND (observed ->> 'created_at')::timestamptz <= counted_at
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A conversation as last seen."""
+async def save(tx: Transaction, connection_id: str, observations: Sequence[ConversationRow]) -> set[str]:
+    """Save the newest observation of each conversation.
 
-    conversation_id: str
-    customer_id: str | None
-    rev: int
-    fingerprint: str
-    document: dict[str, Any]
-    turns: dict[str, bool]
-    """When it opened or was done, by epoch milliseconds."""
-    unanswered_rev: int = 0
-    """The revision, where it shows a survey without a name that is not answered (yet)."""
+    Returns the customers of the conversations that changed, the former customers too.
+    """
+    params = _CONVERSATIONS.params(_merge_by_conversation(observations)) | {"connection_id": connection_id}
+    saved = await (await tx.execute(SAVE, params)).fetchall()
+    customer_ids = {row["customer_id"] for row in saved} | {row["former_customer_id"] for row in saved}
+    return {customer_id for customer_id in customer_ids if customer_id is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """A conversation by the newest observation of it."""
-
-    customer_id: str | None
-    """The newest that any observation named."""
-    conversation: Conversation
-    unanswered_rev: int = 0
-    """The latest revision at which a survey without a name was seen unanswered; 0 when none was."""
+def _merge_by_conversation(observations: Iterable[ConversationRow]) -> list[ConversationRow]:
+    """Return one observation per conversation, in one order everywhere, so that two writers never deadlock."""
+    merged: dict[str, ConversationRow] = {}
+    for row in observations:
+        known = merged.get(row.conversation_id)
+        merged[row.conversation_id] = row if known is None else _merge(known, row)
+    return sorted(merged.values(), key=lambda row: row.conversation_id)
 
 
-async def save(connection: AsyncConnection[DictRow], connection_id: str, seen: Sequence[Seen]) -> set[str]:
-    """Keep the newest of each conversation; returns the customers whom that concerns."""
-    newest: dict[str, Seen] = {}
-    turns: dict[str, dict[str, bool]] = {}
-    for one in seen:
-        turns.setdefault(one.conversation_id, {}).update(one.turns)
-        known = newest.get(one.conversation_id)
-        newest[one.conversation_id] = one if known is None else _joined(known, one)
-    rows = sorted(newest.values(), key=lambda one: one.conversation_id)
-    params = {
-        "connection": connection_id,
-        "ids": [one.conversation_id for one in rows],
-        "customers": [one.customer_id for one in rows],
-        "revs": [one.rev for one in rows],
-        "fingerprints": [one.fingerprint for one in rows],
-        "seen": [Jsonb(one.document) for one in rows],
-        "turns": [Jsonb(turns[one.conversation_id]) for one in rows],
-        "unanswered": [one.unanswered_rev for one in rows],
-    }
-    saved = await (await connection.execute(SAVE, params)).fetchall()
-    concerned = {row["customer_id"] for row in saved} | {row["former_customer_id"] for row in saved}
-    return {one for one in concerned if one is not None}
-
-
-def _joined(one: Seen, other: Seen) -> Seen:
-    """Return the newer observation, with what only the older one says."""
-    older, newer = (other, one) if other.rev < one.rev else (one, other)
+def _merge(first: ConversationRow, second: ConversationRow) -> ConversationRow:
+    """Return the newer observation, with what only the older one shows. The second is the newer of equal revisions."""
+    older, newer = (second, first) if second.rev < first.rev else (first, second)
     return replace(
         newer,
         customer_id=newer.customer_id or older.customer_id,
+        status_history=first.status_history | second.status_history,
         unanswered_rev=max(older.unanswered_rev, newer.unanswered_rev),
     )
 
 
-async def newest(
-    connection: AsyncConnection[DictRow], connection_id: str, conversation_ids: Sequence[str]
-) -> dict[str, Newest]:
-    """Return how those conversations stand that were seen."""
-    rows = await (await connection.execute(NEWEST, (connection_id, list(conversation_ids)))).fetchall()
+async def newest(tx: Transaction, connection_id: str, conversation_ids: Sequence[str]) -> dict[str, NewestObservation]:
+    """Return the newest observation of each known conversation."""
+    rows = await (await tx.execute(NEWEST, (connection_id, list(conversation_ids)))).fetchall()
     return {
-        row["conversation_id"]: Newest(
+        row["conversation_id"]: NewestObservation(
             row["customer_id"], msgspec.convert(row["conversation"], Conversation), row["unanswered_rev"]
         )
         for row in rows
     }
 
 
-async def known(
-    connection: AsyncConnection[DictRow], wanted: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], tuple[int, str]]:
-    """Return (revision, fingerprint) of those (connection, conversation) pairs that are known."""
-    columns = ([pair[0] for pair in wanted], [pair[1] for pair in wanted])
-    rows = await (await connection.execute(KNOWN, columns)).fetchall()
+async def versions(tx: Transaction, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, str]]:
+    """Return (revision, fingerprint) of each known (connection, conversation) pair."""
+    columns = ([connection_id for connection_id, _ in pairs], [conversation_id for _, conversation_id in pairs])
+    rows = await (await tx.execute(VERSIONS, columns)).fetchall()
     return {(row["connection_id"], row["conversation_id"]): (row["rev"], row["fingerprint"]) for row in rows}
 
 
-async def advance(database: Database, news: Sequence[tuple[str, str, int, str]]) -> set[tuple[str, str]]:
-    """Raise revisions of conversations of which nothing else changed: (connection, id, revision, fingerprint).
+async def bump_revisions(db: Database, bumps: Sequence[tuple[str, str, int, str]]) -> set[tuple[str, str]]:
+    """Bump the revisions of unchanged conversations, given as (connection, conversation, revision, fingerprint).
 
-    Returns the (connection, id) pairs that are locked by somebody else now, to be tried again.
+    Returns the (connection, conversation) pairs that another transaction locks now: try them again later.
     """
-    rows = await database.fetch(ADVANCE, tuple(map(list, zip(*news, strict=True))))
+    rows = await db.fetch(BUMP_REVISIONS, tuple(map(list, zip(*bumps, strict=True))))
     return {(row["connection_id"], row["conversation_id"]) for row in rows}
 
 
-async def began(
-    connection: AsyncConnection[DictRow], connection_id: str, counted_at: Mapping[str, datetime | None]
+async def count_open_since(
+    tx: Transaction, connection_id: str, counted_at: Mapping[str, datetime | None]
 ) -> dict[str, int]:
-    """Return how many open conversations each customer began since theirs were counted at a time."""
+    """Return how many open conversations each customer began after Kustomer's count of them."""
     params = (list(counted_at), list(counted_at.values()), connection_id)
-    rows = await (await connection.execute(BEGAN, params)).fetchall()
-    return {row["customer_id"]: row["n"] for row in rows}
+    rows = await (await tx.execute(COUNT_OPEN_SINCE, params)).fetchall()
+    return {row["customer_id"]: row["open_conversations"] for row in rows}
 
 
-async def turned(
-    connection: AsyncConnection[DictRow], connection_id: str, counted_at: Mapping[str, datetime | None]
+async def changed_since(
+    tx: Transaction, connection_id: str, counted_at: Mapping[str, datetime | None]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the conversations of each customer, as last seen, that were counted at a time and turned since."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """Return each customer's conversations that Kustomer had counted and that changed their status since."""
+    changed: dict[str, list[dict[str, Any]]] = {}
     params = (list(counted_at), list(counted_at.values()), connection_id)
-    for row in await (await connection.execute(TURNED, params)).fetchall():
-        found.setdefault(row["customer_id"], []).append(row["seen"])
-    return found
+    for row in await (await tx.execute(CHANGED_SINCE, params)).fetchall():
+        changed.setdefault(row["customer_id"], []).append(row["observed"])
+    return changed

@@ -1,15 +1,15 @@
-"""Whether the disk of the embedded PostgreSQL has room left."""
+"""Free space on the disk of the embedded PostgreSQL."""
 
 import shutil
 from pathlib import Path
 
-LEAST_FREE = 32 * 1024 * 1024
-"""Bytes; with less PostgreSQL may not get the next piece of its write-ahead log, which ends it."""
+MIN_FREE_BYTES = 32 * 1024 * 1024
+"""With less free space, PostgreSQL may fail to allocate the next segment of its write-ahead log and stop."""
 
 
 def is_full(directory: Path) -> bool:
-    """Say whether there is too little room to write to; not of a directory that cannot be looked at."""
+    """Return whether too little space is free; False when the directory cannot be read."""
     try:
-        return shutil.disk_usage(directory).free < LEAST_FREE
+        return shutil.disk_usage(directory).free < MIN_FREE_BYTES
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""What Klaviyo's ids stand for, remembered: metrics, campaigns, flows. A reading that brought nothing is one too."""
+"""Cached names of objects in Klaviyo (metrics, campaigns, flows), by id. A missing object is cached, too."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,51 +7,51 @@ from datetime import timedelta
 from kustomer_klaviyo.store.database import Database
 
 READ = """
--- What is remembered of some ids of one kind, as long as it was read lately.
+-- Selects names of one kind that were fetched recently: those of the given ids, or all.
 SELECT id, target, name FROM klaviyo_names
 WHERE connection_id = %s AND kind = %s AND (%s::text[] IS NULL OR id = ANY(%s::text[]))
-  AND read_at > now() - %s::interval
+  AND fetched_at > now() - %s::interval
 """
 
 SAVE = """
--- Remember what ids stand for.
+-- Inserts or updates names of one kind.
 INSERT INTO klaviyo_names (connection_id, kind, id, target, name)
 SELECT %s, %s, * FROM unnest(%s::text[], %s::text[], %s::text[])
-ON CONFLICT (connection_id, kind, id) DO UPDATE SET target = excluded.target, name = excluded.name, read_at = now()
+ON CONFLICT (connection_id, kind, id) DO UPDATE SET target = excluded.target, name = excluded.name, fetched_at = now()
 """
 
-FORGET_OTHERS = "DELETE FROM klaviyo_names WHERE connection_id = %s AND kind = %s AND NOT id = ANY(%s::text[])"
+DELETE_OTHERS = "DELETE FROM klaviyo_names WHERE connection_id = %s AND kind = %s AND NOT id = ANY(%s::text[])"
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """What an id, or a name, stands for."""
+class CachedName:
+    """The object that an id refers to."""
 
     target: str | None
-    """The id of the thing meant; None when Klaviyo knows of none."""
+    """The id of the object; None when Klaviyo does not know the object."""
     name: str | None = None
 
 
 async def read(
-    database: Database, connection_id: str, kind: str, ids: list[str] | None, *, age: timedelta
-) -> dict[str, Meaning]:
-    """Return what is remembered of some ids, or of all, if it is no older than that."""
-    rows = await database.fetch(READ, (connection_id, kind, ids, ids, age))
-    return {row["id"]: Meaning(row["target"], row["name"]) for row in rows}
+    db: Database, connection_id: str, kind: str, ids: list[str] | None, *, max_age: timedelta
+) -> dict[str, CachedName]:
+    """Return the cached names of some ids, or of all, that are not older than ``max_age``."""
+    rows = await db.fetch(READ, (connection_id, kind, ids, ids, max_age))
+    return {row["id"]: CachedName(row["target"], row["name"]) for row in rows}
 
 
-async def save(database: Database, connection_id: str, kind: str, found: Mapping[str, Meaning]) -> None:
-    """Remember what ids stand for."""
-    await database.execute(SAVE, _saved(connection_id, kind, found))
+async def save(db: Database, connection_id: str, kind: str, names: Mapping[str, CachedName]) -> None:
+    """Cache names."""
+    await db.execute(SAVE, _save_params(connection_id, kind, names))
 
 
-async def replace(database: Database, connection_id: str, kind: str, found: Mapping[str, Meaning]) -> None:
-    """Remember what all ids of one kind stand for, and forget any other."""
-    async with database.transaction() as connection:
-        await connection.execute(SAVE, _saved(connection_id, kind, found))
-        await connection.execute(FORGET_OTHERS, (connection_id, kind, [*found]))
+async def replace(db: Database, connection_id: str, kind: str, names: Mapping[str, CachedName]) -> None:
+    """Cache all names of one kind, and delete the other names of this kind."""
+    async with db.transaction() as tx:
+        await tx.execute(SAVE, _save_params(connection_id, kind, names))
+        await tx.execute(DELETE_OTHERS, (connection_id, kind, [*names]))
 
 
-def _saved(connection_id: str, kind: str, found: Mapping[str, Meaning]) -> tuple[object, ...]:
-    columns = ([*found], [one.target for one in found.values()], [one.name for one in found.values()])
+def _save_params(connection_id: str, kind: str, names: Mapping[str, CachedName]) -> tuple[object, ...]:
+    columns = ([*names], [name.target for name in names.values()], [name.name for name in names.values()])
     return (connection_id, kind, *columns)

@@ -1,183 +1,193 @@
-"""Questions owed to Kustomer's API: customers not known yet, conversations worth another reading."""
+"""Queued reads from Kustomer's API: unknown customers, and conversations that need another read."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
+from kustomer_klaviyo.reasons import LookupReason
+from kustomer_klaviyo.store.database import Database, Transaction
+from kustomer_klaviyo.store.row_columns import RowColumns
 
-from kustomer_klaviyo.store.database import Database
 
-
-class Kind(StrEnum):
-    """What is asked for."""
+class LookupKind(StrEnum):
+    """What is looked up."""
 
     CUSTOMER = "customer"
     CONVERSATION = "conversation"
     MERGE = "merge"
-    """What became of a customer who is gone."""
+    """What a removed customer was merged into."""
     SWEEP = "sweep"
-    """Which customers were deleted lately; asked again and again."""
+    """Which customers were deleted recently."""
     WEBHOOK = "webhook"
-    """Whether our webhook is still switched on; asked again and again."""
+    """Whether this connection's webhook is still switched on."""
 
 
-FOR_EVER = (Kind.SWEEP, Kind.WEBHOOK)
-"""Questions that are never answered for good."""
+RECURRING = (LookupKind.SWEEP, LookupKind.WEBHOOK)
+"""Lookups that are repeated at intervals and never complete."""
 
 
-ASK = """
--- A question already owed is not owed twice; one that failed is asked anew, and so, once, is one that only a card had.
-INSERT INTO lookups (connection_id, kind, id, key, due_at, for_card)
-SELECT %s, kind, id, key, now() + make_interval(secs => delay), for_card
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[], %s::boolean[]) AS asked (kind, id, key, delay, for_card)
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Something to read from Kustomer."""
+
+    kind: LookupKind
+    id: str
+    expected_fact_key: str | None = None
+    """The key of the fact that the response is expected to contain."""
+    delay_seconds: float = 0.0
+    """How long to wait first, because a webhook may bring the same."""
+    for_card: bool = False
+    """Only a card needs the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueLookup:
+    """A lookup that may run now."""
+
+    kind: LookupKind
+    id: str
+    attempts: int
+    is_obsolete: bool
+    """The expected fact was recorded meanwhile."""
+
+
+_LOOKUPS = RowColumns(Lookup)
+
+ENQUEUE = _LOOKUPS.sql("""
+-- A queued lookup is not queued again; a failed one starts again, and so does one that only a card needed.
+INSERT INTO lookups (connection_id, kind, id, expected_fact_key, due_at, for_card)
+SELECT %(connection_id)s, kind, id, expected_fact_key, now() + make_interval(secs => delay_seconds), for_card
+FROM {rows}
 ON CONFLICT (connection_id, kind, id) DO UPDATE
-SET failed_at = NULL, error = NULL, tries = 0, due_at = excluded.due_at, key = excluded.key,
-    for_card = lookups.for_card AND excluded.for_card
+SET failed_at = NULL, error_traceback = NULL, attempts = 0, due_at = excluded.due_at,
+    expected_fact_key = excluded.expected_fact_key, for_card = lookups.for_card AND excluded.for_card
 WHERE lookups.failed_at IS NOT NULL OR (lookups.for_card AND NOT excluded.for_card)
-"""
+""")
 
 DUE = """
--- The oldest questions that may be asked now, those that only cards have after all others; a reading whose fact was
--- told meanwhile is no longer needed.
-SELECT kind, id, tries, key IS NOT NULL AND EXISTS (
-    SELECT FROM deliveries WHERE deliveries.connection_id = lookups.connection_id AND deliveries.key = lookups.key
-) AS answered
+-- The oldest lookups that may run now; those for cards come last. A lookup whose fact is recorded is obsolete.
+SELECT kind, id, attempts, expected_fact_key IS NOT NULL AND EXISTS (
+    SELECT FROM deliveries
+    WHERE deliveries.connection_id = lookups.connection_id AND deliveries.fact_key = lookups.expected_fact_key
+) AS is_obsolete
 FROM lookups WHERE connection_id = %s AND failed_at IS NULL AND due_at <= now()
   AND (kind, id) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 ORDER BY for_card, due_at LIMIT %s
 """
 
-LATER = """
--- No answer yet.
-UPDATE lookups SET tries = tries + %s, due_at = %s, note = %s WHERE connection_id = %s AND kind = %s AND id = %s
-"""
-
-AGAIN = """
--- A question that is asked for ever is asked next at the given time.
-UPDATE lookups SET tries = 0, due_at = %s, note = NULL WHERE connection_id = %s AND kind = %s AND id = %s
-"""
-
-FAILED = """
--- A question that leads nowhere as things are: an admin decides, or the next event that asks the same.
-UPDATE lookups SET tries = tries + 1, failed_at = now(), note = %s, error = %s
+RESCHEDULE = """
+-- No usable response yet.
+UPDATE lookups SET attempts = attempts + %s, due_at = %s, reason = %s, note = %s
 WHERE connection_id = %s AND kind = %s AND id = %s
 """
 
-ASK_FAILED = """
--- An admin says so: from the beginning.
-UPDATE lookups SET tries = 0, due_at = now(), failed_at = NULL, error = NULL
+REPEAT = """
+-- A recurring lookup got its response; it runs again at the given time.
+UPDATE lookups SET attempts = 0, due_at = %s, reason = NULL, note = NULL
+WHERE connection_id = %s AND kind = %s AND id = %s
+"""
+
+FAIL = """
+-- A lookup that cannot succeed now: an admin retries it, or the next event that requests it.
+UPDATE lookups SET attempts = attempts + 1, failed_at = now(), reason = %s, note = %s, error_traceback = %s
+WHERE connection_id = %s AND kind = %s AND id = %s
+"""
+
+RETRY_FAILED = """
+-- An admin retries the failed lookups.
+UPDATE lookups SET attempts = 0, due_at = now(), failed_at = NULL, error_traceback = NULL
 WHERE connection_id = %s AND failed_at IS NOT NULL
 """
 
-PLAN = """
--- A question asked for ever comes due an interval after it was last answered, however long the interval was then.
+SET_INTERVAL = """
+-- A recurring lookup is due an interval after its last response, whatever the interval was then.
 UPDATE lookups SET due_at = planned.at
 FROM (SELECT value::timestamptz + make_interval(secs => %s) AS at FROM bookmarks
       WHERE connection_id = %s AND name = %s) AS planned
-WHERE connection_id = %s AND kind = %s AND id = %s AND tries = 0 AND due_at > now() AND due_at <> planned.at
+WHERE connection_id = %s AND kind = %s AND id = %s AND attempts = 0 AND due_at > now() AND due_at <> planned.at
 """
 
-ANSWERED = "DELETE FROM lookups WHERE connection_id = %s AND kind = %s AND id = %s"
+COMPLETE = "DELETE FROM lookups WHERE connection_id = %s AND kind = %s AND id = %s"
 
 NEXT_DUE = """
--- When a question is to be asked next, of those that are not being asked.
+-- When the next lookup is due, of those that are not running.
 SELECT min(due_at) AS due_at FROM lookups WHERE connection_id = %s AND failed_at IS NULL
   AND (kind, id) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something to ask Kustomer."""
-
-    kind: Kind
-    id: str
-    key: str | None = None
-    """The key of the fact that the answer is expected to bring."""
-    delay: float = 0.0
-    """Seconds to wait before asking, since the answer may come by itself."""
-    for_card: bool = False
-    """Nothing but a card wants to know."""
-
-
-@dataclass(frozen=True, slots=True)
-class DueQuestion:
-    """A question that may be asked now."""
-
-    kind: Kind
-    id: str
-    tries: int
-    answered: bool
-
-
-async def ask(connection: AsyncConnection[DictRow], connection_id: str, questions: Sequence[Question]) -> None:
-    """Owe questions."""
-    columns = ([q.kind for q in questions], [q.id for q in questions], [q.key for q in questions])
-    more = ([q.delay for q in questions], [q.for_card for q in questions])
-    await connection.execute(ASK, (connection_id, *columns, *more))
+async def enqueue(tx: Transaction, connection_id: str, lookups: Sequence[Lookup]) -> None:
+    """Queue lookups."""
+    await tx.execute(ENQUEUE, _LOOKUPS.params(lookups) | {"connection_id": connection_id})
 
 
 async def due(
-    database: Database, connection_id: str, limit: int, *, but: Iterable[tuple[Kind, str]] = ()
-) -> list[DueQuestion]:
-    """Return the questions that may be asked now, without those that are being asked."""
-    asked = list(but)
-    params = (connection_id, [kind for kind, _ in asked], [one for _, one in asked], limit)
-    rows = await database.fetch(DUE, params)
-    return [DueQuestion(Kind(row["kind"]), row["id"], row["tries"], row["answered"]) for row in rows]
+    db: Database, connection_id: str, limit: int, *, exclude: Iterable[tuple[LookupKind, str]] = ()
+) -> list[DueLookup]:
+    """Return the lookups that may run now, except some, such as those that are running."""
+    rows = await db.fetch(DUE, (connection_id, *_columns(exclude), limit))
+    return [DueLookup(LookupKind(row["kind"]), row["id"], row["attempts"], row["is_obsolete"]) for row in rows]
 
 
-async def answered(connection: AsyncConnection[DictRow], connection_id: str, question: DueQuestion) -> None:
-    """Strike a question off."""
-    await connection.execute(ANSWERED, (connection_id, question.kind, question.id))
+async def complete(tx: Transaction, connection_id: str, lookup: DueLookup) -> None:
+    """Delete a lookup that got its response."""
+    await tx.execute(COMPLETE, (connection_id, lookup.kind, lookup.id))
 
 
-async def later(
-    database: Database, connection_id: str, question: DueQuestion, *, due_at: datetime, note: str, counts: bool = True
-) -> None:
-    """Ask again at the given time; a try that does not count lets the question wait no longer the next time."""
-    await database.execute(LATER, (int(counts), due_at, note, connection_id, question.kind, question.id))
-
-
-async def ask_failed(connection: AsyncConnection[DictRow], connection_id: str) -> int:
-    """Ask again what was given up; returns how many questions that are."""
-    return (await connection.execute(ASK_FAILED, (connection_id,))).rowcount
-
-
-async def again(
-    connection: AsyncConnection[DictRow], connection_id: str, question: DueQuestion, *, due_at: datetime
-) -> None:
-    """Ask a question anew at the given time, though it was answered."""
-    await connection.execute(AGAIN, (due_at, connection_id, question.kind, question.id))
-
-
-async def failed(
-    connection: AsyncConnection[DictRow],
+async def reschedule(
+    db: Database,
     connection_id: str,
-    question: DueQuestion,
+    lookup: DueLookup,
     *,
-    reason: str,
-    error: str | None = None,
+    due_at: datetime,
+    reason: LookupReason,
+    note: str,
+    counts_attempt: bool = True,
 ) -> None:
-    """Ask no more, for a reason; ``error`` is the traceback of a fault of ours."""
-    await connection.execute(FAILED, (reason, error, connection_id, question.kind, question.id))
+    """Run a lookup again at the given time. An attempt that does not count leaves the backoff as it is."""
+    params = (int(counts_attempt), due_at, reason, note, connection_id, lookup.kind, lookup.id)
+    await db.execute(RESCHEDULE, params)
 
 
-async def plan(
-    connection: AsyncConnection[DictRow], connection_id: str, question: Question, *, last: str, seconds: float
+async def repeat(tx: Transaction, connection_id: str, lookup: DueLookup, *, due_at: datetime) -> None:
+    """Run a recurring lookup, which got its response, again at the given time."""
+    await tx.execute(REPEAT, (due_at, connection_id, lookup.kind, lookup.id))
+
+
+async def fail(
+    tx: Transaction,
+    connection_id: str,
+    lookup: DueLookup,
+    *,
+    reason: LookupReason,
+    note: str,
+    error_traceback: str | None = None,
 ) -> None:
-    """Let a question that is asked for ever come due after an interval; ``last`` is the bookmark of its last time."""
-    params = (seconds, connection_id, last, connection_id, question.kind, question.id)
-    await connection.execute(PLAN, params)
+    """Fail a lookup; ``error_traceback`` is the traceback of an error of this program."""
+    await tx.execute(FAIL, (reason, note, error_traceback, connection_id, lookup.kind, lookup.id))
 
 
-async def next_due(database: Database, connection_id: str, *, but: Iterable[tuple[Kind, str]] = ()) -> datetime | None:
-    """Return when the next question may be asked, of all but some; None when none is owed."""
-    asked = list(but)
-    params = (connection_id, [kind for kind, _ in asked], [one for _, one in asked])
-    rows = await database.fetch(NEXT_DUE, params)
+async def retry_failed(tx: Transaction, connection_id: str) -> int:
+    """Queue failed lookups for another attempt; returns how many."""
+    return (await tx.execute(RETRY_FAILED, (connection_id,))).rowcount
+
+
+async def set_interval(tx: Transaction, connection_id: str, lookup: Lookup, *, bookmark: str, seconds: float) -> None:
+    """Set the interval of a recurring lookup; the bookmark holds the time of its last response."""
+    params = (seconds, connection_id, bookmark, connection_id, lookup.kind, lookup.id)
+    await tx.execute(SET_INTERVAL, params)
+
+
+async def next_due(
+    db: Database, connection_id: str, *, exclude: Iterable[tuple[LookupKind, str]] = ()
+) -> datetime | None:
+    """Return when the next lookup is due, except some; None when there is none."""
+    rows = await db.fetch(NEXT_DUE, (connection_id, *_columns(exclude)))
     due_at: datetime | None = rows[0]["due_at"]
     return due_at
+
+
+def _columns(pairs: Iterable[tuple[LookupKind, str]]) -> tuple[list[str], list[str]]:
+    listed = list(pairs)
+    return [kind for kind, _ in listed], [lookup_id for _, lookup_id in listed]

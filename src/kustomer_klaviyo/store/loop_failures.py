@@ -1,37 +1,45 @@
-"""Loops that keep failing, so that every process can tell of them."""
+"""Loops that fail, stored so that every process can report them."""
 
 from typing import Any
 
 from kustomer_klaviyo.store.database import Database
 
-FAILED = """
--- A loop failed, once more or anew: what was long ago is another story.
-INSERT INTO loop_failures AS kept (connection_id, loop, code, message, error) VALUES (%s, %s, %s, %s, %s)
+RECORD = """
+-- Another failure of a loop. An hour after the last one, the count starts again.
+INSERT INTO loop_failures AS former (connection_id, loop, error_code, error_message, error_traceback)
+VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (connection_id, loop) DO UPDATE SET
-    failures = CASE WHEN kept.last_at < now() - interval '1 hour' THEN 1 ELSE kept.failures + 1 END,
-    since = CASE WHEN kept.last_at < now() - interval '1 hour' THEN now() ELSE kept.since END,
-    last_at = now(), code = excluded.code, message = excluded.message, error = excluded.error
+    consecutive_failures = CASE WHEN former.last_failed_at < now() - interval '1 hour' THEN 1
+                                ELSE former.consecutive_failures + 1 END,
+    failing_since = CASE WHEN former.last_failed_at < now() - interval '1 hour' THEN now()
+                         ELSE former.failing_since END,
+    last_failed_at = now(), error_code = excluded.error_code, error_message = excluded.error_message,
+    error_traceback = excluded.error_traceback
 """
 
-WORKS = "DELETE FROM loop_failures WHERE connection_id = %s AND loop = %s"
+CLEAR = "DELETE FROM loop_failures WHERE connection_id = %s AND loop = %s"
 
-FAILING = """
--- What fails now: every loop that fails is tried again within minutes, unless its process is no more.
-SELECT connection_id, loop, failures, since, last_at, code, message, error FROM loop_failures
-WHERE last_at > now() - interval '15 minutes' ORDER BY connection_id, since
+CURRENT = """
+-- Loops that fail now: a failing loop is retried within minutes, unless its process has ended.
+SELECT connection_id, loop, consecutive_failures, failing_since, last_failed_at, error_code, error_message,
+       error_traceback
+FROM loop_failures
+WHERE last_failed_at > now() - interval '15 minutes' ORDER BY connection_id, failing_since
 """
 
 
-async def failed(database: Database, connection_id: str, loop: str, *, code: str, message: str, error: str) -> None:
-    """Note that a loop failed."""
-    await database.execute(FAILED, (connection_id, loop, code, message, error))
+async def record(
+    db: Database, connection_id: str, loop: str, *, error_code: str, error_message: str, error_traceback: str
+) -> None:
+    """Record a failure of a loop."""
+    await db.execute(RECORD, (connection_id, loop, error_code, error_message, error_traceback))
 
 
-async def works(database: Database, connection_id: str, loop: str) -> None:
-    """Note that a loop works."""
-    await database.execute(WORKS, (connection_id, loop))
+async def clear(db: Database, connection_id: str, loop: str) -> None:
+    """Clear the failures of a loop that works again."""
+    await db.execute(CLEAR, (connection_id, loop))
 
 
-async def failing(database: Database) -> list[dict[str, Any]]:
-    """Return what fails now; loops of the program have an empty connection."""
-    return await database.fetch(FAILING)
+async def current(db: Database) -> list[dict[str, Any]]:
+    """Return the loops that fail now; loops of the program have an empty connection_id."""
+    return await db.fetch(CURRENT)

@@ -1,4 +1,4 @@
-"""Landing two, the outbox: every fact told once, by its key, and the call to Klaviyo that we owe for it."""
+"""The outbox (commit 2): every fact once, by its key, and the request to Klaviyo that delivers it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,382 +6,229 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from psycopg import AsyncConnection
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
-from kustomer_klaviyo.store.database import Database
+from kustomer_klaviyo.store.database import Transaction
+from kustomer_klaviyo.store.row_columns import RowColumns
 
 
-class State(StrEnum):
-    """Where a delivery stands."""
+class DeliveryKind(StrEnum):
+    """What a delivery sends."""
 
-    WAITING = "waiting"
-    """Owed; sent when it is due and its turn comes."""
+    CREATED = "created"
+    """The event that a conversation was created."""
+    DONE = "done"
+    """The event that a conversation was done."""
+    CSAT = "csat"
+    """The event that a survey was answered."""
+    PROFILE = "profile"
+    """A profile update."""
+
+
+class DeliveryState(StrEnum):
+    """The state of a delivery."""
+
+    PENDING = "pending"
+    """To be sent when it is due and no earlier delivery blocks it."""
     UNIDENTIFIED = "unidentified"
-    """Nothing to know the person by yet; the reason says what is awaited."""
+    """The customer has no identifier yet; the reason says what is missing."""
     DELIVERED = "delivered"
     """Klaviyo accepted it."""
     FAILED = "failed"
-    """Set aside: Klaviyo refused it, or it can never be sent as it is; an admin can act on the reason."""
+    """Klaviyo rejected it, or it cannot be sent as it is; an admin can act on the reason."""
     SKIPPED = "skipped"
-    """Set aside by a setting; the reason names it."""
-
-
-ADD = """
--- A key already told is refused.
-INSERT INTO deliveries (connection_id, key, kind, subject, conversation_id, occurred_at, rev, state, reason, identifier,
-                        event_id, fact, call, leads, held)
-SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::text[],
-                         %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[], %s::boolean[])
-ON CONFLICT (connection_id, key) DO NOTHING
-"""
-
-CONCERNED_BY = """
--- What these customers, or those who became part of them, decide about: what waits, for an identifier or for its turn;
--- what was set aside because they were gone; and what was a moment ago because they are left out.
-SELECT key, kind, subject, fact FROM deliveries
-WHERE connection_id = %(connection)s AND kind <> 'profile'
-  AND (state = ANY(%(states)s::text[]) OR (state = 'failed' AND reason = ANY(%(gone)s::text[]))
-       OR (state = 'skipped' AND reason = ANY(%(left_out)s::text[]) AND created_at > now() - interval '1 hour'))
-  AND subject = ANY(%(subjects)s::text[] || ARRAY(
-    SELECT customer_id FROM people WHERE connection_id = %(connection)s AND merged_into = ANY(%(subjects)s::text[])))
-ORDER BY seq FOR UPDATE
-"""
-
-FAIL_UNIDENTIFIED = """
--- What waited for a customer who could not be read.
-UPDATE deliveries SET state = 'failed', reason = %s, settled_at = now()
-WHERE connection_id = %s AND subject = %s AND state = 'unidentified' AND reason = %s
-"""
-
-FAILED = """
--- What was set aside and could be sent again: a conversation without a customer cannot.
-SELECT key, kind, subject, fact FROM deliveries
-WHERE connection_id = %s AND state = 'failed' AND subject <> '' AND kind <> 'profile'
-  AND (%s::text IS NULL OR key = %s)
-ORDER BY seq LIMIT %s FOR UPDATE
-"""
-
-RESTATE = """
--- A delivery that waited for something goes on: identified, released, given to another customer, or set aside. One that
--- waits for its turn as before keeps what happened to it; one that was delivered meanwhile is never sent again. Locked
--- in one order everywhere, so that two writers never wait for one another.
-WITH locked AS MATERIALIZED (
-    SELECT key FROM deliveries
-    WHERE connection_id = %(connection)s AND key = ANY(%(keys)s::text[]) AND state <> 'delivered'
-    ORDER BY seq FOR UPDATE
-)
-UPDATE deliveries SET state = news.state, reason = news.reason, identifier = news.identifier, held = news.held,
-    call = news.call, fact = coalesce(news.fact, deliveries.fact), due_at = now(),
-    subject = coalesce(news.subject, deliveries.subject), rev = greatest(news.rev, deliveries.rev),
-    attempts = 0, first_attempt_at = NULL, own_failures = 0,
-    settled_at = CASE WHEN news.state IN ('failed', 'skipped') THEN now() END
-FROM unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[], %(identifiers)s::text[], %(calls)s::jsonb[],
-            %(facts)s::jsonb[], %(held)s::boolean[], %(subjects)s::text[], %(revs)s::int[])
-     AS news (key, state, reason, identifier, call, fact, held, subject, rev)
-WHERE deliveries.connection_id = %(connection)s AND deliveries.key = news.key
-  AND deliveries.key IN (SELECT key FROM locked)
-  AND NOT (deliveries.state = 'waiting' AND news.state = 'waiting' AND deliveries.identifier = news.identifier
-           AND deliveries.subject = coalesce(news.subject, deliveries.subject))
-"""
-
-FAILED_PROFILES = """
--- Profile writes that were set aside: a newer one takes their place; of those who are gone none will come.
-UPDATE deliveries SET state = CASE WHEN people.gone THEN 'waiting' ELSE 'skipped' END,
-    reason = CASE WHEN NOT people.gone THEN 'superseded: the whole profile is written anew' END,
-    settled_at = CASE WHEN NOT people.gone THEN now() END, due_at = now(), attempts = 0, first_attempt_at = NULL,
-    own_failures = 0
-FROM people
-WHERE deliveries.connection_id = %s AND deliveries.state = 'failed' AND kind = 'profile'
-  AND (%s::text IS NULL OR key = %s)
-  AND people.connection_id = deliveries.connection_id AND people.customer_id = deliveries.subject
-RETURNING subject, people.gone
-"""
-
-SET_ASIDE = """
--- What waits of a customer is not to be sent any more.
-UPDATE deliveries SET state = 'failed', reason = %s, settled_at = now()
-WHERE connection_id = %s AND subject = %s AND state = 'waiting' AND kind <> 'profile'
-"""
-
-OWED_PROFILES = """
--- What is still to be written of one customer.
-SELECT key, call, fact FROM deliveries
-WHERE connection_id = %s AND subject = %s AND kind = 'profile' AND state = 'waiting' ORDER BY seq
-"""
-
-# OFFSET 0 and CASE keep the question about each customer a question by the customer's index: made a join of, or
-# answered by the index of all that waits, it is quadratic whenever the planner has not noticed yet how much waits.
-DUE_EVENTS = """
--- Events that may be sent now: due, and no earlier event of the same customer still waits for its time; nor a profile
--- write that leads, unless Klaviyo has been importing it for so long that events no longer wait for it.
-SELECT key, subject, attempts, first_attempt_at, own_failures, attempted_at, call FROM deliveries AS due
-WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind <> 'profile'
-  AND NOT EXISTS (
-    SELECT FROM deliveries AS earlier
-    WHERE earlier.connection_id = %(connection)s AND earlier.state = 'waiting' AND earlier.subject = due.subject
-      AND CASE WHEN earlier.kind = 'profile' THEN earlier.leads AND (earlier.due_at > now() OR earlier.import IS NULL)
-               ELSE earlier.seq < due.seq AND earlier.due_at > now() END
-    OFFSET 0)
-ORDER BY seq LIMIT %(limit)s
-"""
-
-DUE_PROFILES = """
--- Profile writes that may go now: due, and none of the same customer is waiting for its time or under way.
-SELECT key, subject, attempts, first_attempt_at, own_failures, attempted_at, call, true AS is_profile,
-    (SELECT klaviyo_id FROM people WHERE connection_id = %(connection)s AND customer_id = due.subject) AS klaviyo_id
-FROM deliveries AS due
-WHERE connection_id = %(connection)s AND state = 'waiting' AND due_at <= now() AND kind = 'profile'
-  AND import IS NULL AND NOT EXISTS (
-    SELECT FROM deliveries AS other
-    WHERE other.connection_id = %(connection)s AND other.state = 'waiting' AND other.subject = due.subject
-      AND CASE WHEN other.kind = 'profile' THEN other.due_at > now() OR other.import IS NOT NULL END
-    OFFSET 0)
-ORDER BY seq LIMIT %(limit)s
-"""
-
-SETTLE = """
--- The end of an attempt. Locked in one order everywhere, so that two writers never wait for one another.
-WITH locked AS MATERIALIZED (
-    SELECT key FROM deliveries
-    WHERE connection_id = %(connection)s AND key = ANY(%(keys)s::text[]) AND state = 'waiting'
-    ORDER BY seq FOR UPDATE
-)
-UPDATE deliveries SET state = news.state, reason = news.reason, due_at = coalesce(news.due_at, deliveries.due_at),
-    attempts = attempts + 1, first_attempt_at = coalesce(first_attempt_at, now()), import = NULL,
-    attempted_at = coalesce(news.attempted_at, now()), own_failures = deliveries.own_failures + news.own_failures,
-    answer_status = news.status, answer_request_id = news.request_id, answer_detail = news.detail,
-    code = news.code, error = news.error,
-    settled_at = CASE WHEN news.state IN ('delivered', 'failed', 'skipped') THEN now() END
-FROM unnest(%(keys)s::text[], %(states)s::text[], %(reasons)s::text[], %(due)s::timestamptz[], %(statuses)s::int[],
-            %(requests)s::text[], %(details)s::text[], %(attempted)s::timestamptz[], %(own)s::int[],
-            %(codes)s::text[], %(errors)s::text[])
-     AS news (key, state, reason, due_at, status, request_id, detail, attempted_at, own_failures, code, error)
-WHERE deliveries.connection_id = %(connection)s AND deliveries.key = news.key
-  AND deliveries.key IN (SELECT key FROM locked)
-"""
-
-NEXT_DUE = """
--- When the next waiting delivery is due, of those that were not due at the given time.
-SELECT min(due_at) AS due_at FROM deliveries WHERE connection_id = %s AND state = 'waiting' AND due_at > %s
-"""
+    """An option excludes it; the reason names the option."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A fact told for the first time, and what is owed for it."""
+    """A new fact, and the request that delivers it."""
 
-    key: str
-    kind: str
+    fact_key: str
+    kind: DeliveryKind
     subject: str
     conversation_id: str
     occurred_at: datetime
     rev: int
-    state: State
+    state: DeliveryState
     fact: dict[str, Any]
     event_id: str | None = None
     reason: str | None = None
     identifier: str | None = None
-    call: dict[str, Any] | None = None
-    leads: bool = False
-    """The person's profile is made or renamed by it: no event of theirs goes before it."""
-    held: bool = False
-    """Set aside by a setting that a newer observation of the conversation may lift."""
+    request: dict[str, Any] | None = None
+    blocks_events: bool = False
+    """A profile write that creates or renames the profile: the customer's events wait for it."""
+    releasable: bool = False
+    """Skipped by an option that a newer revision of the conversation may lift."""
+    is_removal: bool = False
+    """A profile write that follows a merge or a deletion."""
 
 
 @dataclass(frozen=True, slots=True)
-class Restated:
-    """The new standing of a delivery that waited for something other than its turn."""
+class ReplannedDelivery:
+    """The new plan of a delivery that is not delivered yet."""
 
-    key: str
-    state: State
+    fact_key: str
+    state: DeliveryState
     reason: str | None = None
     identifier: str | None = None
-    call: dict[str, Any] | None = None
+    request: dict[str, Any] | None = None
     fact: dict[str, Any] | None = None
-    """The fact as a newer observation has it; None keeps the old one."""
-    held: bool = False
+    """The fact by a newer observation; None keeps the stored one."""
+    releasable: bool = False
     subject: str | None = None
-    """Whose it is from now on; None leaves it whose it was."""
+    """The new customer; None keeps the stored one."""
     rev: int = 0
-    """The revision of the conversation that decided so."""
+    """The revision of the conversation that led to this plan."""
 
 
-@dataclass(frozen=True, slots=True)
-class DueDelivery:
-    """A delivery whose turn it is."""
+_NEW_DELIVERIES = RowColumns(NewDelivery)
+_REPLANNED = RowColumns(ReplannedDelivery)
 
-    key: str
-    subject: str
-    attempts: int
-    first_attempt_at: datetime | None
-    call: dict[str, Any]
-    klaviyo_id: str | None = None
-    """For a profile write: under which id Klaviyo keeps the person, where we know it."""
-    is_profile: bool = False
-    own_failures: int = 0
-    """How often it failed while others got through; failures of an outage are nobody's."""
-    attempted_at: datetime | None = None
+INSERT = _NEW_DELIVERIES.sql("""
+-- A recorded fact is not inserted again.
+INSERT INTO deliveries (connection_id, {columns})
+SELECT %(connection_id)s, {values} FROM {rows}
+ON CONFLICT (connection_id, fact_key) DO NOTHING
+""")
 
-    @property
-    def turn(self) -> tuple[bool, float]:
-        """By what those that might be tried are sorted: first those never tried, then the longest ago."""
-        at = self.attempted_at
-        return at is not None, 0.0 if at is None else at.timestamp()
+REPLANNABLE = """
+-- Events that depend on these customers, or on customers who were merged into them: in some states; failed for some
+-- reasons; and skipped within the last hour for some reasons.
+SELECT fact_key, kind, subject, fact FROM deliveries
+WHERE connection_id = %(connection_id)s AND kind <> 'profile'
+  AND (state = ANY(%(states)s::text[]) OR (state = 'failed' AND reason = ANY(%(failed_reasons)s::text[]))
+       OR (state = 'skipped' AND reason = ANY(%(skip_reasons)s::text[]) AND created_at > now() - interval '1 hour'))
+  AND subject = ANY(%(subjects)s::text[] || ARRAY(
+    SELECT customer_id FROM customers
+    WHERE connection_id = %(connection_id)s AND merged_into = ANY(%(subjects)s::text[])))
+ORDER BY seq FOR UPDATE
+"""
+
+FAIL_UNIDENTIFIED = """
+-- Events that wait for a customer who could not be read.
+UPDATE deliveries SET state = 'failed', reason = %s, response_detail = NULL, completed_at = now()
+WHERE connection_id = %s AND subject = %s AND state = 'unidentified' AND reason = %s
+"""
+
+FAILED_EVENTS = """
+-- Failed events that can be sent again: one of a conversation without a customer cannot.
+SELECT fact_key, kind, subject, fact FROM deliveries
+WHERE connection_id = %s AND state = 'failed' AND subject <> '' AND kind <> 'profile'
+  AND (%s::text IS NULL OR fact_key = %s)
+ORDER BY seq LIMIT %s FOR UPDATE
+"""
+
+REPLAN = _REPLANNED.sql("""
+-- New plans. A pending delivery that stays pending for the same customer keeps its attempts; a delivered one is never
+-- sent again. The detail of the last response belongs to the old reason. Rows are locked in one order everywhere, so
+-- that two writers never deadlock.
+WITH locked AS MATERIALIZED (
+    SELECT fact_key FROM deliveries
+    WHERE connection_id = %(connection_id)s AND fact_key = ANY(%(fact_key)s::text[]) AND state <> 'delivered'
+    ORDER BY seq FOR UPDATE
+)
+UPDATE deliveries SET state = new.state, reason = new.reason, identifier = new.identifier, releasable = new.releasable,
+    request = new.request, fact = coalesce(new.fact, deliveries.fact), due_at = now(),
+    subject = coalesce(new.subject, deliveries.subject), rev = greatest(new.rev, deliveries.rev),
+    attempts = 0, first_attempt_at = NULL, own_failures = 0, response_detail = NULL,
+    completed_at = CASE WHEN new.state IN ('failed', 'skipped') THEN now() END
+FROM {rows}
+WHERE deliveries.connection_id = %(connection_id)s AND deliveries.fact_key = new.fact_key
+  AND deliveries.fact_key IN (SELECT fact_key FROM locked)
+  AND NOT (deliveries.state = 'pending' AND new.state = 'pending' AND deliveries.identifier = new.identifier
+           AND deliveries.subject = coalesce(new.subject, deliveries.subject))
+""")
+
+RETRY_FAILED_PROFILES = """
+-- Failed profile writes: a full write of the profile replaces each. Removed customers get no full write, so that theirs
+-- become pending again.
+UPDATE deliveries SET state = CASE WHEN customers.removed THEN 'pending' ELSE 'skipped' END,
+    reason = CASE WHEN NOT customers.removed THEN 'replaced_by_full_resend' END,
+    completed_at = CASE WHEN NOT customers.removed THEN now() END, due_at = now(), attempts = 0,
+    first_attempt_at = NULL, own_failures = 0, response_detail = NULL
+FROM customers
+WHERE deliveries.connection_id = %s AND deliveries.state = 'failed' AND kind = 'profile'
+  AND (%s::text IS NULL OR fact_key = %s)
+  AND customers.connection_id = deliveries.connection_id AND customers.customer_id = deliveries.subject
+RETURNING subject, customers.removed
+"""
+
+FAIL_PENDING_EVENTS = """
+-- Events of a customer that must not be sent any more.
+UPDATE deliveries SET state = 'failed', reason = %s, response_detail = NULL, completed_at = now()
+WHERE connection_id = %s AND subject = %s AND state = 'pending' AND kind <> 'profile'
+"""
+
+PENDING_PROFILES = """
+-- Profile writes of a customer that are not sent yet.
+SELECT fact_key, request, fact FROM deliveries
+WHERE connection_id = %s AND subject = %s AND kind = 'profile' AND state = 'pending' ORDER BY seq
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """How an attempt ended."""
-
-    key: str
-    state: State
-    reason: str | None = None
-    due_at: datetime | None = None
-    """When to try again; None unless it still waits."""
-    status: int | None = None
-    request_id: str | None = None
-    detail: str | None = None
-    attempted_at: datetime | None = None
-    is_own_failure: bool = False
-    """Others got through since it was last tried: it may be the delivery's own fault."""
-    code: str | None = None
-    """What kind of error of ours it was."""
-    error: str | None = None
-    """Its traceback."""
+async def insert(tx: Transaction, connection_id: str, deliveries: Sequence[NewDelivery]) -> None:
+    """Insert deliveries; a fact that is recorded already is left alone."""
+    await tx.execute(INSERT, _NEW_DELIVERIES.params(deliveries) | {"connection_id": connection_id})
 
 
-async def add(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[NewDelivery]) -> None:
-    """Tell facts for the first time."""
-    columns: tuple[list[Any], ...] = (
-        [new.key for new in news],
-        [new.kind for new in news],
-        [new.subject for new in news],
-        [new.conversation_id for new in news],
-        [new.occurred_at for new in news],
-        [new.rev for new in news],
-        [new.state for new in news],
-        [new.reason for new in news],
-        [new.identifier for new in news],
-        [new.event_id for new in news],
-        [Jsonb(new.fact) for new in news],
-        [_json(new.call) for new in news],
-        [new.leads for new in news],
-        [new.held for new in news],
-    )
-    await connection.execute(ADD, (connection_id, *columns))
-
-
-async def concerned_by(
-    connection: AsyncConnection[DictRow],
+async def replannable(
+    tx: Transaction,
     connection_id: str,
     subjects: Sequence[str],
     *,
-    states: Sequence[State],
-    gone: Sequence[str],
-    left_out: Sequence[str],
+    states: Sequence[DeliveryState],
+    failed_reasons: Sequence[str],
+    skip_reasons: Sequence[str],
 ) -> list[DictRow]:
-    """Return key, kind, subject and fact of what these customers have in such states, or set aside for such reasons."""
+    """Return and lock events of customers: in these states, or failed or recently skipped for these reasons.
+
+    Rows hold fact_key, kind, subject and fact.
+    """
     params = {
-        "connection": connection_id,
+        "connection_id": connection_id,
         "subjects": list(subjects),
         "states": list(states),
-        "gone": list(gone),
-        "left_out": list(left_out),
+        "failed_reasons": list(failed_reasons),
+        "skip_reasons": list(skip_reasons),
     }
-    return await (await connection.execute(CONCERNED_BY, params)).fetchall()
+    return await (await tx.execute(REPLANNABLE, params)).fetchall()
 
 
-async def set_aside(connection: AsyncConnection[DictRow], connection_id: str, subject: str, *, reason: str) -> None:
-    """Send nothing any more that waits of a customer."""
-    await connection.execute(SET_ASIDE, (reason, connection_id, subject))
+async def replan(tx: Transaction, connection_id: str, deliveries: Sequence[ReplannedDelivery]) -> None:
+    """Save the new plans of deliveries."""
+    await tx.execute(REPLAN, _REPLANNED.params(deliveries) | {"connection_id": connection_id})
+
+
+async def fail_pending_events(tx: Transaction, connection_id: str, subject: str, *, reason: str) -> None:
+    """Fail a customer's pending events."""
+    await tx.execute(FAIL_PENDING_EVENTS, (reason, connection_id, subject))
 
 
 async def fail_unidentified(
-    connection: AsyncConnection[DictRow], connection_id: str, subject: str, *, waiting_for: str, reason: str
+    tx: Transaction, connection_id: str, subject: str, *, current_reason: str, reason: str
 ) -> None:
-    """Set aside what waits of a customer for a reason."""
-    await connection.execute(FAIL_UNIDENTIFIED, (reason, connection_id, subject, waiting_for))
+    """Fail a customer's unidentified events that have a given reason."""
+    await tx.execute(FAIL_UNIDENTIFIED, (reason, connection_id, subject, current_reason))
 
 
-async def failed(
-    connection: AsyncConnection[DictRow], connection_id: str, key: str | None, limit: int
-) -> list[DictRow]:
-    """Return key, kind, subject and fact of what was set aside and can be sent again: one, or the oldest."""
-    return await (await connection.execute(FAILED, (connection_id, key, key, limit))).fetchall()
+async def failed_events(tx: Transaction, connection_id: str, fact_key: str | None, limit: int) -> list[DictRow]:
+    """Return and lock failed events that can be sent again: the one with a key, or the oldest.
 
-
-async def restate(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[Restated]) -> None:
-    """Let deliveries go on that waited for something."""
-    params = {
-        "connection": connection_id,
-        "keys": [new.key for new in news],
-        "states": [new.state for new in news],
-        "reasons": [new.reason for new in news],
-        "identifiers": [new.identifier for new in news],
-        "calls": [_json(new.call) for new in news],
-        "facts": [_json(new.fact) for new in news],
-        "held": [new.held for new in news],
-        "subjects": [new.subject for new in news],
-        "revs": [new.rev for new in news],
-    }
-    await connection.execute(RESTATE, params)
-
-
-async def failed_profiles(connection: AsyncConnection[DictRow], connection_id: str, key: str | None) -> list[str]:
-    """Let profile writes go on that were set aside, one or all.
-
-    Those of people who are gone go as they are; returns of whom the others were, for newer ones to be owed.
+    Rows hold fact_key, kind, subject and fact.
     """
-    rows = await (await connection.execute(FAILED_PROFILES, (connection_id, key, key))).fetchall()
-    return sorted({row["subject"] for row in rows if not row["gone"]})
+    return await (await tx.execute(FAILED_EVENTS, (connection_id, fact_key, fact_key, limit))).fetchall()
 
 
-async def owed_profiles(connection: AsyncConnection[DictRow], connection_id: str, subject: str) -> list[DictRow]:
-    """Return call and fact of a customer's profile writes that wait, the oldest first."""
-    return await (await connection.execute(OWED_PROFILES, (connection_id, subject))).fetchall()
+async def retry_failed_profiles(tx: Transaction, connection_id: str, fact_key: str | None) -> list[str]:
+    """Retry failed profile writes: the one with a key, or all.
+
+    Writes of removed customers become pending; returns the other customers, who need a full write.
+    """
+    rows = await (await tx.execute(RETRY_FAILED_PROFILES, (connection_id, fact_key, fact_key))).fetchall()
+    return sorted({row["subject"] for row in rows if not row["removed"]})
 
 
-async def due_events(database: Database, connection_id: str, limit: int) -> list[DueDelivery]:
-    """Return the events that may be sent now, the oldest first."""
-    return [DueDelivery(**row) for row in await database.fetch(DUE_EVENTS, _due(connection_id, limit))]
-
-
-async def due_profiles(database: Database, connection_id: str, limit: int) -> list[DueDelivery]:
-    """Return the profile writes that may go now, the oldest first."""
-    return [DueDelivery(**row) for row in await database.fetch(DUE_PROFILES, _due(connection_id, limit))]
-
-
-def _due(connection_id: str, limit: int) -> dict[str, Any]:
-    return {"connection": connection_id, "limit": limit}
-
-
-async def settle(connection: AsyncConnection[DictRow], connection_id: str, news: Sequence[Settled]) -> None:
-    """Write down how attempts ended."""
-    params = {
-        "connection": connection_id,
-        "keys": [new.key for new in news],
-        "states": [new.state for new in news],
-        "reasons": [new.reason for new in news],
-        "due": [new.due_at for new in news],
-        "statuses": [new.status for new in news],
-        "requests": [new.request_id for new in news],
-        "details": [new.detail for new in news],
-        "attempted": [new.attempted_at for new in news],
-        "own": [int(new.is_own_failure) for new in news],
-        "codes": [new.code for new in news],
-        "errors": [new.error for new in news],
-    }
-    await connection.execute(SETTLE, params)
-
-
-async def next_due(database: Database, connection_id: str, *, after: datetime) -> datetime | None:
-    """Return when the next delivery becomes due after the given time; None when none does."""
-    rows = await database.fetch(NEXT_DUE, (connection_id, after))
-    due_at: datetime | None = rows[0]["due_at"]
-    return due_at
-
-
-def _json(document: dict[str, Any] | None) -> Jsonb | None:
-    return None if document is None else Jsonb(document)
+async def pending_profiles(tx: Transaction, connection_id: str, subject: str) -> list[DictRow]:
+    """Return fact_key, request and fact of a customer's pending profile writes, the oldest first."""
+    return await (await tx.execute(PENDING_PROFILES, (connection_id, subject))).fetchall()

@@ -1,4 +1,4 @@
-"""Connections in the making: what the pages of set-up were told so far, secrets sealed."""
+"""Unfinished connections: the input of the set-up wizard so far, with encrypted secrets."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -8,47 +8,53 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from kustomer_klaviyo.store.database import Database
-from kustomer_klaviyo.store.encryption import Sealer
+from kustomer_klaviyo.store.encryption import Encryptor
 
 SAVE = """
--- A draft belongs to who began it.
-INSERT INTO drafts (id, account_id, document, secrets) VALUES (%(id)s, %(account)s, %(document)s, %(secrets)s)
-ON CONFLICT (id) DO UPDATE SET document = excluded.document, secrets = excluded.secrets, updated_at = now()
-WHERE drafts.account_id = excluded.account_id
+-- Inserts or updates a draft. Only the user who created it can update it.
+INSERT INTO setup_drafts (id, user_id, document, encrypted_secrets)
+VALUES (%(id)s, %(user_id)s, %(document)s, %(encrypted_secrets)s)
+ON CONFLICT (id) DO UPDATE SET document = excluded.document, encrypted_secrets = excluded.encrypted_secrets,
+    updated_at = now()
+WHERE setup_drafts.user_id = excluded.user_id
 """
 
 
 @dataclass(slots=True)
-class Draft:
-    """What is known so far."""
+class SetupDraft:
+    """The input of one set-up so far."""
 
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     document: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-class Drafts:
-    """The connections being made."""
+class SetupDrafts:
+    """The stored drafts."""
 
-    def __init__(self, database: Database, sealer: Sealer) -> None:
-        self._database = database
-        self._sealer = sealer
+    def __init__(self, db: Database, encryptor: Encryptor) -> None:
+        self._db = db
+        self._encryptor = encryptor
 
-    async def save(self, account_id: int, draft: Draft) -> None:
-        """Keep a draft."""
-        sealed = self._sealer.seal(msgspec.json.encode(draft.secrets))
-        params = {"id": draft.id, "account": account_id, "document": Jsonb(draft.document), "secrets": sealed}
-        await self._database.execute(SAVE, params)
+    async def save(self, user_id: int, draft: SetupDraft) -> None:
+        """Insert or update a draft."""
+        params = {
+            "id": draft.id,
+            "user_id": user_id,
+            "document": Jsonb(draft.document),
+            "encrypted_secrets": self._encryptor.encrypt(msgspec.json.encode(draft.secrets)),
+        }
+        await self._db.execute(SAVE, params)
 
-    async def get(self, account_id: int, draft_id: str) -> Draft | None:
-        """Return a draft of an account's own."""
-        query = "SELECT document, secrets FROM drafts WHERE id = %s AND account_id = %s"
-        rows = await self._database.fetch(query, (draft_id, account_id))
+    async def get(self, user_id: int, draft_id: str) -> SetupDraft | None:
+        """Return a draft of a user, or None if it does not exist."""
+        query = "SELECT document, encrypted_secrets FROM setup_drafts WHERE id = %s AND user_id = %s"
+        rows = await self._db.fetch(query, (draft_id, user_id))
         if not rows:
             return None
-        opened = msgspec.json.decode(self._sealer.open(bytes(rows[0]["secrets"])), type=dict[str, str])
-        return Draft(draft_id, rows[0]["document"], opened)
+        decrypted = self._encryptor.decrypt(bytes(rows[0]["encrypted_secrets"]))
+        return SetupDraft(draft_id, rows[0]["document"], msgspec.json.decode(decrypted, type=dict[str, str]))
 
-    async def forget(self, draft_id: str) -> None:
-        """Throw a draft away."""
-        await self._database.execute("DELETE FROM drafts WHERE id = %s", (draft_id,))
+    async def delete(self, draft_id: str) -> None:
+        """Delete a draft."""
+        await self._db.execute("DELETE FROM setup_drafts WHERE id = %s", (draft_id,))

@@ -1,4 +1,4 @@
-"""Who may see the pages, who is signed in, and who failed to."""
+"""Users of the web console, their sessions, invitations and failed sign-ins."""
 
 import hashlib
 import secrets
@@ -11,207 +11,212 @@ from typing import Any
 
 from kustomer_klaviyo.store.database import Database
 
-ADD = """
--- A new account. One of the same address is left as it is, unless it is of a provider's time and gets a password now.
-INSERT INTO accounts (email, canonical_email, role, password) VALUES (%s, %s, %s, %s)
+INSERT = """
+-- Inserts a user. An existing user stays unchanged, unless SSO created it without a password and it now gets one.
+INSERT INTO users (email, canonical_email, role, password_hash) VALUES (%s, %s, %s, %s)
 ON CONFLICT (canonical_email) DO UPDATE
-    SET role = excluded.role, password = excluded.password
-    WHERE accounts.password IS NULL AND excluded.password IS NOT NULL
+    SET role = excluded.role, password_hash = excluded.password_hash
+    WHERE users.password_hash IS NULL AND excluded.password_hash IS NOT NULL
 RETURNING id
 """
 
-SESSION = """
--- The account behind a session, as long as that lasts.
-SELECT accounts.id, accounts.email, accounts.role, sessions.csrf
-FROM sessions JOIN accounts ON accounts.id = sessions.account_id
-WHERE sessions.digest = %s AND sessions.expires_at > now()
+SELECT_CURRENT_USER = """
+-- Selects the user of a session that has not expired.
+SELECT users.id, users.email, users.role, sessions.csrf_token
+FROM sessions JOIN users ON users.id = sessions.user_id
+WHERE sessions.token_digest = %s AND sessions.expires_at > now()
 """
 
 INVITE = """
--- A one-time link; a first one replaces the first ones before it.
-WITH former AS (DELETE FROM invitations WHERE is_first AND %(first)s)
-INSERT INTO invitations (digest, role, is_first, expires_at)
-VALUES (%(digest)s, %(role)s, %(first)s, now() + make_interval(hours => %(hours)s))
+-- Inserts an invitation. A new invitation of the first admin replaces the earlier ones.
+WITH replaced AS (DELETE FROM invitations WHERE is_first AND %(is_first)s)
+INSERT INTO invitations (token_digest, role, is_first, expires_at)
+VALUES (%(token_digest)s, %(role)s, %(is_first)s, now() + make_interval(hours => %(hours)s))
 """
 
-TAKE = "DELETE FROM invitations WHERE digest = %s AND expires_at > now() RETURNING role"
+REDEEM = "DELETE FROM invitations WHERE token_digest = %s AND expires_at > now() RETURNING role"
 
-FAILURES = """
--- How often somebody failed to sign in lately, and when first.
-SELECT count(*) AS n, min(at) AS since FROM sign_in_failures WHERE who = %s AND at > now() - make_interval(mins => %s)
+CREATE_SESSION = """
+-- Inserts a session.
+INSERT INTO sessions (token_digest, user_id, csrf_token, expires_at)
+VALUES (%s, %s, %s, now() + make_interval(hours => %s))
 """
 
-ONE_TRY_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('try to sign in'), hashtext(%s))"
-FAILED = "INSERT INTO sign_in_failures (who) SELECT * FROM unnest(%s::text[])"
+COUNT_FAILURES = """
+-- Counts the recent failures of a source, and selects the first of them.
+SELECT count(*) AS count, min(failed_at) AS since FROM sign_in_failures
+WHERE source = %s AND failed_at > now() - make_interval(mins => %s)
+"""
 
-FORGIVE = """
--- The last failure of somebody was none.
+LOCK_SOURCE = "SELECT pg_advisory_xact_lock(hashtext('try to sign in'), hashtext(%s))"
+INSERT_FAILURES = "INSERT INTO sign_in_failures (source) SELECT * FROM unnest(%s::text[])"
+
+UNDO_FAILURE = """
+-- Deletes the latest failure of a source.
 DELETE FROM sign_in_failures
-WHERE ctid = (SELECT ctid FROM sign_in_failures WHERE who = %s ORDER BY at DESC LIMIT 1)
+WHERE ctid = (SELECT ctid FROM sign_in_failures WHERE source = %s ORDER BY failed_at DESC LIMIT 1)
 """
 
-TIDY = """
--- What no longer counts.
-WITH old AS (DELETE FROM sessions WHERE expires_at < now()), used AS (DELETE FROM invitations WHERE expires_at < now()),
-     left_lying AS (DELETE FROM drafts WHERE updated_at < now() - interval '1 day')
-DELETE FROM sign_in_failures WHERE at < now() - interval '1 day'
+DELETE_EXPIRED = """
+-- Deletes expired sessions and invitations, and drafts and failures older than a day.
+WITH expired_sessions AS (DELETE FROM sessions WHERE expires_at < now()),
+     expired_invitations AS (DELETE FROM invitations WHERE expires_at < now()),
+     old_drafts AS (DELETE FROM setup_drafts WHERE updated_at < now() - interval '1 day')
+DELETE FROM sign_in_failures WHERE failed_at < now() - interval '1 day'
 """
 
 
 class Role(StrEnum):
-    """What an account may do."""
+    """What a user may do."""
 
     ADMIN = "admin"
-    """Everything."""
+    """Read and change everything."""
     VIEWER = "viewer"
-    """Look."""
+    """Read only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody who may sign in."""
+class User:
+    """A user of the web console."""
 
     id: int
     email: str
     role: Role
-    password: str | None = None
-    """The hash; None for one who signs in elsewhere."""
+    password_hash: str | None = None
+    """None for a user who signs in with an OpenID Connect provider."""
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
-    """Somebody who is signed in."""
+class CurrentUser:
+    """A signed-in user, with the session."""
 
-    account: Account
-    csrf: str
-    """What each change they ask for must carry."""
-    digest: str
-    """Of their session's token."""
+    user: User
+    csrf_token: str
+    """Every request that changes something must contain it."""
+    token_digest: str
+    """The digest of the session's token."""
 
 
 def canonical_email(email: str) -> str:
-    """Return the one way to write an address by which accounts, tries and rules are compared.
+    """Return the form of an email address in which users, failed sign-ins and rules are compared.
 
-    Only A to Z have two cases here: what else is one letter in two cases depends on who is asked (U+0130 is an i to
-    some), and two addresses that somebody takes for one must never open one account.
+    Only A to Z are lowercased. Case mappings of other letters differ between implementations (U+0130 lowercases to i in
+    some), and two different addresses must never open the same account.
     """
     normal = unicodedata.normalize("NFKC", email).strip()
     return "".join(letter.lower() if letter.isascii() else letter for letter in normal)
 
 
-def digest(token: str) -> str:
-    """Return what is kept of a token."""
+def digest_token(token: str) -> str:
+    """Return the digest under which a token is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class Accounts:
-    """The accounts of one installation."""
+class Users:
+    """The stored users."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
-    async def all(self) -> list[Account]:
-        """Return every account, by address."""
-        rows = await self._database.fetch("SELECT id, email, role, password FROM accounts ORDER BY canonical_email")
-        return [_account(row) for row in rows]
+    async def all(self) -> list[User]:
+        """Return all users, sorted by email address."""
+        query = "SELECT id, email, role, password_hash FROM users ORDER BY canonical_email"
+        return [_build_user(row) for row in await self._db.fetch(query)]
 
-    async def find(self, email: str) -> Account | None:
-        """Return the account of an address."""
-        query = "SELECT id, email, role, password FROM accounts WHERE canonical_email = %s"
-        rows = await self._database.fetch(query, (canonical_email(email),))
-        return _account(rows[0]) if rows else None
+    async def find(self, email: str) -> User | None:
+        """Return the user with an email address, or None."""
+        query = "SELECT id, email, role, password_hash FROM users WHERE canonical_email = %s"
+        rows = await self._db.fetch(query, (canonical_email(email),))
+        return _build_user(rows[0]) if rows else None
 
-    async def add(self, email: str, role: Role, password: str | None) -> Account | None:
-        """Make an account; None when there is one of that address."""
-        rows = await self._database.fetch(ADD, (email, canonical_email(email), role, password))
-        return Account(rows[0]["id"], email, role) if rows else None
+    async def add(self, email: str, role: Role, password_hash: str | None) -> User | None:
+        """Create a user; return None if a user with this email address exists."""
+        rows = await self._db.fetch(INSERT, (email, canonical_email(email), role, password_hash))
+        return User(rows[0]["id"], email, role) if rows else None
 
     async def remove(self, email: str) -> bool:
-        """Remove an account with its sessions; False when there is none."""
-        query = "DELETE FROM accounts WHERE canonical_email = %s"
-        return await self._database.execute(query, (canonical_email(email),)) > 0
+        """Delete a user with all sessions; return False if there is no such user."""
+        query = "DELETE FROM users WHERE canonical_email = %s"
+        return await self._db.execute(query, (canonical_email(email),)) > 0
 
-    async def set_password(self, account: Account, password: str) -> None:
-        """Replace the hash of an account's password."""
-        await self._database.execute("UPDATE accounts SET password = %s WHERE id = %s", (password, account.id))
+    async def set_password(self, user: User, password_hash: str) -> None:
+        """Replace a user's password hash."""
+        await self._db.execute("UPDATE users SET password_hash = %s WHERE id = %s", (password_hash, user.id))
 
-    async def set_role(self, account: Account, role: Role) -> None:
-        """Give an account another role."""
-        await self._database.execute("UPDATE accounts SET role = %s WHERE id = %s", (role, account.id))
+    async def set_role(self, user: User, role: Role) -> None:
+        """Change a user's role."""
+        await self._db.execute("UPDATE users SET role = %s WHERE id = %s", (role, user.id))
 
     async def invite(self, role: Role, *, hours: int, is_first: bool = False) -> str:
-        """Make a one-time link's token."""
+        """Create an invitation and return its token."""
         token = secrets.token_urlsafe(24)
-        params = {"digest": digest(token), "role": role, "hours": hours, "first": is_first}
-        await self._database.execute(INVITE, params)
+        params = {"token_digest": digest_token(token), "role": role, "hours": hours, "is_first": is_first}
+        await self._db.execute(INVITE, params)
         return token
 
-    async def is_invited(self, token: str) -> bool:
-        """Say whether a one-time link can still be used."""
-        query = "SELECT FROM invitations WHERE digest = %s AND expires_at > now()"
-        return bool(await self._database.fetch(query, (digest(token),)))
+    async def is_invitation_valid(self, token: str) -> bool:
+        """Return whether an invitation exists and has not expired."""
+        query = "SELECT FROM invitations WHERE token_digest = %s AND expires_at > now()"
+        return bool(await self._db.fetch(query, (digest_token(token),)))
 
-    async def take_invitation(self, token: str) -> Role | None:
-        """Use a one-time link up; returns the role it gives, None when it is used or too old."""
-        rows = await self._database.fetch(TAKE, (digest(token),))
+    async def redeem_invitation(self, token: str) -> Role | None:
+        """Delete an invitation and return its role; return None if it was used or has expired."""
+        rows = await self._db.fetch(REDEEM, (digest_token(token),))
         return Role(rows[0]["role"]) if rows else None
 
-    async def sign_in(self, account: Account, *, hours: int) -> str:
-        """Begin a session; returns its token."""
+    async def create_session(self, user: User, *, hours: int) -> str:
+        """Create a session and return its token."""
         token = secrets.token_urlsafe(32)
-        await self._database.execute(
-            "INSERT INTO sessions (digest, account_id, csrf, expires_at)"
-            " VALUES (%s, %s, %s, now() + make_interval(hours => %s))",
-            (digest(token), account.id, secrets.token_urlsafe(24), hours),
-        )
+        await self._db.execute(CREATE_SESSION, (digest_token(token), user.id, secrets.token_urlsafe(24), hours))
         return token
 
-    async def visitor(self, token: str) -> Visitor | None:
-        """Return who is behind a session's token."""
-        rows = await self._database.fetch(SESSION, (digest(token),))
-        return Visitor(_account(rows[0]), rows[0]["csrf"], digest(token)) if rows else None
+    async def current_user(self, token: str) -> CurrentUser | None:
+        """Return the user of a session's token; None if the session has ended."""
+        token_digest = digest_token(token)
+        rows = await self._db.fetch(SELECT_CURRENT_USER, (token_digest,))
+        return CurrentUser(_build_user(rows[0]), rows[0]["csrf_token"], token_digest) if rows else None
 
-    async def sign_out(self, visitor: Visitor, *, everywhere: bool = False) -> None:
-        """End a session, or all of the account's."""
+    async def sign_out(self, current_user: CurrentUser, *, everywhere: bool = False) -> None:
+        """Delete a session, or all sessions of its user."""
         if everywhere:
-            await self._database.execute("DELETE FROM sessions WHERE account_id = %s", (visitor.account.id,))
+            await self._db.execute("DELETE FROM sessions WHERE user_id = %s", (current_user.user.id,))
         else:
-            await self._database.execute("DELETE FROM sessions WHERE digest = %s", (visitor.digest,))
+            await self._db.execute("DELETE FROM sessions WHERE token_digest = %s", (current_user.token_digest,))
 
-    async def sign_out_others(self, visitor: Visitor) -> None:
-        """End all of the account's sessions but this one."""
-        await self._database.execute(
-            "DELETE FROM sessions WHERE account_id = %s AND digest <> %s", (visitor.account.id, visitor.digest)
-        )
+    async def sign_out_others(self, current_user: CurrentUser) -> None:
+        """Delete all sessions of a user but this one."""
+        query = "DELETE FROM sessions WHERE user_id = %s AND token_digest <> %s"
+        await self._db.execute(query, (current_user.user.id, current_user.token_digest))
 
-    async def try_once(self, limits: Mapping[str, int], *, minutes: int) -> datetime | None:
-        """Count a try as failed before it is made; unless somebody failed that often, then say since when they did.
+    async def count_attempt(self, limits: Mapping[str, int], *, minutes: int) -> datetime | None:
+        """Count a sign-in attempt as failed before it is made, for each of its sources.
 
-        One after the other for each of them, so that many tries at once gain nothing.
+        If a source has reached its limit, nothing is counted and the time of its first recent failure is returned.
+        Attempts of one source run one after the other, so that parallel attempts cannot exceed the limit.
         """
-        async with self._database.transaction() as connection:
-            for who in sorted(limits):
-                await connection.execute(ONE_TRY_AT_A_TIME, (who,))
-            for who, most in limits.items():
-                row = await (await connection.execute(FAILURES, (who, minutes))).fetchone()
-                if row is not None and row["n"] >= most:
+        async with self._db.transaction() as tx:
+            for source in sorted(limits):
+                await tx.execute(LOCK_SOURCE, (source,))
+            for source, limit in limits.items():
+                row = await (await tx.execute(COUNT_FAILURES, (source, minutes))).fetchone()
+                if row is not None and row["count"] >= limit:
                     since: datetime = row["since"]
                     return since
-            await connection.execute(FAILED, (list(limits),))
+            await tx.execute(INSERT_FAILURES, (list(limits),))
             return None
 
-    async def forget_failures(self, *who: str) -> None:
-        """Forget somebody's failures, since they signed in."""
-        await self._database.execute("DELETE FROM sign_in_failures WHERE who = ANY(%s::text[])", (list(who),))
+    async def clear_failures(self, *sources: str) -> None:
+        """Delete all failures of some sources, after a successful sign-in."""
+        await self._db.execute("DELETE FROM sign_in_failures WHERE source = ANY(%s::text[])", (list(sources),))
 
-    async def forgive(self, who: str) -> None:
-        """Take back the last failure, which was none; the others still count."""
-        await self._database.execute(FORGIVE, (who,))
+    async def undo_failure(self, source: str) -> None:
+        """Delete the latest failure of a source, because the sign-in succeeded. Earlier failures still count."""
+        await self._db.execute(UNDO_FAILURE, (source,))
 
-    async def tidy(self) -> None:
-        """Forget what no longer counts."""
-        await self._database.execute(TIDY)
+    async def delete_expired(self) -> None:
+        """Delete expired sessions, invitations, drafts and failures."""
+        await self._db.execute(DELETE_EXPIRED)
 
 
-def _account(row: dict[str, Any]) -> Account:
-    return Account(row["id"], row["email"], Role(row["role"]), row.get("password"))
+def _build_user(row: dict[str, Any]) -> User:
+    return User(row["id"], row["email"], Role(row["role"]), row.get("password_hash"))

@@ -1,1 +1,1 @@
-"""What the program shows to the network: the webhook, health, and (with a token) metrics. Thin."""
+"""The web server: webhooks, the card, health and metrics, and the console for admins. Thin."""

@@ -1,4 +1,4 @@
-"""What stands around every route: an id for each request, limits, headers for each answer, and the last resort."""
+"""The outermost middleware: request ids, limits, default headers, and the handler of last resort."""
 
 import ipaddress
 import re
@@ -8,29 +8,29 @@ from typing import Any
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPRequestEvent, HTTPScope, Message, Receive, Scope, Send
 
-from kustomer_klaviyo.web.error_responses import Faults, described, policy_of, request_id
-from kustomer_klaviyo.web.request_limits import READ_BY_ITSELF, largest_body
-from kustomer_klaviyo.web.response_headers import completed
+from kustomer_klaviyo.web.error_responses import ErrorReporter, error_body, page_policy, request_id
+from kustomer_klaviyo.web.request_limits import STREAMED_PATH, max_body_bytes
+from kustomer_klaviyo.web.response_headers import with_default_headers
 
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[\w.~-]{0,253})(:\d{0,5})?\Z", re.ASCII)
-NAMELESS = ("", "unknown")
-"""What proxies write for a client whose address they do not know."""
+UNKNOWN_CLIENTS = ("", "unknown")
+"""What proxies write if they do not know the client's address."""
 
 
-class Refused(Exception):
-    """A request goes no further."""
+class RequestRejected(Exception):
+    """The request violates a limit, and does not reach the application."""
 
     def __init__(self, status: int, text: str | None = None) -> None:
         super().__init__(status, text)
         self.status, self.text = status, text
 
 
-class Edge:
-    """Serves every request of an application within the limits. Nothing gets past it but the server's own protocol."""
+class RequestMiddleware:
+    """Applies the limits and default headers to every request. Only the HTTP protocol itself answers without it."""
 
-    def __init__(self, app: ASGIApp, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, reporter: ErrorReporter) -> None:
         self._app = app
-        self._faults = faults
+        self._reporter = reporter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -41,64 +41,64 @@ class Edge:
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         scope["state"] = {**scope.get("state", {}), "request_id": secrets.token_hex(8)}
-        answer = _Answer(scope, send)
+        sender = _ResponseSender(scope, send)
         try:
-            await self._app(scope, await _checked(scope, receive), answer.send)
-        except Refused as no:
-            await answer.explain(no.status, no.text)
-        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, it is told and answered
-            self._faults.tell(scope, error)
-            await answer.explain(500)
+            await self._app(scope, await _checked_receive(scope, receive), sender.send)
+        except RequestRejected as rejection:
+            await sender.send_error(rejection.status, rejection.text)
+        except Exception as error:  # noqa: BLE001 - the last resort: every error is reported and answered
+            self._reporter.report(scope, error)
+            await sender.send_error(500)
 
 
-class _Answer:
-    """What is sent back, with the headers of every answer."""
+class _ResponseSender:
+    """Sends a response with the default headers."""
 
     def __init__(self, scope: HTTPScope, send: Send) -> None:
         self._scope = scope
         self._send = send
-        self._has_begun = False
+        self._is_started = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._has_begun = True
-            message["headers"] = completed(message["headers"], request_id(self._scope))
+            self._is_started = True
+            message["headers"] = with_default_headers(message["headers"], request_id(self._scope))
         await self._send(message)
 
-    async def explain(self, status: int, text: str | None = None) -> None:
-        """Send an error. An answer that is half sent is left so, and the server ends the connection."""
-        if self._has_begun:
+    async def send_error(self, status: int, text: str | None = None) -> None:
+        """Send an error, unless a response was started: then the server closes the connection."""
+        if self._is_started:
             return
-        kind, body = described(self._scope, status, text)
-        said = {"content-type": kind, "content-length": str(len(body)), **policy_of(kind)}
-        headers = [(name.lower().encode(), value.encode()) for name, value in said.items()]
+        content_type, body = error_body(self._scope, status, text)
+        fields = {"content-type": content_type, "content-length": str(len(body)), **page_policy(content_type)}
+        headers = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _checked(scope: HTTPScope, receive: Receive) -> Receive:
-    """Return what the application reads the body from. Raises Refused."""
-    if scope["path"].startswith(READ_BY_ITSELF):
+async def _checked_receive(scope: HTTPScope, receive: Receive) -> Receive:
+    """Check the request and return the callable from which the application reads its body. Raises RequestRejected."""
+    if scope["path"].startswith(STREAMED_PATH):
         return receive
-    _check_head(scope)
-    body = await _read(scope, receive)
-    parts: list[HTTPReceiveMessage] = [HTTPRequestEvent(type="http.request", body=body, more_body=False)]
+    _check_headers(scope)
+    body = await _read_body(scope, receive)
+    messages: list[HTTPReceiveMessage] = [HTTPRequestEvent(type="http.request", body=body, more_body=False)]
 
-    async def receive_read() -> Any:
-        return parts.pop() if parts else await receive()
+    async def receive_checked() -> Any:
+        return messages.pop() if messages else await receive()
 
-    return receive_read
+    return receive_checked
 
 
-def _check_head(scope: HTTPScope) -> None:
+def _check_headers(scope: HTTPScope) -> None:
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     if len(hosts) > 1 or not all(map(HOST.match, hosts)):
-        raise Refused(400, "The Host header names no host.")
+        raise RequestRejected(400, "The Host header is invalid.")
     if not scope["path"].isprintable():
-        raise Refused(400, "The address holds characters that no address of this service has.")
+        raise RequestRejected(400, "The address contains invalid characters.")
     client = scope["client"]
-    if client is not None and client[0] not in NAMELESS and not _is_address(client[0]):
-        raise Refused(400, "The X-Forwarded-For header names no address.")
+    if client is not None and client[0] not in UNKNOWN_CLIENTS and not _is_address(client[0]):
+        raise RequestRejected(400, "The X-Forwarded-For header is invalid.")
 
 
 def _is_address(text: str) -> bool:
@@ -109,18 +109,18 @@ def _is_address(text: str) -> bool:
     return True
 
 
-async def _read(scope: HTTPScope, receive: Receive) -> bytes:
-    """Return the whole body, unless it is too large, whatever length was announced."""
-    limit = largest_body(scope["path"])
-    too_large = Refused(413, f"What was sent is too large: this address takes at most {limit} bytes.")
-    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if int(announced[:20] or b"0") > limit:
+async def _read_body(scope: HTTPScope, receive: Receive) -> bytes:
+    """Return the whole body. Raises RequestRejected if it is too large, whatever its Content-Length."""
+    limit = max_body_bytes(scope["path"])
+    too_large = RequestRejected(413, f"The request is too large: this address accepts at most {limit} bytes.")
+    content_length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if int(content_length[:20] or b"0") > limit:
         raise too_large
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise Refused(400, "The request ended before its body did.")
+            raise RequestRejected(400, "The request ended before its body did.")
         body += message["body"]
         if len(body) > limit:
             raise too_large

@@ -1,27 +1,27 @@
-"""What one request may cost, whoever sends it. The table in docs/security.md says the same."""
+"""Limits of one request. docs/security.md has the same table."""
 
-HEAD_BYTES = 65_536
-"""Of a request's line and headers together."""
+MAX_HEAD_BYTES = 65_536
+"""Request line and headers together."""
 
-HEAD_SECONDS = 15.0
-"""For them to arrive whole."""
+HEAD_TIMEOUT_SECONDS = 15.0
+"""Until they must have arrived completely."""
 
-BODY_SECONDS = 30.0
-"""For the body to arrive whole."""
+BODY_TIMEOUT_SECONDS = 30.0
+"""Until the body must have arrived completely."""
 
-ANSWER_SECONDS = 30.0
-"""For what was written of an answer to be read."""
+RESPONSE_TIMEOUT_SECONDS = 30.0
+"""Until the client must have read what was written of a response."""
 
-BODY_BYTES = 16_384
-"""The largest body of every address that the table does not name: the forms of this service are far smaller."""
+MAX_BODY_BYTES = 16_384
+"""The default; the forms of the console are far smaller."""
 
-READ_BY_ITSELF = "/webhooks/kustomer/"
-"""Webhooks are counted by the intake, which keeps what is signed and too large; see ``intake/receiver.py``."""
+STREAMED_PATH = "/webhooks/kustomer/"
+"""Webhook bodies are streamed to the intake, which has its own limits; see ``intake/receiver.py``."""
 
-LARGEST_BODIES = {"/card/": 4_096}
-"""Other limits than the usual one, by the beginning of the path. The card's request has an empty body."""
+MAX_BODY_BYTES_BY_PATH = {"/card/": 4_096}
+"""Other limits, by prefix of the path. The card sends empty bodies."""
 
 
-def largest_body(path: str) -> int:
-    """Return how many bytes a body sent to a path may have. There is no path without a limit."""
-    return next((limit for start, limit in LARGEST_BODIES.items() if path.startswith(start)), BODY_BYTES)
+def max_body_bytes(path: str) -> int:
+    """Return the maximum size of a body sent to a path."""
+    return next((limit for prefix, limit in MAX_BODY_BYTES_BY_PATH.items() if path.startswith(prefix)), MAX_BODY_BYTES)

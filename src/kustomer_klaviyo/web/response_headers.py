@@ -1,44 +1,45 @@
-"""The headers that every answer has, whoever makes it: a page, the webhook, a file, an error, the server itself."""
+"""Default headers of every response: of pages, endpoints, files, errors and the HTTP protocol itself."""
 
 from collections.abc import Iterable
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-PERMISSIONS = ("camera", "microphone", "geolocation", "payment", "usb", "serial", "display-capture")
+DENIED_PERMISSIONS = ("camera", "microphone", "geolocation", "payment", "usb", "serial", "display-capture")
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
-EVERYWHERE: RawHeaders = [
+DEFAULT_HEADERS: RawHeaders = [
     NOSNIFF,
     (b"referrer-policy", b"no-referrer"),
-    (b"permissions-policy", ", ".join(f"{name}=()" for name in PERMISSIONS).encode()),
-    # A window that somebody else's script opened on an answer of ours is out of that script's reach.
+    (b"permissions-policy", ", ".join(f"{name}=()" for name in DENIED_PERMISSIONS).encode()),
+    # A page that opens a response in a window gets no access to that window.
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
-NO_PAGE: RawHeaders = [
+NON_PAGE_HEADERS: RawHeaders = [
     (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
     (b"x-frame-options", b"DENY"),
 ]
-"""For answers that set no policy of their own: nothing may run in them, and nobody may frame them."""
+"""For responses without a policy of their own: nothing may run in them, and no site may frame them."""
 
-WITH_CHARSET = (b"text/", b"application/json", b"application/problem+json", b"image/svg+xml", b"application/javascript")
+TEXT_TYPES = (b"text/", b"application/json", b"application/problem+json", b"image/svg+xml", b"application/javascript")
 
 
-def completed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RawHeaders:
-    """Add what every answer has and this one does not say itself; a text names one charset."""
-    found = [
+def with_default_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RawHeaders:
+    """Add the default headers that are not set, and the request id; set the charset of text."""
+    own = [
         (name.lower(), _with_charset(value) if name.lower() == b"content-type" else value) for name, value in headers
     ]
-    said = {name for name, _ in found}
-    wanted = EVERYWHERE if b"content-security-policy" in said else [*EVERYWHERE, *NO_PAGE]
-    return [*found, *(one for one in wanted if one[0] not in said), (b"x-request-id", request_id.encode())]
+    names = {name for name, _ in own}
+    defaults = DEFAULT_HEADERS if b"content-security-policy" in names else [*DEFAULT_HEADERS, *NON_PAGE_HEADERS]
+    added = [(name, value) for name, value in defaults if name not in names]
+    return [*own, *added, (b"x-request-id", request_id.encode())]
 
 
 def _with_charset(content_type: bytes) -> bytes:
-    kind, *parameters = [part.strip() for part in content_type.split(b";")]
-    kept = [one for one in parameters if not one.lower().startswith(b"charset=")]
-    if kind.startswith(WITH_CHARSET):
+    media_type, *parameters = [part.strip() for part in content_type.split(b";")]
+    kept = [parameter for parameter in parameters if not parameter.lower().startswith(b"charset=")]
+    if media_type.startswith(TEXT_TYPES):
         kept.append(b"charset=utf-8")
-    return b"; ".join([kind, *kept])
+    return b"; ".join([media_type, *kept])

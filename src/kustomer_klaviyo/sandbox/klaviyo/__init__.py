@@ -1,4 +1,4 @@
-"""A simulated Klaviyo account: a real HTTP server with the vendor's rules, limits and quirks, in memory."""
+"""A simulated Klaviyo account: an HTTP server with the vendor's rules, limits and quirks, in memory."""
 
 from collections import Counter
 from functools import partial
@@ -6,29 +6,31 @@ from functools import partial
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import Faults
-from kustomer_klaviyo.sandbox.klaviyo.api.access import Access, throttled
-from kustomer_klaviyo.sandbox.klaviyo.api.operation import (
+from kustomer_klaviyo.sandbox.klaviyo.account_options import DEFAULT_KEY, SCOPES, KlaviyoOptions
+from kustomer_klaviyo.sandbox.klaviyo.api.access_control import AccessControl
+from kustomer_klaviyo.sandbox.klaviyo.api.account_state import (
     ACCESS,
     ACCOUNT,
-    DEFAULT_KEY,
     FAULTS,
     JOBS,
-    LARGEST_BODY,
     OPTIONS,
-    SCOPES,
-    TRAFFIC,
-    KlaviyoOptions,
-    in_the_vendors_form,
-    operated,
+    REQUEST_COUNTS,
+    RESPONSE_COUNTS,
 )
 from kustomer_klaviyo.sandbox.klaviyo.api.operation_table import OPERATIONS
+from kustomer_klaviyo.sandbox.klaviyo.api.rate_windows import throttled
+from kustomer_klaviyo.sandbox.klaviyo.api.request_pipeline import (
+    MAX_BODY_BYTES,
+    error_middleware,
+    with_access_control,
+)
 from kustomer_klaviyo.sandbox.klaviyo.api.revisions import OLDEST as OLDEST_REVISION
-from kustomer_klaviyo.sandbox.klaviyo.envelope import new_request_id, refuse
+from kustomer_klaviyo.sandbox.klaviyo.jsonapi_responses import error_response, new_request_id
 from kustomer_klaviyo.sandbox.klaviyo.model.account import Account
 from kustomer_klaviyo.sandbox.klaviyo.model.jobs import Jobs
-from kustomer_klaviyo.sandbox.klaviyo.model.seed_history import furnish
-from kustomer_klaviyo.sandbox.klaviyo.ui.control import install_control
-from kustomer_klaviyo.sandbox.klaviyo.ui.pages import install_pages
+from kustomer_klaviyo.sandbox.klaviyo.model.seed_history import seed_profile
+from kustomer_klaviyo.sandbox.klaviyo.ui.account_control import install_control
+from kustomer_klaviyo.sandbox.klaviyo.ui.account_pages import install_pages
 
 __all__ = ["DEFAULT_KEY", "FAULTS", "OLDEST_REVISION", "SCOPES", "KlaviyoOptions", "create_app"]
 
@@ -36,20 +38,20 @@ __all__ = ["DEFAULT_KEY", "FAULTS", "OLDEST_REVISION", "SCOPES", "KlaviyoOptions
 def create_app(options: KlaviyoOptions | None = None) -> web.Application:
     """Make the application."""
     options = options or KlaviyoOptions()
-    app = web.Application(client_max_size=LARGEST_BODY + 100_000, middlewares=[in_the_vendors_form])
+    app = web.Application(client_max_size=MAX_BODY_BYTES + 100_000, middlewares=[error_middleware])
     app[OPTIONS] = options
     app[ACCOUNT] = Account(options.clock, options.text_metrics, strict_emails=options.strict_emails)
     if options.marketing:
-        app[ACCOUNT].people.welcome = partial(furnish, app[ACCOUNT])
-    app[ACCESS] = Access(options.keys, is_limited=options.rate_limits, scale=options.rate_scale)
-    app[TRAFFIC] = Counter()
+        app[ACCOUNT].profiles.on_create = partial(seed_profile, app[ACCOUNT])
+    app[ACCESS] = AccessControl(options.keys, is_limited=options.rate_limits, scale=options.rate_scale)
+    app[REQUEST_COUNTS], app[RESPONSE_COUNTS] = Counter(), Counter()
     app[JOBS] = Jobs(options.job_seconds)
     app.cleanup_ctx.append(app[JOBS].while_serving)
-    app[FAULTS] = Faults(lambda seconds: refuse(throttled(seconds), new_request_id()))
+    app[FAULTS] = Faults(lambda seconds: error_response(throttled(seconds), new_request_id()))
     app[FAULTS].install(app)
     install_control(app)
     install_pages(app)
-    for method, path, wanted, handler in OPERATIONS:
+    for method, path, operation, handler in OPERATIONS:
         for spelling in (path, f"{path}/"):
-            app.router.add_route(method, spelling, operated(wanted, handler))
+            app.router.add_route(method, spelling, with_access_control(operation, handler))
     return app

@@ -1,1 +1,1 @@
-"""The pages, for people who are signed in."""
+"""The web console: server-rendered pages for signed-in admins and viewers."""

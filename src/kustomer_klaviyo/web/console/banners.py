@@ -1,29 +1,32 @@
-"""What an admin must know on every page: a connection that does not deliver, and why."""
+"""Alerts shown on every page: connections that do not deliver, and why."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kustomer_klaviyo.reasons import sentence
 from kustomer_klaviyo.runtime.connection_health import DISK_FULL, problems
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.database import Database
 
 
 class Alerts:
-    """Reads how the connections fare."""
+    """Reads what needs an admin's attention."""
 
-    def __init__(self, database: Database, lacks_space: Callable[[], bool]) -> None:
-        self._database = database
-        self._lacks_space = lacks_space
+    def __init__(self, db: Database, is_disk_full: Callable[[], bool]) -> None:
+        self._db = db
+        self._is_disk_full = is_disk_full
 
     async def all(self) -> list[str]:
-        """Return a sentence for whatever somebody must look after."""
-        found = [DISK_FULL] if self._lacks_space() else []
-        for row in await reports.lanes(self._database):
-            found += [f"{row['id']}: {text}" for text in _alerts(row)]
-        return found
+        """Return the alerts of all connections, as sentences."""
+        alerts = [DISK_FULL] if self._is_disk_full() else []
+        for row in await reports.health(self._db):
+            alerts += [f"{row['id']}: {text}" for text in _connection_alerts(row)]
+        return alerts
 
 
-def _alerts(row: Mapping[str, Any]) -> list[str]:
+def _connection_alerts(row: Mapping[str, Any]) -> list[str]:
     if row["paused"]:
-        return [f"nothing is sent, and what arrives waits. {row['reason']}", *problems(row)]
-    return [*([row["note"]] if row["note"] else []), *problems(row)]
+        reason = sentence(row["hold_reason"], row["hold_detail"])
+        return [f"deliveries are paused, and new events wait. {reason}", *problems(row)]
+    note = sentence(row["note"])
+    return [*([note] if note else []), *problems(row)]

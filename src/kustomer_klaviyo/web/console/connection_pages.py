@@ -1,142 +1,165 @@
-"""The overview, and one connection: how it stands, its keys, its card."""
+"""The overview of all connections, and the page of one connection: its state, its keys, its card."""
 
 from typing import Any
 
-import aiohttp
-from litestar import Response, get, post
-from litestar.handlers import HTTPRouteHandler
+from litestar import Controller, get, post
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
-from litestar.response import Redirect
+from litestar.response import Redirect, Template
 
-from kustomer_klaviyo.klaviyo.scopes import key_page
-from kustomer_klaviyo.kustomer.client import KustomerClient
-from kustomer_klaviyo.runtime.connection_health import problems, status_of
-from kustomer_klaviyo.setup.credentials import SetupError
-from kustomer_klaviyo.setup.key_checks import KlaviyoCheck, KustomerCheck, lacking
-from kustomer_klaviyo.setup.kustomer_app import install_app
-from kustomer_klaviyo.setup.wizard import Onboarding
+from kustomer_klaviyo.klaviyo.scopes import key_page_url
+from kustomer_klaviyo.reasons import sentence
+from kustomer_klaviyo.runtime.connection_health import health_status, problems
+from kustomer_klaviyo.setup.key_checks import KlaviyoCheck, KustomerCheck, missing
+from kustomer_klaviyo.setup.setup_error import SetupError
+from kustomer_klaviyo.setup.wizard import SetupWizard
 from kustomer_klaviyo.store import reports
 from kustomer_klaviyo.store.connections import Connection, Connections
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.store.reports import Search
 from kustomer_klaviyo.web.console.forms import read_form
 from kustomer_klaviyo.web.console.guard import VIEWER
-from kustomer_klaviyo.web.console.pages import Asked, page
+from kustomer_klaviyo.web.console.messages import Notice, notice_text
+from kustomer_klaviyo.web.console.rendering import PageRequest, page
 
-MOST_UNREAD = 20
+MAX_UNPROCESSED = 20
+"""Webhooks that were not processed, shown on the page of a connection."""
 
 
-class OverviewPages:
-    """What is connected, and how it fares."""
+async def provide_connection(connections: NamedDependency[Connections], connection_id: FromPath[str]) -> Connection:
+    """Return the connection of the path. Raises NotFound."""
+    return await connections.require(connection_id)
 
-    def __init__(
+
+class OverviewController(Controller):
+    """All connections."""
+
+    opt = VIEWER
+
+    @get("/")
+    async def overview(self, request: PageRequest, db: NamedDependency[Database]) -> Template:
+        """Show all connections."""
+        rows = [row | {"status": health_status(row)} for row in await reports.status(db)]
+        return page(request, "overview.html", rows=rows)
+
+
+class ConnectionController(Controller):
+    """One connection."""
+
+    path = "/connections/{connection_id:str}"
+    dependencies = {"connection": Provide(provide_connection)}  # noqa: RUF012 - as Litestar declares it
+
+    @get(opt=VIEWER)
+    async def show(
+        self, request: PageRequest, db: NamedDependency[Database], connection: NamedDependency[Connection]
+    ) -> Template:
+        """Show the connection."""
+        return await _connection_page(request, db, connection)
+
+    @post("/key")
+    async def add_klaviyo_key(
         self,
-        database: Database,
-        connections: Connections,
-        onboarding: Onboarding,
-        session: aiohttp.ClientSession,
-    ) -> None:
-        self._database = database
-        self._connections = connections
-        self._onboarding = onboarding
-        self._session = session
-
-    def routes(self) -> list[HTTPRouteHandler]:
-        """Make the routes."""
-
-        @get("/", opt=VIEWER)
-        async def overview(request: Asked) -> Response[str]:
-            rows = [row | {"status": status_of(row)} for row in await reports.status(self._database)]
-            return page(request, "overview.html", rows=rows)
-
-        @get("/connections/{name:str}", opt=VIEWER)
-        async def connection(request: Asked, name: FromPath[str]) -> Response[str]:
-            return await self._connection_page(request, await self._connections.named(name))
-
-        @post("/connections/{name:str}/key")
-        async def new_key(request: Asked, name: FromPath[str]) -> Response[str]:
-            return await self._new_key(request, await self._connections.named(name))
-
-        @post("/connections/{name:str}/kustomer-key")
-        async def new_kustomer_key(request: Asked, name: FromPath[str]) -> Response[str]:
-            return await self._new_kustomer_key(request, await self._connections.named(name))
-
-        @post("/connections/{name:str}/forget-key")
-        async def forget_key(name: FromPath[str]) -> Response[str]:
-            await self._onboarding.forget_old_key(await self._connections.named(name))
-            return Redirect(f"/connections/{name}", status_code=303)
-
-        @post("/connections/{name:str}/check")
-        async def check(request: Asked, name: FromPath[str]) -> Response[str]:
-            return await self._check_keys(request, await self._connections.named(name))
-
-        @post("/connections/{name:str}/card")
-        async def card(request: Asked, name: FromPath[str]) -> Response[str]:
-            return await self._install_card(request, await self._connections.named(name))
-
-        return [overview, connection, new_key, new_kustomer_key, forget_key, check, card]
-
-    async def _connection_page(
-        self,
-        request: Asked,
-        connection: Connection,
-        *,
-        problem: str = "",
-        said: str = "",
-        checked: tuple[KlaviyoCheck, KustomerCheck] | None = None,
-    ) -> Response[str]:
-        rows: list[dict[str, Any]] = await reports.status(self._database)
-        return page(
-            request,
-            "connection.html",
-            status=400 if problem else 200,
-            connection=connection,
-            row=(row := next(row for row in rows if row["id"] == connection.id)),
-            status_word=status_of(row),
-            problems=problems(row),
-            keys=[f"...{key[-4:]}" for key in connection.secrets.klaviyo_keys],
-            key_page=key_page(),
-            problem=problem,
-            said=said,
-            checked=checked,
-            unread=await reports.not_understood(self._database, Search(connection=connection.id, limit=MOST_UNREAD)),
-        )
-
-    async def _check_keys(self, request: Asked, connection: Connection) -> Response[str]:
-        try:
-            checked = await self._onboarding.check_keys(connection)
-        except SetupError as error:
-            return await self._connection_page(request, connection, problem=str(error))
-        return await self._connection_page(request, connection, checked=checked)
-
-    async def _new_key(self, request: Asked, connection: Connection) -> Response[str]:
+        request: PageRequest,
+        db: NamedDependency[Database],
+        wizard: NamedDependency[SetupWizard],
+        connections: NamedDependency[Connections],
+        connection: NamedDependency[Connection],
+    ) -> Template:
+        """Check a new Klaviyo key and use it."""
         form = await read_form(request)
         try:
-            check = await self._onboarding.add_klaviyo_key(connection, form.get("key", ""))
+            check = await wizard.add_klaviyo_key(connection, form.get("key", ""))
         except SetupError as error:
-            return await self._connection_page(request, connection, problem=str(error))
-        missing = lacking(check.findings, needed=False)
-        said = "The new key is in use; the one before it stays as a fallback until you remove it."
-        said += f" It lacks {', '.join(missing)}: see what that means in the documentation." if missing else ""
-        changed = await self._connections.get(connection.id) or connection
-        return await self._connection_page(request, changed, said=said)
+            return await _connection_page(request, db, connection, error=str(error))
+        message = notice_text(Notice.KLAVIYO_KEY_ADDED, missing(check.checks, required=False))
+        updated = await connections.get(connection.id) or connection
+        return await _connection_page(request, db, updated, message=message)
 
-    async def _new_kustomer_key(self, request: Asked, connection: Connection) -> Response[str]:
+    @post("/kustomer-key")
+    async def set_kustomer_key(
+        self,
+        request: PageRequest,
+        db: NamedDependency[Database],
+        wizard: NamedDependency[SetupWizard],
+        connection: NamedDependency[Connection],
+    ) -> Template:
+        """Check a new Kustomer key and use it."""
         form = await read_form(request)
         try:
-            check = await self._onboarding.set_kustomer_key(connection, form.get("key", ""))
+            check = await wizard.set_kustomer_key(connection, form.get("key", ""))
         except SetupError as error:
-            return await self._connection_page(request, connection, problem=str(error))
-        missing = lacking(check.findings, needed=False)
-        said = "The new Kustomer key is in use." + (f" It lacks {', '.join(missing)}." if missing else "")
-        return await self._connection_page(request, connection, said=said)
+            return await _connection_page(request, db, connection, error=str(error))
+        message = notice_text(Notice.KUSTOMER_KEY_REPLACED, missing(check.checks, required=False))
+        return await _connection_page(request, db, connection, message=message)
 
-    async def _install_card(self, request: Asked, connection: Connection) -> Response[str]:
-        public_url = (connection.webhook_url or "").removesuffix(f"/webhooks/kustomer/{connection.id}")
-        client = KustomerClient(self._session, base_url=connection.kustomer_url, key=connection.secrets.kustomer_key)
+    @post("/remove-fallback-key")
+    async def remove_fallback_key(
+        self, wizard: NamedDependency[SetupWizard], connection: NamedDependency[Connection]
+    ) -> Redirect:
+        """Remove the fallback Klaviyo key."""
+        await wizard.remove_fallback_key(connection)
+        return Redirect(f"/connections/{connection.id}", status_code=303)
+
+    @post("/check")
+    async def check_keys(
+        self,
+        request: PageRequest,
+        db: NamedDependency[Database],
+        wizard: NamedDependency[SetupWizard],
+        connection: NamedDependency[Connection],
+    ) -> Template:
+        """Check what both keys may do."""
         try:
-            done = await install_app(client, self._connections, connection.id, public_url=public_url)
+            checks = await wizard.check_keys(connection)
         except SetupError as error:
-            return await self._connection_page(request, connection, problem=str(error))
-        said = "The card is installed." if done.changed else "The card was installed already; nothing had to change."
-        return await self._connection_page(request, done.connection, said=said)
+            return await _connection_page(request, db, connection, error=str(error))
+        return await _connection_page(request, db, connection, key_checks=checks)
+
+    @post("/card")
+    async def install_card(
+        self,
+        request: PageRequest,
+        db: NamedDependency[Database],
+        wizard: NamedDependency[SetupWizard],
+        connection: NamedDependency[Connection],
+    ) -> Template:
+        """Install the card in Kustomer."""
+        try:
+            result = await wizard.install_card(connection)
+        except SetupError as error:
+            return await _connection_page(request, db, connection, error=str(error))
+        message = notice_text(Notice.CARD_INSTALLED if result.changed else Notice.CARD_UNCHANGED)
+        return await _connection_page(request, db, result.connection, message=message)
+
+
+async def _connection_page(
+    request: PageRequest,
+    db: Database,
+    connection: Connection,
+    *,
+    error: str = "",
+    message: str = "",
+    key_checks: tuple[KlaviyoCheck, KustomerCheck] | None = None,
+) -> Template:
+    rows = await reports.status(db)
+    row = next(row for row in rows if row["id"] == connection.id)
+    return page(
+        request,
+        "connection.html",
+        status=400 if error else 200,
+        connection=connection,
+        row=row,
+        status_word=health_status(row),
+        problems=problems(row),
+        keys=[f"...{key[-4:]}" for key in connection.secrets.klaviyo_keys],
+        key_page=key_page_url(),
+        error=error,
+        message=message,
+        key_checks=key_checks,
+        unprocessed=await _unprocessed_webhooks(db, connection.id),
+    )
+
+
+async def _unprocessed_webhooks(db: Database, connection_id: str) -> list[dict[str, Any]]:
+    rows = await reports.unprocessed_events(db, Search(connection=connection_id, limit=MAX_UNPROCESSED))
+    return [row | {"reason_text": sentence(row["reason"], row["note"])} for row in rows]

@@ -1,20 +1,20 @@
-"""Reads what somebody entered into a form of ours."""
+"""Reads submitted forms."""
 
 import unicodedata
 from urllib.parse import parse_qsl
 
 from litestar.exceptions import ClientException, HTTPException
 
-from kustomer_klaviyo.web.console.pages import Asked
+from kustomer_klaviyo.web.console.rendering import PageRequest
 
-KIND = "application/x-www-form-urlencoded"
-MOST_FIELDS = 50
+FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
+MAX_FIELDS = 50
 
 
-async def read_form(request: Asked) -> dict[str, str]:
-    """Return the fields of a form; of two with one name the last. Raises an HTTPException that says what is wrong.
+async def read_form(request: PageRequest) -> dict[str, str]:
+    """Return the fields of a form; of fields with the same name the last. Raises HTTPException if it is invalid.
 
-    Only what browsers make of our own forms is read: no files, one encoding, no control characters.
+    Only what browsers send for the console's forms is accepted: no files, UTF-8, no control characters.
     """
     form: dict[str, str] | None = request.state.get("form")
     if form is None:
@@ -25,13 +25,13 @@ async def read_form(request: Asked) -> dict[str, str]:
 def _parse(body: bytes, content_type: str) -> dict[str, str]:
     if not body:
         return {}
-    if content_type.partition(";")[0].strip().lower() != KIND:
-        raise HTTPException(status_code=415, detail="Forms are sent as application/x-www-form-urlencoded.")
+    if content_type.partition(";")[0].strip().lower() != FORM_CONTENT_TYPE:
+        raise HTTPException(status_code=415, detail=f"Forms must be sent as {FORM_CONTENT_TYPE}.")
     try:
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
     except ValueError as error:
-        raise ClientException("The form cannot be read: it has too many fields, or is not UTF-8.") from error
+        raise ClientException("The form is invalid: it has too many fields, or is not UTF-8.") from error
     for name, value in fields.items():
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in name + value):
-            raise ClientException("The form holds control characters, which no field takes.")
+            raise ClientException("The form contains control characters, which no field accepts.")
     return fields

@@ -1,116 +1,169 @@
-"""Lets a request through to a page, or not: who is signed in, what they may do, and whether they mean it.
+"""Guards every page: who is signed in, what their role allows, and whether a change comes from a form of this site.
 
-Every page says in its ``opt`` who may ask for it; one that says nothing is for admins.
+Every handler names in its ``opt`` who may use it. A handler that names nobody is for admins.
 """
 
 import hmac
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 from litestar import Response
+from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
-from litestar.response import Redirect
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.handlers import BaseRouteHandler
+from litestar.response import Redirect, Template
+from litestar.types import ExceptionHandlersMap, Guard
 
-from kustomer_klaviyo.store.users import Accounts, Role, Visitor
+from kustomer_klaviyo.store.users import CurrentUser, Role, Users
 from kustomer_klaviyo.web.console.banners import Alerts
 from kustomer_klaviyo.web.console.forms import read_form
-from kustomer_klaviyo.web.console.pages import Asked, page
+from kustomer_klaviyo.web.console.messages import TEXTS, TITLES, MessagePage
+from kustomer_klaviyo.web.console.rendering import PageRequest, page
 
-ANYONE, VIEWER = {"who": "anyone"}, {"who": "viewer"}
-SESSION, FORM = "kk_session", "kk_form"
+SESSION_COOKIE, FORM_COOKIE = "kk_session", "kk_form"
+FORM_COOKIE_SECONDS = 3600
 FORM_TOKEN = re.compile(r"[\w-]{32}\Z", re.ASCII)
-SAFE = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
-Guard = Callable[[Asked], Awaitable[Response[Any] | None]]
-
-
-def guard(accounts: Accounts, alerts: Alerts) -> Guard:
-    """Make the hook that runs before every page, and finds out what the page has to say at its top."""
-
-    async def let_through(request: Asked) -> Response[Any] | None:
-        visitor = await _visitor(accounts, request)
-        request.state.visitor = visitor
-        request.state.alerts = [] if visitor is None else await alerts.all()
-        wanted = request.route_handler.opt.get("who", "admin")
-        if wanted != "anyone" and visitor is None:
-            return _turn_away(request)
-        if wanted == "admin" and visitor is not None and visitor.account.role is not Role.ADMIN:
-            text = "Only admins can do this."
-            return page(request, "message.html", status=403, title="For admins", text=text)
-        session = visitor if wanted != "anyone" else None
-        if request.method not in SAFE and not await _is_meant(request, session):
-            text = "The form is too old, or did not come from this site. Go back, load the page anew, and try again."
-            return page(request, "message.html", status=403, title="Not accepted", text=text)
-        return None
-
-    return let_through
+GuardedRequest = ASGIConnection[Any, Any, Any, Any]
 
 
-def visitor_of(request: Asked) -> Visitor:
-    """Return who is signed in, on a page that only they can see."""
-    visitor: Visitor = request.state.visitor
-    return visitor
+class Access(StrEnum):
+    """Who may use a handler."""
+
+    ANYONE = "anyone"
+    VIEWER = "viewer"
+    """Everybody who is signed in."""
+    ADMIN = "admin"
 
 
-async def _visitor(accounts: Accounts, request: Asked) -> Visitor | None:
-    token = read_cookie(request, SESSION)
-    return await accounts.visitor(token) if token else None
+ANYONE, VIEWER = {"access": Access.ANYONE}, {"access": Access.VIEWER}
 
 
-def _turn_away(request: Asked) -> Response[Any]:
-    if request.method in SAFE and "hx-request" not in request.headers:
+class Unauthenticated(NotAuthorizedException):
+    """The request has no valid session."""
+
+
+class AdminRequired(PermissionDeniedException):
+    """The user is a viewer."""
+
+
+class CsrfFailed(PermissionDeniedException):
+    """The form lacks the right CSRF token, or was sent by another site."""
+
+
+def console_guards(users: Users, alerts: Alerts) -> Sequence[Guard]:
+    """Return the guards of all pages, in their order."""
+
+    async def load_user(request: GuardedRequest, _: BaseRouteHandler) -> None:
+        token = read_cookie(request, SESSION_COOKIE)
+        request.state.user = await users.current_user(token) if token else None
+        request.state.alerts = [] if request.state.user is None else await alerts.all()
+
+    return (load_user, require_role, require_csrf_token)
+
+
+def _access(handler: BaseRouteHandler) -> Access:
+    return Access(handler.opt.get("access", Access.ADMIN))
+
+
+def require_role(request: GuardedRequest, handler: BaseRouteHandler) -> None:
+    """Raise Unauthenticated or AdminRequired unless the user may use the handler."""
+    access, user = _access(handler), request.state.user
+    if access is Access.ANYONE:
+        return
+    if user is None:
+        raise Unauthenticated
+    if access is Access.ADMIN and user.user.role is not Role.ADMIN:
+        raise AdminRequired
+
+
+async def require_csrf_token(request: Any, handler: BaseRouteHandler) -> None:
+    """Raise CsrfFailed for a change that does not come from a form of this site."""
+    # Forms for anyone have a token of their own, also for signed-in users.
+    user = None if _access(handler) is Access.ANYONE else request.state.user
+    if request.method not in SAFE_METHODS and not await _csrf_ok(request, user):
+        raise CsrfFailed
+
+
+async def _csrf_ok(request: PageRequest, user: CurrentUser | None) -> bool:
+    """Whether the form contains the token of the session, or of the form's cookie; other sites know neither."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    expected = user.csrf_token if user is not None else read_cookie(request, FORM_COOKIE)
+    form = await read_form(request)
+    return bool(expected) and hmac.compare_digest(form.get("csrf_token", "").encode(), expected.encode())
+
+
+def current_user(request: PageRequest) -> CurrentUser:
+    """Return the signed-in user, on a page that is not for anyone."""
+    user: CurrentUser = request.state.user
+    return user
+
+
+def message_page(request: PageRequest, message: MessagePage, *, status: int, text: str | None = None) -> Template:
+    """Return a page that only shows a message."""
+    return page(request, "message.html", status=status, title=TITLES[message], text=text or TEXTS[message])
+
+
+def _unauthenticated(request: PageRequest, _: Exception) -> Response[Any]:
+    if request.method in SAFE_METHODS and "hx-request" not in request.headers:
         return Redirect("/sign-in", status_code=303)
     return Response("sign in first", status_code=401, media_type="text/plain")
 
 
-async def _is_meant(request: Asked, visitor: Visitor | None) -> bool:
-    """Say whether a change comes from a form of ours: another site can send one, but knows neither token.
-
-    The forms that anyone may fill in have a token of their own, also for who is signed in.
-    """
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    wanted = visitor.csrf if visitor is not None else read_cookie(request, FORM)
-    form = await read_form(request)
-    shown = form.get("csrf", "")
-    return bool(wanted) and hmac.compare_digest(shown.encode(), wanted.encode())
+def _admin_required(request: PageRequest, _: Exception) -> Response[Any]:
+    return message_page(request, MessagePage.ADMINS_ONLY, status=403)
 
 
-def form_token(request: Asked) -> str:
-    """Return the token for a form that somebody not signed in fills in."""
-    held = read_cookie(request, FORM)
-    return held if FORM_TOKEN.match(held) else secrets.token_urlsafe(24)
+def _csrf_failed(request: PageRequest, _: Exception) -> Response[Any]:
+    return message_page(request, MessagePage.FORM_REJECTED, status=403)
 
 
-def with_form_token(request: Asked, response: Response[Any], token: str) -> Response[Any]:
-    """Have the browser keep the token of a form."""
-    return with_cookie(request, response, FORM, token, seconds=3600)
+GUARD_EXCEPTION_HANDLERS: ExceptionHandlersMap = {
+    Unauthenticated: _unauthenticated,
+    AdminRequired: _admin_required,
+    CsrfFailed: _csrf_failed,
+}
 
 
-def with_session(request: Asked, response: Response[Any], token: str, *, hours: int) -> Response[Any]:
-    """Have the browser keep a session's token."""
-    return with_cookie(request, response, SESSION, token, seconds=hours * 3600)
+def form_token(request: PageRequest) -> str:
+    """Return the CSRF token of a form for anyone."""
+    token = read_cookie(request, FORM_COOKIE)
+    return token if FORM_TOKEN.match(token) else secrets.token_urlsafe(24)
 
 
-def without_session(request: Asked, response: Response[Any]) -> Response[Any]:
-    """Have the browser forget its session."""
-    return with_cookie(request, response, SESSION, "", seconds=0)
+def with_form_token(request: PageRequest, response: Response[Any], token: str) -> Response[Any]:
+    """Set the cookie with the CSRF token of a form for anyone."""
+    return with_cookie(request, response, FORM_COOKIE, token, seconds=FORM_COOKIE_SECONDS)
 
 
-def is_secure(request: Asked) -> bool:
-    """Say whether the browser is to send cookies by https only: it came that way, or the service is reached so."""
-    return request.scope["scheme"] == "https" or request.app.state.get("is_reached_by_https", False) is True
+def with_session(request: PageRequest, response: Response[Any], token: str, *, hours: int) -> Response[Any]:
+    """Set the session cookie."""
+    return with_cookie(request, response, SESSION_COOKIE, token, seconds=hours * 3600)
 
 
-def read_cookie(request: Asked, name: str) -> str:
-    """Return a cookie of ours, empty when there is none."""
+def without_session(request: PageRequest, response: Response[Any]) -> Response[Any]:
+    """Delete the session cookie."""
+    return with_cookie(request, response, SESSION_COOKIE, "", seconds=0)
+
+
+def is_secure(request: GuardedRequest) -> bool:
+    """Whether the browser reaches the service by https, by this request or by the public URL."""
+    return request.scope["scheme"] == "https" or request.app.state.get("is_https", False) is True
+
+
+def read_cookie(request: GuardedRequest, name: str) -> str:
+    """Return a cookie of this service; an empty string if there is none."""
     return request.cookies.get(_cookie_name(request, name), "")
 
 
-def with_cookie(request: Asked, response: Response[Any], name: str, value: str, *, seconds: int) -> Response[Any]:
-    """Have the browser keep a cookie that scripts cannot read; for 0 seconds: have it forget the cookie."""
+def with_cookie(request: PageRequest, response: Response[Any], name: str, value: str, *, seconds: int) -> Response[Any]:
+    """Set a cookie that scripts cannot read; 0 seconds delete it."""
     response.set_cookie(
         Cookie(
             key=_cookie_name(request, name),
@@ -118,13 +171,13 @@ def with_cookie(request: Asked, response: Response[Any], name: str, value: str, 
             max_age=seconds,
             httponly=True,
             secure=is_secure(request),
-            # Lax, since a browser comes back from a sign-in provider, which is another site.
+            # Lax, because the redirect from a sign-in provider comes from another site.
             samesite="lax",
         )
     )
     return response
 
 
-def _cookie_name(request: Asked, name: str) -> str:
-    """Return the name under https, which no other host of the domain can set, or the one for trying without it."""
+def _cookie_name(request: GuardedRequest, name: str) -> str:
+    """Return the name; by https with a prefix that other hosts of the domain cannot set."""
     return f"__Host-{name}" if is_secure(request) else name

@@ -1,116 +1,148 @@
-"""Signing in and out, becoming an admin or a viewer, and one's own account."""
+"""Sign-in and sign-out, invitations, and the user's own account."""
 
-from litestar import Response, get, post
-from litestar.handlers import HTTPRouteHandler
+from typing import Any
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
 from litestar.params import FromPath
-from litestar.response import Redirect
+from litestar.response import Redirect, Template
 
-from kustomer_klaviyo.auth.authenticator import SESSION_HOURS, Gate, NotAdmitted, TooMany
-from kustomer_klaviyo.auth.credential_rules import SHORTEST_PASSWORD
-from kustomer_klaviyo.store.users import Accounts
+from kustomer_klaviyo.auth.authenticator import SESSION_HOURS, Authenticator
+from kustomer_klaviyo.auth.sign_in_errors import MIN_PASSWORD_LENGTH, SignInError, TooManyAttempts
+from kustomer_klaviyo.store.users import Users
 from kustomer_klaviyo.web.console.forms import read_form
 from kustomer_klaviyo.web.console.guard import (
     ANYONE,
     VIEWER,
+    current_user,
     form_token,
-    visitor_of,
+    message_page,
     with_form_token,
     with_session,
     without_session,
 )
-from kustomer_klaviyo.web.console.oidc_pages import ProviderSignIn
-from kustomer_klaviyo.web.console.pages import Asked, page
+from kustomer_klaviyo.web.console.messages import MessagePage, Notice, notice_text
+from kustomer_klaviyo.web.console.oidc_pages import OidcSignIn
+from kustomer_klaviyo.web.console.rendering import PageRequest, page
 
 
-def sign_in_routes(gate: Gate, accounts: Accounts, provider: ProviderSignIn | None) -> list[HTTPRouteHandler]:
-    """Make the pages; with a provider nobody has a password here."""
-
-    def sign_in_page(request: Asked, *, email: str = "", problem: str = "", status: int = 200) -> Response[str]:
-        token, name = form_token(request), None if provider is None else provider.name
-        shown = page(request, "sign_in.html", status=status, csrf=token, email=email, problem=problem, provider=name)
-        return with_form_token(request, shown, token)
+class SignInController(Controller):
+    """Sign-in with a password, or the link to the provider; and sign-out."""
 
     @get("/sign-in", opt=ANYONE, sync_to_thread=False)
-    def ask_who(request: Asked) -> Response[str]:
-        return Redirect("/", status_code=303) if request.state.visitor else sign_in_page(request)
+    def sign_in_form(self, request: PageRequest, oidc: NamedDependency[OidcSignIn | None]) -> Response[Any]:
+        """Show the form."""
+        return Redirect("/", status_code=303) if request.state.user else _sign_in_page(request, oidc)
 
     @post("/sign-in", opt=ANYONE)
-    async def sign_in(request: Asked) -> Response[str]:
+    async def submit_sign_in(
+        self,
+        request: PageRequest,
+        authenticator: NamedDependency[Authenticator],
+        oidc: NamedDependency[OidcSignIn | None],
+    ) -> Response[Any]:
+        """Verify the password and start a session."""
         form = await read_form(request)
-        email, place = form.get("email", ""), request.client.host if request.client else ""
+        email, client_ip = form.get("email", ""), request.client.host if request.client else ""
         try:
-            entry = await gate.sign_in(email, form.get("password", ""), place=place)
-        except NotAdmitted as no:
-            return sign_in_page(request, email=email, problem=str(no), status=429 if isinstance(no, TooMany) else 403)
-        return with_session(request, Redirect("/", status_code=303), entry.token, hours=SESSION_HOURS)
+            session = await authenticator.sign_in(email, form.get("password", ""), client=client_ip)
+        except SignInError as error:
+            status = 429 if isinstance(error, TooManyAttempts) else 403
+            return _sign_in_page(request, oidc, email=email, error=error.message, status=status)
+        return with_session(request, Redirect("/", status_code=303), session.token, hours=SESSION_HOURS)
 
     @post("/sign-out", opt=VIEWER)
-    async def sign_out(request: Asked) -> Response[str]:
+    async def sign_out(self, request: PageRequest, users: NamedDependency[Users]) -> Response[Any]:
+        """End this session, or all sessions of the user."""
         everywhere = "everywhere" in await read_form(request)
-        await accounts.sign_out(visitor_of(request), everywhere=everywhere)
+        await users.sign_out(current_user(request), everywhere=everywhere)
         return without_session(request, Redirect("/sign-in", status_code=303))
 
-    ours = [ask_who, sign_in, sign_out, *_invitation_routes(gate, accounts), *_account_routes(gate)]
-    return ours if provider is None else [*ours, *provider.routes()]
+
+def _sign_in_page(
+    request: PageRequest, oidc: OidcSignIn | None, *, email: str = "", error: str = "", status: int = 200
+) -> Response[Any]:
+    token, provider = form_token(request), None if oidc is None else oidc.provider_name
+    form_page = page(
+        request, "sign_in.html", status=status, csrf_token=token, email=email, error=error, provider=provider
+    )
+    return with_form_token(request, form_page, token)
 
 
-def _invitation_routes(gate: Gate, accounts: Accounts) -> list[HTTPRouteHandler]:
-    def invitation_page(request: Asked, *, email: str = "", problem: str = "", status: int = 200) -> Response[str]:
-        token = form_token(request)
-        shown = page(
-            request,
-            "invitation.html",
-            status=status,
-            csrf=token,
-            email=email,
-            problem=problem,
-            shortest=SHORTEST_PASSWORD,
-        )
-        return with_form_token(request, shown, token)
+class InvitationController(Controller):
+    """One-time links that create a user."""
 
-    @get("/invitation/{token:str}", opt=ANYONE)
-    async def welcome(request: Asked, token: FromPath[str]) -> Response[str]:
-        if not await accounts.is_invited(token):
-            text = "This link was used already, or is too old. Ask an admin for another one."
-            return page(request, "message.html", status=404, title="No such link", text=text)
-        return invitation_page(request)
+    path = "/invitation/{token:str}"
+    opt = ANYONE
 
-    @post("/invitation/{token:str}", opt=ANYONE)
-    async def accept(request: Asked, token: FromPath[str]) -> Response[str]:
+    @get()
+    async def invitation_form(
+        self, request: PageRequest, token: FromPath[str], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        """Show the form, unless the link has expired."""
+        if not await users.is_invitation_valid(token):
+            return message_page(request, MessagePage.INVITATION_EXPIRED, status=404)
+        return _invitation_page(request)
+
+    @post()
+    async def accept_invitation(
+        self, request: PageRequest, token: FromPath[str], authenticator: NamedDependency[Authenticator]
+    ) -> Response[Any]:
+        """Create the user and start a session."""
         form = await read_form(request)
         email = form.get("email", "")
         try:
-            entry = await gate.accept(token, email, form.get("password", ""))
-        except NotAdmitted as no:
-            return invitation_page(request, email=email, problem=str(no), status=400)
-        return with_session(request, Redirect("/", status_code=303), entry.token, hours=SESSION_HOURS)
-
-    return [welcome, accept]
+            session = await authenticator.accept_invitation(token, email, form.get("password", ""))
+        except SignInError as error:
+            return _invitation_page(request, email=email, error=error.message, status=400)
+        return with_session(request, Redirect("/", status_code=303), session.token, hours=SESSION_HOURS)
 
 
-def _account_routes(gate: Gate) -> list[HTTPRouteHandler]:
-    def account_page(request: Asked, *, problem: str = "", said: str = "", status: int = 200) -> Response[str]:
-        return page(
-            request,
-            "account.html",
-            status=status,
-            problem=problem,
-            said=said,
-            shortest=SHORTEST_PASSWORD,
-            takes_passwords=gate.takes_passwords,
-        )
+def _invitation_page(request: PageRequest, *, email: str = "", error: str = "", status: int = 200) -> Response[Any]:
+    token = form_token(request)
+    form_page = page(
+        request,
+        "invitation.html",
+        status=status,
+        csrf_token=token,
+        email=email,
+        error=error,
+        min_password_length=MIN_PASSWORD_LENGTH,
+    )
+    return with_form_token(request, form_page, token)
 
-    @get("/account", opt=VIEWER, sync_to_thread=False)
-    def account(request: Asked) -> Response[str]:
-        return account_page(request)
 
-    @post("/account/password", opt=VIEWER)
-    async def change_password(request: Asked) -> Response[str]:
-        form, visitor = await read_form(request), visitor_of(request)
+class AccountController(Controller):
+    """The user's own account."""
+
+    path = "/account"
+    opt = VIEWER
+
+    @get(sync_to_thread=False)
+    def account(self, request: PageRequest, authenticator: NamedDependency[Authenticator]) -> Template:
+        """Show the account."""
+        return _account_page(request, authenticator)
+
+    @post("/password")
+    async def change_password(self, request: PageRequest, authenticator: NamedDependency[Authenticator]) -> Template:
+        """Change the password and end the user's other sessions."""
+        form, user = await read_form(request), current_user(request)
         try:
-            await gate.change_password(visitor, form.get("former", ""), form.get("new", ""))
-        except NotAdmitted as no:
-            return account_page(request, problem=str(no), status=400)
-        return account_page(request, said="The password is changed, and every other session is ended.")
+            await authenticator.change_password(user, form.get("current_password", ""), form.get("new_password", ""))
+        except SignInError as error:
+            return _account_page(request, authenticator, error=error.message, status=400)
+        return _account_page(request, authenticator, message=notice_text(Notice.PASSWORD_CHANGED))
 
-    return [account, change_password]
+
+def _account_page(
+    request: PageRequest, authenticator: Authenticator, *, error: str = "", message: str = "", status: int = 200
+) -> Template:
+    return page(
+        request,
+        "account.html",
+        status=status,
+        error=error,
+        message=message,
+        min_password_length=MIN_PASSWORD_LENGTH,
+        passwords_enabled=authenticator.passwords_enabled,
+    )

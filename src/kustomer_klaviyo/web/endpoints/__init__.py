@@ -1,1 +1,1 @@
-"""What answers without a session: the webhook, the card, health and metrics. Each checks its own credentials."""
+"""Endpoints without a session: webhooks, the card, health and metrics. Each checks its own credentials."""

@@ -1,4 +1,4 @@
-"""Whether the process lives and whether it can do its work; and, for whoever holds the token, its numbers."""
+"""Liveness and readiness of the process, and its metrics for clients with the token."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -9,16 +9,16 @@ from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from kustomer_klaviyo.runtime.connection_health import HealthNumbers
+from kustomer_klaviyo.runtime.connection_health import HealthMetrics
 
-WhyNotReady = Callable[[], Awaitable[str | None]]
-"""Says why no work can be done; None when it can."""
+CheckReadiness = Callable[[], Awaitable[str | None]]
+"""Returns why the service is not ready; None if it is ready."""
 
-ReadHealth = Callable[[], Awaitable[HealthNumbers]]
+ReadHealth = Callable[[], Awaitable[HealthMetrics]]
 
 
-def health_routes(why_not_ready: WhyNotReady) -> list[HTTPRouteHandler]:
-    """Make ``/health`` (the process lives) and ``/ready`` (its database answers)."""
+def health_routes(check_ready: CheckReadiness) -> list[HTTPRouteHandler]:
+    """Return ``/health`` (the process is running) and ``/ready`` (it can work)."""
 
     @get("/health", sync_to_thread=False)
     def health() -> dict[str, str]:
@@ -26,44 +26,48 @@ def health_routes(why_not_ready: WhyNotReady) -> list[HTTPRouteHandler]:
 
     @get("/ready")
     async def ready() -> Response[dict[str, str]]:
-        problem = await why_not_ready()
-        return Response({"status": problem or "ok"}, status_code=503 if problem else 200)
+        reason = await check_ready()
+        return Response({"status": reason or "ok"}, status_code=503 if reason else 200)
 
     return [health, ready]
 
 
-class Gauges:
-    """The numbers of how the service fares, read anew each time."""
+class HealthGauges:
+    """Gauges of the service's health, refreshed for every request."""
 
-    def __init__(self, registry: CollectorRegistry, read: ReadHealth) -> None:
-        name = "kustomer_klaviyo"
-        self._read = read
-        self._loops = Gauge(f"{name}_loop_failures", "Failures in a row", ["connection", "loop"], registry=registry)
-        self._webhooks = Gauge(f"{name}_webhook_off", "Kustomer sends none", ["connection"], registry=registry)
-        self._disk = Gauge(f"{name}_disk_full", "The database has no room", registry=registry)
+    def __init__(self, registry: CollectorRegistry, read_health: ReadHealth) -> None:
+        prefix = "kustomer_klaviyo"
+        self._read_health = read_health
+        self._loops = Gauge(
+            f"{prefix}_loop_failures", "Consecutive failures of a loop", ["connection", "loop"], registry=registry
+        )
+        self._webhooks = Gauge(
+            f"{prefix}_webhook_off", "Whether Kustomer sends no webhooks", ["connection"], registry=registry
+        )
+        self._disk = Gauge(f"{prefix}_disk_full", "Whether the disk of the database is full", registry=registry)
 
     async def refresh(self) -> None:
-        """Read the numbers."""
-        found = await self._read()
+        """Read the current values."""
+        health = await self._read_health()
         self._loops.clear()
         self._webhooks.clear()
-        self._disk.set(found.is_disk_full)
-        for connection, loop, failures in found.failing:
+        self._disk.set(health.is_disk_full)
+        for connection, loop, failures in health.failing:
             self._loops.labels(connection, loop).set(failures)
-        for connection, is_off in found.webhooks:
+        for connection, is_off in health.webhooks:
             self._webhooks.labels(connection).set(is_off)
 
 
-def metrics_route(registry: CollectorRegistry, token: str | None, read: ReadHealth) -> HTTPRouteHandler:
-    """Make ``/metrics``, which does not exist without a token."""
-    gauges = Gauges(registry, read)
+def metrics_route(registry: CollectorRegistry, token: str | None, read_health: ReadHealth) -> HTTPRouteHandler:
+    """Return ``/metrics``; without a token it does not exist."""
+    gauges = HealthGauges(registry, read_health)
 
     @get("/metrics")
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         if token is None:
             raise NotFoundException
-        shown = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(shown.encode(), token.encode()):
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), token.encode()):
             raise NotAuthorizedException
         await gauges.refresh()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

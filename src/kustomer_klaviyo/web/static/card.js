@@ -1,22 +1,22 @@
-// The hosted card. It knows nothing by itself: whom to show comes from Kustomer, and what to show through the app's
-// command, which Kustomer runs with a secret that this page never sees. Everything is written as text, never as markup.
+// The hosted card. Kustomer provides the customer, and the data comes through the app's command, which Kustomer runs with
+// a secret that this page never sees. Everything is written as text, never as markup.
 (() => {
   "use strict";
 
   const command = new URLSearchParams(location.search).get("command") || "";
   const main = document.getElementById("card");
-  const AFTER_FAILURE_SECONDS = 30;
-  const UNMET_SECONDS = 10;
-  let asked = null;
+  const RETRY_SECONDS = 30;
+  const CONTEXT_SECONDS = 10;
+  let current = null;
   let timer = null;
-  let shown = null;
-  let isMet = false;
+  let displayed = null;
+  let hasContext = false;
 
   const el = (name, attributes = {}, ...children) => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children.filter((child) => child !== null && child !== undefined));
-    return made;
+    const element = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.append(...children.filter((child) => child !== null && child !== undefined));
+    return element;
   };
 
   const linked = (text, address) =>
@@ -41,38 +41,38 @@
 
   const consents = (card) => {
     const facts = el("dl", { class: "facts" });
-    for (const one of card.consents) {
-      const [word, style] = CONSENTS[one.state] || [one.state.replaceAll("_", " "), "soft"];
+    for (const consent of card.consents) {
+      const [word, style] = CONSENTS[consent.state] || [consent.state.replaceAll("_", " "), "soft"];
       const value = el("dd", {}, el("span", { class: style }, word));
-      if (one.since) value.append(` since ${day(one.since)}`);
-      if (one.until) value.append(` until ${day(one.until)}`);
-      if (one.suppressed) value.append(el("span", { class: "no" }, `, suppressed: ${one.suppressed.replaceAll("_", " ")}`));
-      facts.append(el("dt", {}, one.channel), value);
+      if (consent.since) value.append(` since ${day(consent.since)}`);
+      if (consent.until) value.append(` until ${day(consent.until)}`);
+      if (consent.suppressed) value.append(el("span", { class: "no" }, `, suppressed: ${consent.suppressed.replaceAll("_", " ")}`));
+      facts.append(el("dt", {}, consent.channel), value);
     }
     return facts;
   };
 
-  const line = (one) => {
-    const happened = [];
-    if (one.sent_at) happened.push(`sent ${day(one.sent_at)}`);
-    if (one.clicked_at) happened.push("clicked");
-    else if (one.opened_at) happened.push("opened");
-    const item = el("li", {}, linked(one.title, one.link));
-    if (one.subtitle) item.append(el("div", {}, one.subtitle));
-    item.append(el("div", { class: "soft" }, [one.channel, ...happened].filter(Boolean).join(" · ")));
+  const messageRow = (row) => {
+    const states = [];
+    if (row.sent_at) states.push(`sent ${day(row.sent_at)}`);
+    if (row.clicked_at) states.push("clicked");
+    else if (row.opened_at) states.push("opened");
+    const item = el("li", {}, linked(row.title, row.link));
+    if (row.subtitle) item.append(el("div", {}, row.subtitle));
+    item.append(el("div", { class: "soft" }, [row.channel, ...states].filter(Boolean).join(" · ")));
     return item;
   };
 
-  const missing = (card) => (card.refresh_after ? "On its way ..." : "Not known.");
+  const missing = (card) => (card.refresh_after ? "Loading ..." : "Unknown.");
 
   const list = (card, items, make, empty, style = "") =>
     items === undefined || items === null
-      ? el("p", { class: "says soft" }, missing(card))
+      ? el("p", { class: "message soft" }, missing(card))
       : items.length
         ? el("ul", style ? { class: style } : {}, ...items.map(make))
-        : el("p", { class: "says soft" }, empty);
+        : el("p", { class: "message soft" }, empty);
 
-  const named = (one) => el("li", {}, linked(one.name, one.link));
+  const chip = (group) => el("li", {}, linked(group.name, group.link));
 
   const money = (amount, currency) =>
     amount.toLocaleString("en", /^[A-Z]{3}$/.test(currency || "")
@@ -88,104 +88,104 @@
     return facts.childElementCount ? section("Predicted", facts) : [];
   };
 
-  const known = (card) => [
-    el("h1", {}, linked(card.person.name, card.person.link)),
-    ...(card.others || []).map((one) => el("div", { class: "soft" }, "also ", linked(one.name, one.link))),
+  const profile = (card) => [
+    el("h1", {}, linked(card.profile.name, card.profile.link)),
+    ...(card.other_profiles || []).map((other) => el("div", { class: "soft" }, "also ", linked(other.name, other.link))),
     ...(card.consents.length ? section("Consent", consents(card)) : []),
-    ...section("Campaigns", list(card, card.campaigns, line, "None in the last 90 days.")),
-    ...(card.flows && card.flows.length ? section("Flow messages", list(card, card.flows, line, "")) : []),
-    ...section("Lists", list(card, card.lists, named, "On no list.", "chips")),
-    ...section("Segments", list(card, card.segments, named, "In no segment.", "chips")),
+    ...section("Campaigns", list(card, card.campaigns, messageRow, "None in the last 90 days.")),
+    ...(card.flows && card.flows.length ? section("Flow messages", list(card, card.flows, messageRow, "")) : []),
+    ...section("Lists", list(card, card.lists, chip, "On no list.", "chips")),
+    ...section("Segments", list(card, card.segments, chip, "In no segment.", "chips")),
     ...predictions(card),
   ];
 
-  const foot = (card) =>
+  const footerText = (card) =>
     [card.account ? `Klaviyo account ${card.account}` : null, card.fetched_at ? `as of ${ago(card.fetched_at)}` : null]
       .filter(Boolean)
       .join(" · ");
 
-  const grow = () => {
-    const place = main.querySelector("footer");
-    if (place) place.textContent = foot(shown);
+  const updateAge = () => {
+    const footer = main.querySelector("footer");
+    if (footer) footer.textContent = footerText(displayed);
   };
 
   const show = (card) => {
-    const parts = card.face === "known" ? known(card) : [el("p", { class: "says" }, card.says || "")];
+    const parts = card.status === "ok" ? profile(card) : [el("p", { class: "message" }, card.message || "")];
     for (const note of card.notes || []) parts.push(el("p", { class: "note" }, note));
-    parts.push(el("footer", { class: "soft", "aria-live": "off" }, foot(card)));
+    parts.push(el("footer", { class: "soft", "aria-live": "off" }, footerText(card)));
     main.replaceChildren(...parts);
-    shown = card;
-    main.dataset.face = card.face;
+    displayed = card;
+    main.dataset.status = card.status;
     Kustomer.resize();
   };
 
-  const say = (face, text) => {
-    main.replaceChildren(el("p", { class: "says" }, text));
-    main.dataset.face = face;
+  const showMessage = (status, text) => {
+    main.replaceChildren(el("p", { class: "message" }, text));
+    main.dataset.status = status;
     if (window.Kustomer) Kustomer.resize();
   };
 
-  const askAgain = (customer, seconds) => {
-    timer = setTimeout(() => ask(customer), seconds * 1000);
+  const loadAgain = (customer, seconds) => {
+    timer = setTimeout(() => load(customer), seconds * 1000);
   };
 
   const fail = (customer, text) => {
-    say("error", text);
-    askAgain(customer, AFTER_FAILURE_SECONDS);
+    showMessage("error", text);
+    loadAgain(customer, RETRY_SECONDS);
   };
 
-  // What the integration said; nothing for an error page of something in between.
-  const read = (answer) => {
+  // Returns the integration's response; null for an error page of a proxy.
+  const read = (response) => {
     try {
-      const body = answer.responseBody;
+      const body = response.responseBody;
       return typeof body === "string" ? JSON.parse(body) : body;
     } catch {
       return null;
     }
   };
 
-  const ask = async (customer) => {
-    let answer;
+  const load = async (customer) => {
+    let response;
     try {
-      // Both ways the SDK is known to answer: by a promise, or only by the callback.
-      answer = await new Promise((resolve, reject) => {
+      // The SDK returns a promise, or only calls the callback.
+      response = await new Promise((resolve, reject) => {
         const done = (error, result) => (error ? reject(error) : resolve(result));
-        const promised = Kustomer.command.run(
+        const promise = Kustomer.command.run(
           command,
           { args: { customer }, headers: { Authorization: "Bearer {{cardSecret}}" }, body: {} },
           done,
         );
-        if (promised && typeof promised.then === "function") promised.then(resolve, reject);
+        if (promise && typeof promise.then === "function") promise.then(resolve, reject);
       });
     } catch (error) {
-      if (asked === customer) fail(customer, "Kustomer could not reach the integration. An admin can look at its status.");
+      if (current === customer) fail(customer, "Kustomer could not reach the integration. An admin can check its status.");
       return;
     }
-    if (asked !== customer) return;
-    const body = read(answer);
-    if (!body || !body.card) return fail(customer, "The integration did not answer. An admin can look at its status.");
-    if (body.customer !== customer) return fail(customer, "The answer was not about this customer, and is not shown.");
+    if (current !== customer) return;
+    const body = read(response);
+    if (!body || !body.card) return fail(customer, "The integration did not respond. An admin can check its status.");
+    if (body.customer !== customer) return fail(customer, "The response was about another customer and is not shown.");
     show(body.card);
-    if (body.card.refresh_after) askAgain(customer, body.card.refresh_after);
+    if (body.card.refresh_after) loadAgain(customer, body.card.refresh_after);
   };
 
-  const meet = (context) => {
-    isMet = true;
-    const places = [context && context.customer, context && context.conversation && context.conversation.customer, context];
-    const customer = places.map((place) => place && place.id).find((id) => /^[0-9a-f]{24}$/.test(id || ""));
-    if (customer && customer === asked) return;
+  const setContext = (context) => {
+    hasContext = true;
+    const candidates = [context && context.customer, context && context.conversation && context.conversation.customer, context];
+    const customer = candidates.map((candidate) => candidate && candidate.id).find((id) => /^[0-9a-f]{24}$/.test(id || ""));
+    if (customer && customer === current) return;
     clearTimeout(timer);
-    asked = customer;
-    if (!customer) return say("nobody", "No customer is open.");
-    say("asking", "Asking Klaviyo ...");
-    ask(customer);
+    current = customer;
+    if (!customer) return showMessage("no_customer", "No customer is open.");
+    showMessage("loading", "Loading from Klaviyo ...");
+    load(customer);
   };
 
-  if (!window.Kustomer) return say("alone", "Kustomer's script for cards could not be loaded, or this is not Kustomer.");
-  setInterval(grow, 30_000);
+  if (!window.Kustomer) return showMessage("no_sdk", "Kustomer's Cards SDK could not be loaded, or this page is not in Kustomer.");
+  setInterval(updateAge, 30_000);
   setTimeout(() => {
-    if (!isMet) say("unmet", "Kustomer has not told this card whose it is. The documentation says what an admin can do.");
-  }, UNMET_SECONDS * 1000);
-  Kustomer.initialize((context) => meet(context));
-  Kustomer.on("context", (context) => meet(context));
+    if (!hasContext) showMessage("no_context", "Kustomer did not tell this card which customer is open. See the documentation.");
+  }, CONTEXT_SECONDS * 1000);
+  Kustomer.initialize((context) => setContext(context));
+  Kustomer.on("context", (context) => setContext(context));
 })();

@@ -1,1 +1,1 @@
-"""The simulated API: its operations, limits, queries and revisions, and how resources look in each."""
+"""The simulated API: operations, access, rate limits, queries, revisions, resources."""

@@ -1,18 +1,18 @@
-"""How Klaviyo shows lists, segments and flows, as JSON:API resources."""
+"""JSON:API resources of lists, segments and flows."""
 
 from typing import Any
 
-from kustomer_klaviyo.sandbox.klaviyo.api.resources import moment
+from kustomer_klaviyo.sandbox.klaviyo.api.resources import format_time
 from kustomer_klaviyo.sandbox.klaviyo.model.records import Audience, Flow
 
 
 def audience_resource(audience: Audience, base: str) -> dict[str, Any]:
-    """Show a list or a segment."""
-    kind = "list" if audience.meets is None else "segment"
+    """Return a list or a segment."""
+    kind = "list" if audience.condition is None else "segment"
     url = f"{base}/api/{kind}s/{audience.id}/"
-    at = moment(audience.created.replace(microsecond=0))
-    times = {"created": at, "updated": at}
-    more: dict[str, Any] = (
+    created = format_time(audience.created.replace(microsecond=0))
+    times = {"created": created, "updated": created}
+    extra: dict[str, Any] = (
         {"opt_in_process": "single_opt_in"}
         if kind == "list"
         else {
@@ -22,20 +22,21 @@ def audience_resource(audience: Audience, base: str) -> dict[str, Any]:
             "is_starred": audience.is_starred,
         }
     )
-    neighbours = ("profiles", "tags", "flow-triggers")
+    relationships = ("profiles", "tags", "flow-triggers")
     return {
         "type": kind,
         "id": audience.id,
-        "attributes": {"name": audience.name} | times | more,
+        "attributes": {"name": audience.name} | times | extra,
         "relationships": {
-            name: {"links": {"self": f"{url}relationships/{name}/", "related": f"{url}{name}/"}} for name in neighbours
+            name: {"links": {"self": f"{url}relationships/{name}/", "related": f"{url}{name}/"}}
+            for name in relationships
         },
         "links": {"self": url},
     }
 
 
 def flow_resource(flow: Flow, base: str) -> dict[str, Any]:
-    """Show a flow."""
+    """Return a flow."""
     url = f"{base}/api/flows/{flow.id}/"
     return {
         "type": "flow",
@@ -44,8 +45,8 @@ def flow_resource(flow: Flow, base: str) -> dict[str, Any]:
             "name": flow.name,
             "status": flow.status,
             "archived": flow.is_archived,
-            "created": moment(flow.created),
-            "updated": moment(flow.created),
+            "created": format_time(flow.created),
+            "updated": format_time(flow.created),
             "trigger_type": flow.trigger_type,
         },
         "relationships": {

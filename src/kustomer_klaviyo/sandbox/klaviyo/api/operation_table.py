@@ -1,4 +1,4 @@
-"""Every operation of the simulated API: its path, tier, scopes, and who answers."""
+"""Every operation of the simulated API: method, path, access, handler."""
 
 from kustomer_klaviyo.sandbox.klaviyo.api import routes_audiences as audiences
 from kustomer_klaviyo.sandbox.klaviyo.api import routes_campaigns as campaigns
@@ -6,10 +6,10 @@ from kustomer_klaviyo.sandbox.klaviyo.api import routes_events as events
 from kustomer_klaviyo.sandbox.klaviyo.api import routes_flows as flows
 from kustomer_klaviyo.sandbox.klaviyo.api import routes_imports as imports
 from kustomer_klaviyo.sandbox.klaviyo.api import routes_members as members
-from kustomer_klaviyo.sandbox.klaviyo.api import routes_merges_deletions as joining
+from kustomer_klaviyo.sandbox.klaviyo.api import routes_merges_deletions as merges_deletions
 from kustomer_klaviyo.sandbox.klaviyo.api import routes_metrics as metrics
 from kustomer_klaviyo.sandbox.klaviyo.api import routes_profiles as profiles
-from kustomer_klaviyo.sandbox.klaviyo.api.access import operation
+from kustomer_klaviyo.sandbox.klaviyo.api.access_control import operation
 
 OPERATIONS = (
     ("GET", "/api/accounts", operation("get_accounts", "XS", "accounts:read"), profiles.list_accounts),
@@ -50,7 +50,7 @@ OPERATIONS = (
         "POST",
         "/api/profile-bulk-import-jobs",
         operation("bulk_import_profiles", "M", "lists:write", "profiles:write"),
-        imports.create_import,
+        imports.post_import,
     ),
     (
         "GET",
@@ -76,12 +76,12 @@ OPERATIONS = (
         operation("get_profiles_for_bulk_import_profiles_job", "M", "profiles:read"),
         imports.list_imported_profiles,
     ),
-    ("POST", "/api/profile-merge", operation("merge_profiles", "M", "profiles:write"), joining.merge_profiles),
+    ("POST", "/api/profile-merge", operation("merge_profiles", "M", "profiles:write"), merges_deletions.merge_profiles),
     (
         "POST",
         "/api/data-privacy-deletion-jobs",
         operation("request_profile_deletion", "S", "data-privacy:write"),
-        joining.request_deletion,
+        merges_deletions.request_deletion,
     ),
     ("GET", "/api/lists", operation("get_lists", "L", "lists:read"), audiences.list_lists),
     ("GET", "/api/lists/{id}", operation("get_list", "L", "lists:read"), audiences.get_list),

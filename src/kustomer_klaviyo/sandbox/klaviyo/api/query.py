@@ -1,4 +1,4 @@
-"""Query parameters that every list and resource has: sparse fields, includes, cursors."""
+"""Query parameters that lists and resources have in common: sparse fields, includes, pages."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from kustomer_klaviyo.sandbox.klaviyo.envelope import invalid_parameter
+from kustomer_klaviyo.sandbox.klaviyo.jsonapi_responses import invalid_parameter
 
 Item = TypeVar("Item")
 ADDITIONAL = "additional-fields[profile]"
@@ -15,17 +15,17 @@ ADDITIONAL = "additional-fields[profile]"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list is asked for."""
+    """A requested page of a list."""
 
     size: int
     offset: int
 
 
-def page(request: web.Request, *, default: int, most: int) -> Page:
-    """Read ``page[size]`` and ``page[cursor]``. Raises Refusal."""
+def requested_page(request: web.Request, *, default: int, max_size: int) -> Page:
+    """Read ``page[size]`` and ``page[cursor]``. Raises KlaviyoRefusal."""
     text = request.query.get("page[size]", str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= most):
-        raise invalid_parameter(f"Page size must be an integer between 1 and {most}.", "page[size]")
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= max_size):
+        raise invalid_parameter(f"Page size must be an integer between 1 and {max_size}.", "page[size]")
     return Page(int(text), _offset(request.query.get("page[cursor]")))
 
 
@@ -33,8 +33,8 @@ def _offset(cursor: str | None) -> int:
     if not cursor:
         return 0
     try:
-        word, _, number = base64.urlsafe_b64decode(cursor.encode()).decode().partition("::")
-        offset = int(number) if word == "next" else -1
+        prefix, _, number = base64.urlsafe_b64decode(cursor.encode()).decode().partition("::")
+        offset = int(number) if prefix == "next" else -1
     except ValueError:
         offset = -1
     if offset < 0:
@@ -42,60 +42,65 @@ def _offset(cursor: str | None) -> int:
     return offset
 
 
-def included(request: web.Request) -> list[str]:
+def requested_includes(request: web.Request) -> list[str]:
     """Return the names in ``include``."""
     return _names(request, "include")
 
 
-def additional(request: web.Request) -> list[str]:
+def additional_fields(request: web.Request) -> list[str]:
     """Return the names in ``additional-fields[profile]``."""
     return _names(request, ADDITIONAL)
 
 
-def extras(request: web.Request) -> list[str]:
-    """Return what was asked for besides the resource itself; some of it is limited on its own."""
-    return included(request) + additional(request)
+def requested_extras(request: web.Request) -> list[str]:
+    """Return the parts requested in addition to the resource; some have their own rate limit."""
+    return requested_includes(request) + additional_fields(request)
 
 
 def _names(request: web.Request, parameter: str) -> list[str]:
     return [name for name in request.query.get(parameter, "").split(",") if name]
 
 
-def with_included(request: web.Request, answer: dict[str, Any], found: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
-    """Add the neighbours that were asked for. What the account has none of, such as tags, adds nothing."""
-    return answer | {"included": [sparse(request, one) for one in found]} if included(request) else answer
+def with_included(
+    request: web.Request, content: dict[str, Any], resources: Iterable[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Add the included resources when the request has ``include``. Types that the account never has add nothing."""
+    if not requested_includes(request):
+        return content
+    return content | {"included": [sparse_fields(request, resource) for resource in resources]}
 
 
-def sparse(request: web.Request, resource: dict[str, Any]) -> dict[str, Any]:
-    """Keep the attributes that ``fields[TYPE]`` asks for, whole or in part (``location.city``)."""
-    wanted = request.query.get(f"fields[{resource['type']}]")
-    if wanted is None:
+def sparse_fields(request: web.Request, resource: dict[str, Any]) -> dict[str, Any]:
+    """Keep the attributes in ``fields[TYPE]``; a name may be a path (``location.city``)."""
+    names = request.query.get(f"fields[{resource['type']}]")
+    if names is None:
         return resource
-    return resource | {"attributes": _picked(resource["attributes"], wanted.split(","))}
+    return resource | {"attributes": _picked(resource["attributes"], names.split(","))}
 
 
 def _picked(attributes: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     picked: dict[str, Any] = {}
-    below: dict[str, list[str]] = {}
+    nested: dict[str, list[str]] = {}
     for name in names:
         top, _, rest = name.partition(".")
         if rest:
-            below.setdefault(top, []).append(rest)
+            nested.setdefault(top, []).append(rest)
         elif name in attributes:
             picked[name] = attributes[name]
-    for top, rests in below.items():
-        held = attributes.get(top)
-        if top not in picked and isinstance(held, dict):
-            picked[top] = _picked(held, rests)
+    for top, rests in nested.items():
+        value = attributes.get(top)
+        if top not in picked and isinstance(value, dict):
+            picked[top] = _picked(value, rests)
     return picked
 
 
-def listed(request: web.Request, items: Sequence[Item], at: Page) -> tuple[Sequence[Item], dict[str, str | None]]:
-    """Return the part asked for and the links to the others."""
-    part = items[at.offset : at.offset + at.size]
-    following = at.offset + at.size if at.offset + at.size < len(items) else None
-    before = max(0, at.offset - at.size) if at.offset else None
-    return part, {"self": str(request.url), "next": _link(request, following), "prev": _link(request, before)}
+def page_of(request: web.Request, items: Sequence[Item], page: Page) -> tuple[Sequence[Item], dict[str, str | None]]:
+    """Return the items of a page, and the links to its neighbours."""
+    end = page.offset + page.size
+    next_offset = end if end < len(items) else None
+    previous_offset = max(0, page.offset - page.size) if page.offset else None
+    links = {"self": str(request.url), "next": _link(request, next_offset), "prev": _link(request, previous_offset)}
+    return items[page.offset : end], links
 
 
 def _link(request: web.Request, offset: int | None) -> str | None:

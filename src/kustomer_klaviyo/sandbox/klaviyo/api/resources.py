@@ -1,4 +1,4 @@
-"""How Klaviyo shows what it holds, as JSON:API resources."""
+"""JSON:API resources of profiles, bulk imports, metrics and events."""
 
 import uuid
 from collections.abc import Sequence
@@ -8,65 +8,66 @@ from typing import Any
 from kustomer_klaviyo.sandbox.klaviyo.model.records import Event, ImportJob, Metric, Profile
 from kustomer_klaviyo.sandbox.klaviyo.validation.profile_rules import WITHOUT_ANONYMOUS_ID
 
-SHOWN = (
+PROFILE_ATTRIBUTES = (
     "email", "phone_number", "external_id", "first_name", "last_name", "organization", "locale", "title", "image",
 )  # fmt: skip
-LOCATION = (
+LOCATION_FIELDS = (
     "address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip",
 )  # fmt: skip
 INTEGRATIONS = {"API": ("7FtS4J", "api", "API"), "Klaviyo": ("0rG4eQ", "klaviyo", "Internal")}
-"""Who makes metrics: id, key and category."""
+"""The integrations that create metrics: id, key and category."""
 
-IMPORT_KEPT = timedelta(days=7)
-"""So long a bulk import can be asked about."""
+IMPORT_RETENTION = timedelta(days=7)
+"""How long a bulk import can be read."""
 
-NEIGHBOURS = ("lists", "segments", "push-tokens")
+PROFILE_RELATIONSHIPS = ("lists", "segments", "push-tokens")
 
 
-def moment(at: datetime | None) -> str | None:
-    """Return a time as Klaviyo writes it."""
+def format_time(at: datetime | None) -> str | None:
+    """Format a time as Klaviyo does."""
     return None if at is None else at.isoformat()
 
 
-def profile_resource(profile: Profile, base: str, revision: str, more: Sequence[str] = ()) -> dict[str, Any]:
-    """Show a profile as the revision has it, with the additional fields asked for."""
+def profile_resource(profile: Profile, base: str, revision: str, additional: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a profile in the revision's format, with additional fields."""
     url = f"{base}/api/profiles/{profile.id}/"
-    shown = SHOWN if revision >= WITHOUT_ANONYMOUS_ID else (*SHOWN, "anonymous_id")
-    attributes = {name: profile.attributes.get(name) for name in shown}
+    names = PROFILE_ATTRIBUTES if revision >= WITHOUT_ANONYMOUS_ID else (*PROFILE_ATTRIBUTES, "anonymous_id")
+    attributes = {name: profile.attributes.get(name) for name in names}
     attributes |= {
-        "created": moment(profile.created),
-        "updated": moment(profile.updated),
-        "last_event_date": moment(profile.last_event),
-        "location": {name: profile.location.get(name) for name in LOCATION},
+        "created": format_time(profile.created),
+        "updated": format_time(profile.updated),
+        "last_event_date": format_time(profile.last_event),
+        "location": {name: profile.location.get(name) for name in LOCATION_FIELDS},
         "properties": profile.properties,
     }
-    attributes |= {name: getattr(profile, name) for name in more}
+    attributes |= {name: getattr(profile, name) for name in additional}
     return {
         "type": "profile",
         "id": profile.id,
         "attributes": attributes,
         "relationships": {
-            name: {"links": {"self": f"{url}relationships/{name}/", "related": f"{url}{name}/"}} for name in NEIGHBOURS
+            name: {"links": {"self": f"{url}relationships/{name}/", "related": f"{url}{name}/"}}
+            for name in PROFILE_RELATIONSHIPS
         },
         "links": {"self": url},
     }
 
 
 def import_job_resource(job: ImportJob, base: str) -> dict[str, Any]:
-    """Show a bulk import."""
+    """Return a bulk import."""
     url = f"{base}/api/profile-bulk-import-jobs/{job.id}/"
     return {
         "type": "profile-bulk-import-job",
         "id": job.id,
         "attributes": {
             "status": job.status,
-            "created_at": moment(job.created_at),
+            "created_at": format_time(job.created_at),
             "total_count": job.total,
             "completed_count": len(job.profiles),
             "failed_count": len(job.errors),
-            "completed_at": moment(job.completed_at),
-            "expires_at": moment(job.created_at + IMPORT_KEPT),
-            "started_at": moment(job.started_at),
+            "completed_at": format_time(job.completed_at),
+            "expires_at": format_time(job.created_at + IMPORT_RETENTION),
+            "started_at": format_time(job.started_at),
         },
         "relationships": {
             "lists": {"links": {"self": f"{url}relationships/lists/", "related": f"{url}lists/"}},
@@ -78,19 +79,19 @@ def import_job_resource(job: ImportJob, base: str) -> dict[str, Any]:
 
 
 def metric_resource(metric: Metric, base: str) -> dict[str, Any]:
-    """Show a metric."""
+    """Return a metric."""
     url = f"{base}/api/metrics/{metric.id}/"
-    number, key, category = INTEGRATIONS[metric.integration]
+    integration_id, key, category = INTEGRATIONS[metric.integration]
     return {
         "type": "metric",
         "id": metric.id,
         "attributes": {
             "name": metric.name,
-            "created": moment(metric.created),
-            "updated": moment(metric.updated),
+            "created": format_time(metric.created),
+            "updated": format_time(metric.updated),
             "integration": {
                 "object": "integration",
-                "id": number,
+                "id": integration_id,
                 "key": key,
                 "name": metric.integration,
                 "category": category,
@@ -106,15 +107,15 @@ def metric_resource(metric: Metric, base: str) -> dict[str, Any]:
 
 
 def event_resource(event: Event, base: str) -> dict[str, Any]:
-    """Show an event."""
+    """Return an event."""
     url = f"{base}/api/events/{event.id}/"
-    related = {"profile": event.profile.id, "metric": event.metric.id}
+    related_ids = {"profile": event.profile.id, "metric": event.metric.id}
     relationships: dict[str, Any] = {
         name: {
-            "data": {"type": name, "id": one},
+            "data": {"type": name, "id": related_id},
             "links": {"self": f"{url}relationships/{name}/", "related": f"{url}{name}/"},
         }
-        for name, one in related.items()
+        for name, related_id in related_ids.items()
     }
     relationships["attributions"] = {
         "data": [],
@@ -126,7 +127,7 @@ def event_resource(event: Event, base: str) -> dict[str, Any]:
         "attributes": {
             "timestamp": int(event.time.timestamp()),
             "event_properties": event.properties | {"$event_id": event.unique_id or event.id},
-            "datetime": moment(event.time),
+            "datetime": format_time(event.time),
             "uuid": str(uuid.uuid5(uuid.NAMESPACE_OID, event.id)),
         },
         "relationships": relationships,

@@ -1,10 +1,11 @@
-"""Campaigns: what was sent once, to whom, and its messages; as the revision has them."""
+"""API operations on campaigns, their audiences, messages and variations, in the revision's format."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from aiohttp import web
 
+from kustomer_klaviyo.sandbox.klaviyo.api.account_state import ACCOUNT
 from kustomer_klaviyo.sandbox.klaviyo.api.campaign_resources import (
     BUILDER,
     MESSAGE_STATUS,
@@ -15,56 +16,64 @@ from kustomer_klaviyo.sandbox.klaviyo.api.campaign_resources import (
     message_resource,
     variation_resource,
 )
-from kustomer_klaviyo.sandbox.klaviyo.api.filtering import (
-    BY_ANY_VALUE,
+from kustomer_klaviyo.sandbox.klaviyo.api.filter_sort import (
     EQUALS,
-    Field,
-    Fields,
-    Keys,
-    conditions,
-    flag_field,
-    matching,
-    ordered,
+    VALUE_OR_LIST,
+    FilterField,
+    FilterFields,
+    SortKeys,
+    apply_filter,
+    apply_sort,
+    boolean_field,
+    filter_conditions,
     time_field,
 )
-from kustomer_klaviyo.sandbox.klaviyo.api.operation import ACCOUNT, revision_of
-from kustomer_klaviyo.sandbox.klaviyo.api.query import included, listed, page, sparse, with_included
+from kustomer_klaviyo.sandbox.klaviyo.api.query import (
+    page_of,
+    requested_includes,
+    requested_page,
+    sparse_fields,
+    with_included,
+)
+from kustomer_klaviyo.sandbox.klaviyo.api.request_pipeline import revision_of
 from kustomer_klaviyo.sandbox.klaviyo.api.revisions import OMNI_CAMPAIGNS
-from kustomer_klaviyo.sandbox.klaviyo.envelope import document, invalid_parameter, not_found
-from kustomer_klaviyo.sandbox.klaviyo.model.records import Campaign, Message
+from kustomer_klaviyo.sandbox.klaviyo.jsonapi_responses import document_response, invalid_parameter, not_found
+from kustomer_klaviyo.sandbox.klaviyo.model.records import Campaign, MarketingMessage
 
 Item = TypeVar("Item")
-Sent = tuple[Campaign, Message]
+SentMessage = tuple[Campaign, MarketingMessage]
 CHANNELS = frozenset({"email", "sms", "mobile_push"})
 CONTAINS = frozenset({"contains"})
-OMNI_FILTERS: Fields[Campaign] = {
-    "id": Field(frozenset({"any[]"}), lambda one: one.id),
-    "name": Field(CONTAINS, lambda one: one.name),
-    "archived": flag_field(lambda one: one.is_archived),
-    "builder": Field(EQUALS, lambda _: BUILDER),
-    "created_at": time_field(lambda one: one.sent_at),
-    "updated_at": time_field(lambda one: one.sent_at),
+OMNI_FILTERS: FilterFields[Campaign] = {
+    "id": FilterField(frozenset({"any[]"}), lambda campaign: campaign.id),
+    "name": FilterField(CONTAINS, lambda campaign: campaign.name),
+    "archived": boolean_field(lambda campaign: campaign.is_archived),
+    "builder": FilterField(EQUALS, lambda _: BUILDER),
+    "created_at": time_field(lambda campaign: campaign.sent_at),
+    "updated_at": time_field(lambda campaign: campaign.sent_at),
 }
-CAMPAIGN_FILTERS: Fields[Campaign] = {
+CAMPAIGN_FILTERS: FilterFields[Campaign] = {
     **{name: field for name, field in OMNI_FILTERS.items() if name != "builder"},
-    "messages.channel": Field(EQUALS, lambda one: tuple(message.channel for message in one.messages), choices=CHANNELS),
-    "status": Field(BY_ANY_VALUE, lambda _: STATUS),
-    "scheduled_at": time_field(lambda one: one.sent_at),
+    "messages.channel": FilterField(
+        EQUALS, lambda campaign: tuple(message.channel for message in campaign.messages), choices=CHANNELS
+    ),
+    "status": FilterField(VALUE_OR_LIST, lambda _: STATUS),
+    "scheduled_at": time_field(lambda campaign: campaign.sent_at),
 }
-CAMPAIGN_SORTS: Keys[Campaign] = {
-    **dict.fromkeys(("created_at", "scheduled_at", "updated_at"), lambda one: one.sent_at),
-    "id": lambda one: one.id,
-    "name": lambda one: one.name,
+CAMPAIGN_SORTS: SortKeys[Campaign] = {
+    **dict.fromkeys(("created_at", "scheduled_at", "updated_at"), lambda campaign: campaign.sent_at),
+    "id": lambda campaign: campaign.id,
+    "name": lambda campaign: campaign.name,
 }
-MESSAGE_FILTERS: Fields[Sent] = {
-    "id": Field(frozenset({"any[]", "equals"}), lambda sent: sent[1].id),
-    "campaign_id": Field(EQUALS, lambda sent: sent[0].id),
-    "name": Field(CONTAINS, lambda sent: sent[1].name),
-    "status": Field(EQUALS, lambda _: MESSAGE_STATUS),
+MESSAGE_FILTERS: FilterFields[SentMessage] = {
+    "id": FilterField(frozenset({"any[]", "equals"}), lambda sent: sent[1].id),
+    "campaign_id": FilterField(EQUALS, lambda sent: sent[0].id),
+    "name": FilterField(CONTAINS, lambda sent: sent[1].name),
+    "status": FilterField(EQUALS, lambda _: MESSAGE_STATUS),
     "created": time_field(lambda sent: sent[0].sent_at),
     "updated": time_field(lambda sent: sent[0].sent_at),
 }
-MESSAGE_SORTS: Keys[Sent] = {
+MESSAGE_SORTS: SortKeys[SentMessage] = {
     **dict.fromkeys(("created", "updated"), lambda sent: sent[0].sent_at),
     "id": lambda sent: sent[1].id,
     "name": lambda sent: sent[1].name,
@@ -72,83 +81,88 @@ MESSAGE_SORTS: Keys[Sent] = {
 
 
 async def list_campaigns(request: web.Request) -> web.Response:
-    """``GET /api/campaigns``; until 2026-10-15 the channel must be filtered on, from then on it cannot be."""
+    """``GET /api/campaigns``; before revision 2026-10-15 it needs a filter on the channel."""
     fields = OMNI_FILTERS if _is_omni(request) else CAMPAIGN_FILTERS
-    if fields is CAMPAIGN_FILTERS and "messages.channel" not in {one.field for one in conditions(request, fields)}:
+    filtered_names = {condition.field for condition in filter_conditions(request, fields)}
+    if fields is CAMPAIGN_FILTERS and "messages.channel" not in filtered_names:
         raise invalid_parameter("Campaigns must be filtered on 'messages.channel' in this revision.", "filter")
-    found = matching(request, request.app[ACCOUNT].marketing.campaigns.values(), fields)
-    found = ordered(request, found, CAMPAIGN_SORTS, "-created_at")
-    part, links = listed(request, found, page(request, default=100, most=100))
-    answer = {"data": [_campaign(request, one) for one in part], "links": links}
-    return document(with_included(request, answer, [near for one in part for near in _near_campaign(request, one)]))
+    matches = apply_filter(request, request.app[ACCOUNT].marketing.campaigns.values(), fields)
+    matches = apply_sort(request, matches, CAMPAIGN_SORTS, "-created_at")
+    items, links = page_of(request, matches, requested_page(request, default=100, max_size=100))
+    content = {"data": [_campaign(request, campaign) for campaign in items], "links": links}
+    includes = [resource for campaign in items for resource in _included_resources(request, campaign)]
+    return document_response(with_included(request, content, includes))
 
 
 async def get_campaign(request: web.Request) -> web.Response:
     """``GET /api/campaigns/{id}``."""
-    campaign = _found(request, request.app[ACCOUNT].marketing.campaigns)
-    return _one(request, _campaign(request, campaign), _near_campaign(request, campaign))
+    campaign = _require(request, request.app[ACCOUNT].marketing.campaigns)
+    return _resource_response(request, _campaign(request, campaign), _included_resources(request, campaign))
 
 
 async def audiences_of_campaign(request: web.Request) -> web.Response:
     """``GET /api/campaigns/{id}/campaign-audiences``."""
     _require_omni(request)
-    campaign = _found(request, request.app[ACCOUNT].marketing.campaigns)
-    return _all(request, [_audience(request, campaign)])
+    campaign = _require(request, request.app[ACCOUNT].marketing.campaigns)
+    return _list_response(request, [_audience(request, campaign)])
 
 
 async def messages_of_campaign(request: web.Request) -> web.Response:
     """``GET /api/campaigns/{id}/campaign-messages``."""
-    campaign = _found(request, request.app[ACCOUNT].marketing.campaigns)
-    return _all(
-        request, [_message(request, (campaign, one)) for one in campaign.messages], [_campaign(request, campaign)]
-    )
+    campaign = _require(request, request.app[ACCOUNT].marketing.campaigns)
+    messages = [_message(request, (campaign, message)) for message in campaign.messages]
+    return _list_response(request, messages, [_campaign(request, campaign)])
 
 
 async def get_audience(request: web.Request) -> web.Response:
     """``GET /api/campaign-audiences/{id}``."""
-    campaign = _of_audience(request)
-    return _one(request, _audience(request, campaign), _near_campaign(request, campaign))
+    campaign = _campaign_of_audience(request)
+    return _resource_response(request, _audience(request, campaign), _included_resources(request, campaign))
 
 
 async def campaign_of_audience(request: web.Request) -> web.Response:
     """``GET /api/campaign-audiences/{id}/campaign``."""
-    return _one(request, _campaign(request, _of_audience(request)))
+    return _resource_response(request, _campaign(request, _campaign_of_audience(request)))
 
 
 async def list_messages(request: web.Request) -> web.Response:
     """``GET /api/campaign-messages``."""
     _require_omni(request)
-    found = ordered(request, matching(request, _sent(request).values(), MESSAGE_FILTERS), MESSAGE_SORTS, "created")
-    part, links = listed(request, found, page(request, default=20, most=100))
-    answer = {"data": [_message(request, one) for one in part], "links": links}
-    campaigns = {campaign.id: campaign for campaign, _ in part}
-    return document(with_included(request, answer, [_campaign(request, one) for one in campaigns.values()]))
+    matches = apply_filter(request, _sent_messages(request).values(), MESSAGE_FILTERS)
+    matches = apply_sort(request, matches, MESSAGE_SORTS, "created")
+    items, links = page_of(request, matches, requested_page(request, default=20, max_size=100))
+    content = {"data": [_message(request, sent) for sent in items], "links": links}
+    campaigns = {campaign.id: campaign for campaign, _ in items}
+    includes = [_campaign(request, campaign) for campaign in campaigns.values()]
+    return document_response(with_included(request, content, includes))
 
 
 async def get_message(request: web.Request) -> web.Response:
     """``GET /api/campaign-messages/{id}``."""
-    sent = _found(request, _sent(request))
-    near = {"campaign": _campaign(request, sent[0]), "campaign-variations": _variation(request, sent)}
-    return _one(request, _message(request, sent), [near[name] for name in included(request) if name in near])
+    sent = _require(request, _sent_messages(request))
+    related = {"campaign": _campaign(request, sent[0]), "campaign-variations": _variation(request, sent)}
+    includes = [related[name] for name in requested_includes(request) if name in related]
+    return _resource_response(request, _message(request, sent), includes)
 
 
 async def campaign_of_message(request: web.Request) -> web.Response:
     """``GET /api/campaign-messages/{id}/campaign``."""
-    campaign, _ = _found(request, _sent(request))
-    return _one(request, _campaign(request, campaign))
+    campaign, _ = _require(request, _sent_messages(request))
+    return _resource_response(request, _campaign(request, campaign))
 
 
 async def variations_of_message(request: web.Request) -> web.Response:
     """``GET /api/campaign-messages/{id}/campaign-variations``."""
     _require_omni(request)
-    return _all(request, [_variation(request, _found(request, _sent(request)))])
+    return _list_response(request, [_variation(request, _require(request, _sent_messages(request)))])
 
 
 async def get_variation(request: web.Request) -> web.Response:
     """``GET /api/campaign-variations/{id}``."""
     _require_omni(request)
-    sent = _found(request, {message.variation_id: (campaign, message) for campaign, message in _sent(request).values()})
-    return _one(request, _variation(request, sent), [_message(request, sent)])
+    by_variation = {sent[1].variation_id: sent for sent in _sent_messages(request).values()}
+    sent = _require(request, by_variation)
+    return _resource_response(request, _variation(request, sent), [_message(request, sent)])
 
 
 def _is_omni(request: web.Request) -> bool:
@@ -160,53 +174,53 @@ def _require_omni(request: web.Request) -> None:
         raise not_found(f"This path exists from revision {OMNI_CAMPAIGNS} on.")
 
 
-def _sent(request: web.Request) -> dict[str, Sent]:
+def _sent_messages(request: web.Request) -> dict[str, SentMessage]:
     campaigns = request.app[ACCOUNT].marketing.campaigns.values()
     return {message.id: (campaign, message) for campaign in campaigns for message in campaign.messages}
 
 
-def _of_audience(request: web.Request) -> Campaign:
+def _campaign_of_audience(request: web.Request) -> Campaign:
     _require_omni(request)
     campaigns = request.app[ACCOUNT].marketing.campaigns.values()
-    return _found(request, {one.audience_id: one for one in campaigns})
+    return _require(request, {campaign.audience_id: campaign for campaign in campaigns})
 
 
-def _found(request: web.Request, held: Mapping[str, Item]) -> Item:
-    found = held.get(request.match_info["id"])
-    if found is None:
-        raise not_found(f"Nothing here has the id {request.match_info['id']}.")
-    return found
+def _require(request: web.Request, items: Mapping[str, Item]) -> Item:
+    item = items.get(request.match_info["id"])
+    if item is None:
+        raise not_found(f"A resource with id {request.match_info['id']} does not exist.")
+    return item
 
 
-def _near_campaign(request: web.Request, campaign: Campaign) -> list[Resource]:
-    near = {
+def _included_resources(request: web.Request, campaign: Campaign) -> list[Resource]:
+    related = {
         "campaign": [_campaign(request, campaign)],
         "campaign-audiences": [_audience(request, campaign)],
-        "campaign-messages": [_message(request, (campaign, one)) for one in campaign.messages],
+        "campaign-messages": [_message(request, (campaign, message)) for message in campaign.messages],
     }
-    return [one for name in included(request) for one in near.get(name, [])]
+    return [resource for name in requested_includes(request) for resource in related.get(name, [])]
 
 
 def _campaign(request: web.Request, campaign: Campaign) -> Resource:
-    return sparse(request, campaign_resource(campaign, str(request.url.origin()), revision_of(request)))
+    return sparse_fields(request, campaign_resource(campaign, str(request.url.origin()), revision_of(request)))
 
 
 def _audience(request: web.Request, campaign: Campaign) -> Resource:
-    return sparse(request, campaign_audience_resource(campaign, str(request.url.origin())))
+    return sparse_fields(request, campaign_audience_resource(campaign, str(request.url.origin())))
 
 
-def _message(request: web.Request, sent: Sent) -> Resource:
-    return sparse(request, message_resource(*sent, str(request.url.origin()), revision_of(request)))
+def _message(request: web.Request, sent: SentMessage) -> Resource:
+    return sparse_fields(request, message_resource(*sent, str(request.url.origin()), revision_of(request)))
 
 
-def _variation(request: web.Request, sent: Sent) -> Resource:
-    return sparse(request, variation_resource(*sent, str(request.url.origin())))
+def _variation(request: web.Request, sent: SentMessage) -> Resource:
+    return sparse_fields(request, variation_resource(*sent, str(request.url.origin())))
 
 
-def _one(request: web.Request, shown: Resource, near: Iterable[Resource] = ()) -> web.Response:
-    return document(with_included(request, {"data": shown, "links": {"self": str(request.url)}}, near))
+def _resource_response(request: web.Request, resource: Resource, includes: Iterable[Resource] = ()) -> web.Response:
+    return document_response(with_included(request, {"data": resource, "links": {"self": str(request.url)}}, includes))
 
 
-def _all(request: web.Request, shown: list[Resource], near: Iterable[Resource] = ()) -> web.Response:
+def _list_response(request: web.Request, resources: list[Resource], includes: Iterable[Resource] = ()) -> web.Response:
     links = {"self": str(request.url), "next": None, "prev": None}
-    return document(with_included(request, {"data": shown, "links": links}, near))
+    return document_response(with_included(request, {"data": resources, "links": links}, includes))

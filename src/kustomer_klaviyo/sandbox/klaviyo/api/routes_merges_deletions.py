@@ -1,44 +1,45 @@
-"""Two profiles made one, and people forgotten on request; both for good, and both in Klaviyo's own time."""
+"""API operations that merge profiles and request data-privacy deletions. Both run as background jobs."""
 
 from typing import Any
 
 from aiohttp import web
 
-from kustomer_klaviyo.sandbox.klaviyo.api.operation import ACCOUNT, JOBS, json_body
-from kustomer_klaviyo.sandbox.klaviyo.envelope import document, invalid, not_found
-from kustomer_klaviyo.sandbox.klaviyo.validation.event_rules import (
+from kustomer_klaviyo.sandbox.klaviyo.api.account_state import ACCOUNT, JOBS
+from kustomer_klaviyo.sandbox.klaviyo.api.request_pipeline import json_body
+from kustomer_klaviyo.sandbox.klaviyo.jsonapi_responses import document_response, invalid, not_found
+from kustomer_klaviyo.sandbox.klaviyo.validation.request_resources import (
     as_object,
     attributes_of,
+    check_type,
     refuse_unknown,
-    resource,
-    resource_type,
+    request_resource,
 )
 
-SOURCES = "/data/relationships/profiles/data"
-PERSON = "/data/attributes/profile/data"
-ERASABLE = frozenset({"email", "phone_number"})
+SOURCES_POINTER = "/data/relationships/profiles/data"
+PROFILE_POINTER = "/data/attributes/profile/data"
+DELETION_IDENTIFIERS = frozenset({"email", "phone_number"})
 
 
 async def merge_profiles(request: web.Request) -> web.Response:
-    """``POST /api/profile-merge``: one source, which is deleted."""
+    """``POST /api/profile-merge``: merges one source into the target, and deletes it."""
     account = request.app[ACCOUNT]
-    data = resource(await json_body(request), "profile-merge")
-    into, source = _text(data.get("id"), "/data/id"), _source(data)
-    if into == source:
-        raise invalid("A profile cannot be merged into itself.", SOURCES)
-    for one in (into, source):
-        if one not in account.people.profiles:
-            raise not_found(f"A profile with id {one} does not exist.")
+    data = request_resource(await json_body(request), "profile-merge")
+    target, source = _text(data.get("id"), "/data/id"), _source(data)
+    if target == source:
+        raise invalid("A profile cannot be merged into itself.", SOURCES_POINTER)
+    for profile_id in (target, source):
+        if profile_id not in account.profiles.by_id:
+            raise not_found(f"A profile with id {profile_id} does not exist.")
 
     async def merge() -> None:
-        held = account.people.profiles
-        if into in held and source in held:
-            account.merge(held[into], held[source])
+        profiles = account.profiles.by_id
+        if target in profiles and source in profiles:
+            account.merge(profiles[target], profiles[source])
 
-    request.app[JOBS].begin(merge)
-    url = f"{request.url.origin()}/api/profiles/{into}/"
-    return document(
-        {"data": {"type": "profile", "id": into, "links": {"self": url}}, "links": {"self": str(request.url)}},
+    request.app[JOBS].schedule(merge)
+    url = f"{request.url.origin()}/api/profiles/{target}/"
+    return document_response(
+        {"data": {"type": "profile", "id": target, "links": {"self": url}}, "links": {"self": str(request.url)}},
         status=201,
     )
 
@@ -47,35 +48,36 @@ def _source(data: dict[str, Any]) -> str:
     relationships = as_object(data.get("relationships"), "/data/relationships", "relationships")
     sources = as_object(relationships.get("profiles"), "/data/relationships/profiles", "profiles").get("data")
     if not isinstance(sources, list) or len(sources) != 1:
-        raise invalid("Exactly one source profile is merged at a time.", SOURCES)
-    source = as_object(sources[0], f"{SOURCES}/0", "profile")
-    resource_type(source, "profile", f"{SOURCES}/0")
-    return _text(source.get("id"), f"{SOURCES}/0/id")
+        raise invalid("Exactly one source profile is merged at a time.", SOURCES_POINTER)
+    source = as_object(sources[0], f"{SOURCES_POINTER}/0", "profile")
+    check_type(source, "profile", f"{SOURCES_POINTER}/0")
+    return _text(source.get("id"), f"{SOURCES_POINTER}/0/id")
 
 
 async def request_deletion(request: web.Request) -> web.Response:
-    """``POST /api/data-privacy-deletion-jobs``: everyone whom the one identifier names is forgotten."""
+    """``POST /api/data-privacy-deletion-jobs``: deletes the profile with the identifier."""
     account = request.app[ACCOUNT]
-    attributes = attributes_of(resource(await json_body(request), "data-privacy-deletion-job"), "/data")
-    person = as_object(
-        as_object(attributes.get("profile"), "/data/attributes/profile", "profile").get("data"), PERSON, "data"
+    attributes = attributes_of(request_resource(await json_body(request), "data-privacy-deletion-job"), "/data")
+    profile_data = as_object(
+        as_object(attributes.get("profile"), "/data/attributes/profile", "profile").get("data"), PROFILE_POINTER, "data"
     )
-    resource_type(person, "profile", PERSON)
-    given = as_object(person.get("attributes", {}), f"{PERSON}/attributes", "attributes")
-    refuse_unknown(given, ERASABLE, "profile", f"{PERSON}/attributes")
-    named = {name: value for name, value in ({"id": person.get("id")} | given).items() if value is not None}
-    if len(named) != 1:
-        raise invalid("Exactly one of id, email and phone_number is required.", PERSON)
-    [(name, value)] = named.items()
-    _text(value, f"{PERSON}/attributes")
+    check_type(profile_data, "profile", PROFILE_POINTER)
+    identifiers = as_object(profile_data.get("attributes", {}), f"{PROFILE_POINTER}/attributes", "attributes")
+    refuse_unknown(identifiers, DELETION_IDENTIFIERS, "profile", f"{PROFILE_POINTER}/attributes")
+    candidates = {"id": profile_data.get("id")} | identifiers
+    present = {name: value for name, value in candidates.items() if value is not None}
+    if len(present) != 1:
+        raise invalid("Exactly one of id, email and phone_number is required.", PROFILE_POINTER)
+    [(name, value)] = present.items()
+    _text(value, f"{PROFILE_POINTER}/attributes")
 
     async def erase() -> None:
-        people = account.people
-        found = people.profiles.get(value) if name == "id" else people.holder(name, value)
-        if found is not None:
-            account.erase(found)
+        store = account.profiles
+        profile = store.by_id.get(value) if name == "id" else store.owner(name, value)
+        if profile is not None:
+            account.erase(profile)
 
-    request.app[JOBS].begin(erase)
+    request.app[JOBS].schedule(erase)
     return web.Response(status=202)
 
 

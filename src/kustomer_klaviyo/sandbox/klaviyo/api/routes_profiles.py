@@ -1,4 +1,4 @@
-"""Profiles: reading, creating, changing, importing; and the account itself."""
+"""API operations on profiles, and on the account itself: read, create, update, import."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,83 +6,93 @@ from typing import Any
 
 from aiohttp import web
 
-from kustomer_klaviyo.sandbox.klaviyo.api.filtering import (
-    BY_ANY_VALUE,
+from kustomer_klaviyo.sandbox.klaviyo.api.account_state import ACCOUNT, OPTIONS
+from kustomer_klaviyo.sandbox.klaviyo.api.filter_sort import (
     EQUALS,
-    Field,
-    Fields,
-    Keys,
-    matching,
-    ordered,
+    VALUE_OR_LIST,
+    FilterField,
+    FilterFields,
+    SortKeys,
+    apply_filter,
+    apply_sort,
     time_field,
 )
 from kustomer_klaviyo.sandbox.klaviyo.api.marketing_resources import audience_resource
-from kustomer_klaviyo.sandbox.klaviyo.api.operation import ACCOUNT, OPTIONS, json_body, revision_of
-from kustomer_klaviyo.sandbox.klaviyo.api.query import additional, included, listed, page, sparse, with_included
+from kustomer_klaviyo.sandbox.klaviyo.api.query import (
+    additional_fields,
+    page_of,
+    requested_includes,
+    requested_page,
+    sparse_fields,
+    with_included,
+)
+from kustomer_klaviyo.sandbox.klaviyo.api.request_pipeline import json_body, revision_of
 from kustomer_klaviyo.sandbox.klaviyo.api.resources import profile_resource
-from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, document, invalid, not_found
-from kustomer_klaviyo.sandbox.klaviyo.model.profiles import DuplicateProfile, UnknownProfile
+from kustomer_klaviyo.sandbox.klaviyo.jsonapi_responses import KlaviyoRefusal, document_response, invalid, not_found
+from kustomer_klaviyo.sandbox.klaviyo.model.profile_store import DuplicateProfile, UnknownProfile
 from kustomer_klaviyo.sandbox.klaviyo.model.records import Profile
 from kustomer_klaviyo.sandbox.klaviyo.validation.profile_rules import (
-    ProfileIn,
-    fields_of_profiles,
-    read_profile,
+    ProfileInput,
+    parse_profile,
+    profile_fields,
     require_identifier,
 )
 
-LARGEST_PROFILE = 100_000
+MAX_PROFILE_BYTES = 100_000
 
 
-def _marketing(profile: Profile) -> dict[str, Any]:
-    found: dict[str, Any] = profile.subscriptions["email"]["marketing"]
-    return found
+def _email_marketing(profile: Profile) -> dict[str, Any]:
+    subscription: dict[str, Any] = profile.subscriptions["email"]["marketing"]
+    return subscription
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _suppressed(kind: str, part: str, read: Callable[[Any], Any] = str) -> Callable[[Profile], tuple[Any, ...]]:
-    return lambda profile: tuple(read(one[part]) for one in _marketing(profile)[kind])
+def _suppression_values(
+    kind: str, key: str, convert: Callable[[Any], Any] = str
+) -> Callable[[Profile], tuple[Any, ...]]:
+    return lambda profile: tuple(convert(entry[key]) for entry in _email_marketing(profile)[kind])
 
 
-def _first(of: Callable[[Profile], tuple[Any, ...]]) -> Callable[[Profile], Any]:
-    return lambda profile: min(of(profile), default=None)
+def _earliest(values_of: Callable[[Profile], tuple[Any, ...]]) -> Callable[[Profile], Any]:
+    return lambda profile: min(values_of(profile), default=None)
 
 
 SUPPRESSIONS = "subscriptions.email.marketing.suppression"
 LIST_SUPPRESSIONS = "subscriptions.email.marketing.list_suppressions"
-SUPPRESSED_AT, OFF_LIST_AT = (
-    _suppressed("suppression", "timestamp", _moment),
-    _suppressed("list_suppressions", "timestamp", _moment),
+SUPPRESSED_AT, LIST_SUPPRESSED_AT = (
+    _suppression_values("suppression", "timestamp", _parse_time),
+    _suppression_values("list_suppressions", "timestamp", _parse_time),
 )
 CREATED_OR_UPDATED = frozenset({"greater-than", "less-than"})
-PROFILE_FILTERS: Fields[Profile] = {
-    "id": Field(BY_ANY_VALUE, lambda profile: profile.id),
-    "email": Field(BY_ANY_VALUE, lambda profile: profile.attributes.get("email")),
-    "phone_number": Field(BY_ANY_VALUE, lambda profile: profile.attributes.get("phone_number")),
-    "external_id": Field(BY_ANY_VALUE, lambda profile: profile.attributes.get("external_id")),
-    "_kx": Field(EQUALS, lambda profile: profile.attributes.get("_kx")),
+PROFILE_FILTERS: FilterFields[Profile] = {
+    "id": FilterField(VALUE_OR_LIST, lambda profile: profile.id),
+    "email": FilterField(VALUE_OR_LIST, lambda profile: profile.attributes.get("email")),
+    "phone_number": FilterField(VALUE_OR_LIST, lambda profile: profile.attributes.get("phone_number")),
+    "external_id": FilterField(VALUE_OR_LIST, lambda profile: profile.attributes.get("external_id")),
+    "_kx": FilterField(EQUALS, lambda profile: profile.attributes.get("_kx")),
     "created": time_field(lambda profile: profile.created, CREATED_OR_UPDATED),
     "updated": time_field(lambda profile: profile.updated, CREATED_OR_UPDATED),
-    f"{SUPPRESSIONS}.reason": Field(EQUALS, _suppressed("suppression", "reason")),
+    f"{SUPPRESSIONS}.reason": FilterField(EQUALS, _suppression_values("suppression", "reason")),
     f"{SUPPRESSIONS}.timestamp": time_field(SUPPRESSED_AT),
-    f"{LIST_SUPPRESSIONS}.reason": Field(EQUALS, _suppressed("list_suppressions", "reason")),
-    f"{LIST_SUPPRESSIONS}.timestamp": time_field(OFF_LIST_AT),
-    f"{LIST_SUPPRESSIONS}.list_id": Field(EQUALS, _suppressed("list_suppressions", "list_id")),
+    f"{LIST_SUPPRESSIONS}.reason": FilterField(EQUALS, _suppression_values("list_suppressions", "reason")),
+    f"{LIST_SUPPRESSIONS}.timestamp": time_field(LIST_SUPPRESSED_AT),
+    f"{LIST_SUPPRESSIONS}.list_id": FilterField(EQUALS, _suppression_values("list_suppressions", "list_id")),
 }
-PROFILE_SORTS: Keys[Profile] = {
+PROFILE_SORTS: SortKeys[Profile] = {
     "created": lambda profile: profile.created,
     "updated": lambda profile: profile.updated,
     "email": lambda profile: profile.attributes.get("email"),
     "id": lambda profile: profile.id,
-    f"{SUPPRESSIONS}.timestamp": _first(SUPPRESSED_AT),
-    f"{LIST_SUPPRESSIONS}.timestamp": _first(OFF_LIST_AT),
+    f"{SUPPRESSIONS}.timestamp": _earliest(SUPPRESSED_AT),
+    f"{LIST_SUPPRESSIONS}.timestamp": _earliest(LIST_SUPPRESSED_AT),
 }
 
 
 async def list_accounts(request: web.Request) -> web.Response:
-    """``GET /api/accounts``: the one account the key belongs to."""
+    """``GET /api/accounts``: the account of the key."""
     options = request.app[OPTIONS]
     account = {
         "type": "account",
@@ -111,17 +121,16 @@ async def list_accounts(request: web.Request) -> web.Response:
         },
         "links": {"self": f"{request.url.origin()}/api/accounts/{options.site_id}/"},
     }
-    return document({"data": [sparse(request, account)], "links": {"self": str(request.url)}})
+    return document_response({"data": [sparse_fields(request, account)], "links": {"self": str(request.url)}})
 
 
 async def list_profiles(request: web.Request) -> web.Response:
     """``GET /api/profiles``."""
-    found = matching(request, request.app[ACCOUNT].people.profiles.values(), PROFILE_FILTERS)
-    part, links = listed(
-        request, ordered(request, found, PROFILE_SORTS, "created"), page(request, default=20, most=100)
-    )
-    answer = {"data": [_read_profile(request, one) for one in part], "links": links}
-    return document(with_included(request, answer))
+    matches = apply_filter(request, request.app[ACCOUNT].profiles.by_id.values(), PROFILE_FILTERS)
+    matches = apply_sort(request, matches, PROFILE_SORTS, "created")
+    items, links = page_of(request, matches, requested_page(request, default=20, max_size=100))
+    content = {"data": [_profile_with_conversations(request, profile) for profile in items], "links": links}
+    return document_response(with_included(request, content))
 
 
 async def get_profile(request: web.Request) -> web.Response:
@@ -129,66 +138,69 @@ async def get_profile(request: web.Request) -> web.Response:
     profile = profile_of(request)
     marketing, base = request.app[ACCOUNT].marketing, str(request.url.origin())
     memberships = {"lists": marketing.lists_of, "segments": marketing.segments_of}
-    shown, neighbours = _read_profile(request, profile), []
-    for name in included(request):
-        members = [audience_resource(one, base) for one in memberships[name](profile)] if name in memberships else []
-        shown["relationships"][name]["data"] = [{"type": one["type"], "id": one["id"]} for one in members]
-        neighbours += members
-    return document(with_included(request, {"data": shown, "links": {"self": str(request.url)}}, neighbours))
+    data, includes = _profile_with_conversations(request, profile), []
+    for name in requested_includes(request):
+        audiences = memberships[name](profile) if name in memberships else []
+        resources = [audience_resource(audience, base) for audience in audiences]
+        data["relationships"][name]["data"] = [
+            {"type": resource["type"], "id": resource["id"]} for resource in resources
+        ]
+        includes += resources
+    return document_response(with_included(request, {"data": data, "links": {"self": str(request.url)}}, includes))
 
 
 async def create_profile(request: web.Request) -> web.Response:
-    """``POST /api/profiles``: 409 when one of the identifiers is taken."""
-    wanted = await _read(request)
-    if wanted.id is not None:
+    """``POST /api/profiles``; 409 when an identifier is taken."""
+    profile_input = await _parse_body(request)
+    if profile_input.id is not None:
         raise invalid("'id' is not a valid field for the resource 'profile'.", "/data/id")
     try:
-        profile = request.app[ACCOUNT].people.create(wanted)
+        profile = request.app[ACCOUNT].profiles.create(profile_input)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
-    return show_profile(request, profile, wanted, status=201)
+    return profile_response(request, profile, profile_input, status=201)
 
 
 async def update_profile(request: web.Request) -> web.Response:
     """``PATCH /api/profiles/{id}``."""
     profile = profile_of(request)
-    wanted = await _read(request, needs_identifier=False)
-    if wanted.id != profile.id:
+    profile_input = await _parse_body(request, needs_identifier=False)
+    if profile_input.id != profile.id:
         raise invalid("The id of the body must be that of the path.", "/data/id")
     try:
-        request.app[ACCOUNT].people.create_or_update(wanted)
+        request.app[ACCOUNT].profiles.create_or_update(profile_input)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
-    return show_profile(request, profile, wanted)
+    return profile_response(request, profile, profile_input)
 
 
 async def import_profile(request: web.Request) -> web.Response:
-    """``POST /api/profile-import``: create or update, in one call."""
-    wanted = await _read(request)
+    """``POST /api/profile-import``: creates or updates."""
+    profile_input = await _parse_body(request)
     try:
-        profile, is_new = request.app[ACCOUNT].people.create_or_update(wanted)
+        profile, is_new = request.app[ACCOUNT].profiles.create_or_update(profile_input)
     except DuplicateProfile as duplicate:
         raise _conflict(duplicate) from duplicate
     except UnknownProfile as error:
-        raise not_found(f"A profile with id {wanted.id} does not exist.") from error
-    return show_profile(request, profile, wanted, status=201 if is_new else 200)
+        raise not_found(f"A profile with id {profile_input.id} does not exist.") from error
+    return profile_response(request, profile, profile_input, status=201 if is_new else 200)
 
 
-async def _read(request: web.Request, *, needs_identifier: bool = True) -> ProfileIn:
+async def _parse_body(request: web.Request, *, needs_identifier: bool = True) -> ProfileInput:
     body = await json_body(request)
-    if len(await request.read()) > LARGEST_PROFILE:
-        raise Refusal(413, "payload_too_large", "Payload too large.", "A profile may have at most 100 KB.")
-    known = fields_of_profiles(revision_of(request))
+    if len(await request.read()) > MAX_PROFILE_BYTES:
+        raise KlaviyoRefusal(413, "payload_too_large", "Payload too large.", "A profile may have at most 100 KB.")
+    known = profile_fields(revision_of(request))
     data = body.get("data") if isinstance(body, dict) else None
-    profile = read_profile(data, "/data", known=known)
-    request.app[ACCOUNT].refusals.judge(profile, "/data/attributes")
+    profile = parse_profile(data, "/data", known=known)
+    request.app[ACCOUNT].refusals.check_profile(profile, "/data/attributes")
     if needs_identifier:
         require_identifier(profile, "/data/attributes")
     return profile
 
 
-def _conflict(duplicate: DuplicateProfile) -> Refusal:
-    return Refusal(
+def _conflict(duplicate: DuplicateProfile) -> KlaviyoRefusal:
+    return KlaviyoRefusal(
         409,
         "duplicate_profile",
         "Conflict.",
@@ -198,33 +210,34 @@ def _conflict(duplicate: DuplicateProfile) -> Refusal:
     )
 
 
-def show_profile(
-    request: web.Request, profile: Profile, wanted: ProfileIn | None = None, *, status: int = 200
+def profile_response(
+    request: web.Request, profile: Profile, profile_input: ProfileInput | None = None, *, status: int = 200
 ) -> web.Response:
-    """Answer with one profile; ``wanted`` is what the request asked to write."""
-    partly = wanted is not None and wanted.without_phone
-    content = {"data": shown_profile(request, profile), "links": {"self": str(request.url)}}
-    return document(content, status=status, headers={"X-Klaviyo-Partial-Failure": "phone_number"} if partly else None)
+    """Respond with one profile; ``profile_input`` is the profile in the request that wrote it."""
+    is_partial = profile_input is not None and profile_input.dropped_phone
+    content = {"data": requested_profile(request, profile), "links": {"self": str(request.url)}}
+    headers = {"X-Klaviyo-Partial-Failure": "phone_number"} if is_partial else None
+    return document_response(content, status=status, headers=headers)
 
 
-def shown_profile(request: web.Request, profile: Profile, **more: Any) -> dict[str, Any]:
-    """Show a profile as the request asks for it."""
-    shown = profile_resource(profile, str(request.url.origin()), revision_of(request), additional(request))
-    shown["attributes"] |= more
-    return sparse(request, shown)
+def requested_profile(request: web.Request, profile: Profile, **attributes: Any) -> dict[str, Any]:
+    """Return a profile with the requested fields, and further attributes."""
+    data = profile_resource(profile, str(request.url.origin()), revision_of(request), additional_fields(request))
+    data["attributes"] |= attributes
+    return sparse_fields(request, data)
 
 
-def _read_profile(request: web.Request, profile: Profile) -> dict[str, Any]:
-    """Show a profile as the two operations do that read profiles, with the way to its conversations."""
-    shown = shown_profile(request, profile)
-    url = shown["links"]["self"]
+def _profile_with_conversations(request: web.Request, profile: Profile) -> dict[str, Any]:
+    """Return a profile with the link to its conversations, which only the read operations have."""
+    data = requested_profile(request, profile)
+    url = data["links"]["self"]
     links = {"self": f"{url}relationships/conversations/", "related": f"{url}conversations/"}
-    return shown | {"relationships": shown["relationships"] | {"conversations": {"links": links}}}
+    return data | {"relationships": data["relationships"] | {"conversations": {"links": links}}}
 
 
 def profile_of(request: web.Request) -> Profile:
-    """Return the profile that the path names. Raises Refusal (404)."""
-    profile = request.app[ACCOUNT].people.profiles.get(request.match_info["id"])
+    """Return the profile in the path. Raises KlaviyoRefusal (404)."""
+    profile = request.app[ACCOUNT].profiles.by_id.get(request.match_info["id"])
     if profile is None:
         raise not_found(f"A profile with id {request.match_info['id']} does not exist.")
     return profile

@@ -1,1 +1,1 @@
-"""What the simulated account holds: profiles, metrics, events, jobs, marketing. Knows nothing of HTTP."""
+"""State of the simulated account: profiles, metrics, events, jobs, marketing. Independent of HTTP."""

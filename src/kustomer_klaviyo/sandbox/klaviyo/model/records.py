@@ -1,4 +1,4 @@
-"""What an account is made of: profiles, metrics, events, and how their ids look. Knows no rules."""
+"""Records of an account: profiles, metrics, events, marketing, and the format of their ids."""
 
 import hashlib
 import secrets
@@ -17,12 +17,12 @@ PREDICTIONS = (
 
 
 def new_ulid(now: float) -> str:
-    """Return a profile id of the newer kind: 26 characters, the first ten from the time."""
+    """Return a profile id in the newer format: 26 characters, the first ten from the time."""
     return _ulid(now, secrets.randbits(80))
 
 
 def named_ulid(now: float, text: str) -> str:
-    """Return the id of a campaign or message: the same for the same time and name."""
+    """Return the id of a campaign or message, derived from its time and name."""
     return _ulid(now, int.from_bytes(hashlib.sha256(text.encode()).digest()[:10], "big"))
 
 
@@ -32,25 +32,25 @@ def _ulid(now: float, bits: int) -> str:
 
 
 def short_id(text: str) -> str:
-    """Return a six-character id for a thing with a name."""
+    """Return a six-character id derived from a name."""
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     return "".join(LETTERS[number // len(LETTERS) ** place % len(LETTERS)] for place in range(6))
 
 
 def never_subscribed() -> dict[str, Any]:
-    """Return the consent of a person who gave none (developers.klaviyo.com/en/reference/get_profile)."""
-    nothing = {"consent": "NEVER_SUBSCRIBED", "consent_timestamp": None, "last_updated": None}
-    how = {"method": None, "method_detail": None}
+    """Return the subscriptions of a profile without any consent (developers.klaviyo.com/en/reference/get_profile)."""
+    no_consent = {"consent": "NEVER_SUBSCRIBED", "consent_timestamp": None, "last_updated": None}
+    method = {"method": None, "method_detail": None}
     email = {"can_receive_email_marketing": True, "double_optin": None, "custom_method_detail": None}
-    until = {"can_receive": False, "created_timestamp": None, "metadata": None, "valid_until": None}
+    validity = {"can_receive": False, "created_timestamp": None, "metadata": None, "valid_until": None}
     return {
         "email": {
-            "marketing": nothing | how | email | {"suppression": [], "list_suppressions": []},
-            "open_tracking": nothing | until,
+            "marketing": no_consent | method | email | {"suppression": [], "list_suppressions": []},
+            "open_tracking": no_consent | validity,
         },
         "sms": {
-            "marketing": nothing | how | {"can_receive_sms_marketing": False},
-            "transactional": nothing | how | {"can_receive_sms_transactional": False},
+            "marketing": no_consent | method | {"can_receive_sms_marketing": False},
+            "transactional": no_consent | method | {"can_receive_sms_transactional": False},
         },
         "mobile_push": {
             "marketing": {
@@ -58,20 +58,20 @@ def never_subscribed() -> dict[str, Any]:
             }
         },
         "whatsapp": {
-            purpose: nothing | until | {"phone_number": None}
+            purpose: no_consent | validity | {"phone_number": None}
             for purpose in ("marketing", "transactional", "conversational")
         },
     }  # fmt: skip
 
 
-def nothing_predicted() -> dict[str, Any]:
-    """Return the predictions for a person of whom nothing is predicted: the names, without a value."""
+def no_predictions() -> dict[str, Any]:
+    """Return the predictions of a profile without predictions: every name with None."""
     return dict.fromkeys(PREDICTIONS)
 
 
 @dataclass(slots=True)
 class Profile:
-    """A person."""
+    """A profile."""
 
     id: str
     created: datetime
@@ -82,12 +82,12 @@ class Profile:
     last_event: datetime | None = None
     lists: set[str] = field(default_factory=set)
     subscriptions: dict[str, Any] = field(default_factory=never_subscribed)
-    predictive_analytics: dict[str, Any] = field(default_factory=nothing_predicted)
+    predictive_analytics: dict[str, Any] = field(default_factory=no_predictions)
 
 
 @dataclass(slots=True)
 class Metric:
-    """A kind of event, made by the first event of its name."""
+    """A kind of event, created with the first event of its name."""
 
     id: str
     name: str
@@ -99,24 +99,24 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """A list, or a segment: whoever meets a condition at the moment of asking."""
+    """A list, or a segment: the profiles that meet a condition at the time of the request."""
 
     id: str
     name: str
     created: datetime
-    meets: Callable[[Profile], bool] | None = None
+    condition: Callable[[Profile], bool] | None = None
     """The condition of a segment; None for a list."""
     is_active: bool = True
     is_starred: bool = False
 
     def has(self, profile: Profile) -> bool:
-        """Say whether a person is on the list, or in the segment now."""
-        return self.id in profile.lists if self.meets is None else self.meets(profile)
+        """Return whether a profile is on the list, or in the segment now."""
+        return self.id in profile.lists if self.condition is None else self.condition(profile)
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """What a campaign or a flow sends."""
+class MarketingMessage:
+    """A message of a campaign or a flow."""
 
     id: str
     name: str
@@ -124,40 +124,40 @@ class Message:
     """``email`` or ``sms``."""
     subject: str | None = None
     variation_id: str = ""
-    """Since 2026-10-15 a campaign's message says what its variations say."""
+    """Since revision 2026-10-15 the content of a campaign message is in its variations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Something sent once, to a list."""
+    """A campaign, sent once to a list."""
 
     id: str
     name: str
     audience: str
     sent_at: datetime
-    messages: tuple[Message, ...]
-    """Several are variations that were tried on parts of the list."""
+    messages: tuple[MarketingMessage, ...]
+    """Several messages are variations, each sent to a part of the list."""
     audience_id: str
-    """Of the ``campaign-audience``, since 2026-10-15."""
+    """The id of the ``campaign-audience``, since revision 2026-10-15."""
     is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Messages sent to each person when something happens."""
+    """Messages sent to a profile after a trigger."""
 
     id: str
     name: str
     trigger_type: str
     created: datetime
-    messages: tuple[Message, ...]
+    messages: tuple[MarketingMessage, ...]
     status: str = "live"
     is_archived: bool = False
 
 
 @dataclass(slots=True)
 class ImportJob:
-    """A bulk import of profiles: what it was given, and what came of it."""
+    """A bulk import of profiles with its results."""
 
     id: str
     created_at: datetime
@@ -167,16 +167,17 @@ class ImportJob:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     profiles: list[str] = field(default_factory=list)
-    """Ids of those imported."""
+    """Ids of the imported profiles."""
     errors: list[dict[str, Any]] = field(default_factory=list)
     """JSON:API resources."""
 
 
 @dataclass(slots=True)
 class Event:
-    """Something a person did."""
+    """An event of a profile."""
 
-    n: int
+    number: int
+    """Position in order of arrival; negative for internal events."""
     id: str
     metric: Metric
     profile: Profile

@@ -1,7 +1,7 @@
-"""What marketing did with a person before today: consent, lists, messages, predictions. The same for the same address.
+"""A marketing history for a profile: consent, lists, messages, predictions. Derived from its address.
 
-The properties of message events are those seen on the wire: ``$flow`` tells a flow's message from a campaign's, and
-``$message`` is the campaign's id, or the message's where a campaign had variations.
+The properties of message events are as recorded from Klaviyo: ``$flow`` is present for flow messages only, and
+``$message`` is the campaign's id, or the message's id when a campaign has variations.
 """
 
 import random
@@ -9,132 +9,137 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kustomer_klaviyo.sandbox.klaviyo.model.account import Account
-from kustomer_klaviyo.sandbox.klaviyo.model.marketing import NEWSLETTER, TEXTS, VIPS
-from kustomer_klaviyo.sandbox.klaviyo.model.records import Campaign, Flow, Message, Profile, short_id
+from kustomer_klaviyo.sandbox.klaviyo.model.marketing import NEWSLETTER, SMS_CLUB, VIPS
+from kustomer_klaviyo.sandbox.klaviyo.model.records import Campaign, Flow, MarketingMessage, Profile, short_id
 
-STRANGERS = 0.12
-"""The part of people whom marketing never wrote to."""
+NEVER_CONTACTED_SHARE = 0.12
+"""The share of profiles without any marketing history."""
 
-OWN_METRICS = ("Received Email", "Opened Email", "Clicked Email")
+EMAIL_METRICS = ("Received Email", "Opened Email", "Clicked Email")
 TEXT_METRICS = {"old": ("SMS",), "new": ("Text Message",), "both": ("SMS", "Text Message")}
-"""What the metrics of text messages speak of, the older name first."""
+"""The names in text-message metrics, older name first."""
 
-RENAMED = timedelta(days=30)
-"""In an account with both names, texts sent longer ago are under the older one."""
+RENAMED_AGO = timedelta(days=30)
+"""In an account with both names, older texts have the older name."""
 
 CONSENTS = ("SUBSCRIBED", "SUBSCRIBED", "SUBSCRIBED", "UNSUBSCRIBED", "NEVER_SUBSCRIBED")
 
 
-def furnish(account: Account, profile: Profile) -> None:
-    """Give a person a past with this shop."""
-    texts = (f"{what} {kind}" for kind in TEXT_METRICS[account.text_metrics] for what in ("Received", "Clicked"))
-    account.know_own_metrics((*OWN_METRICS, *texts))
+def seed_profile(account: Account, profile: Profile) -> None:
+    """Add a marketing history to a profile."""
+    kinds = TEXT_METRICS[account.text_metrics]
+    text_metrics = (f"{verb} {kind}" for kind in kinds for verb in ("Received", "Clicked"))
+    account.add_internal_metrics((*EMAIL_METRICS, *text_metrics))
     address = profile.attributes.get("email")
-    chance = random.Random(str(address or profile.attributes.get("phone_number") or profile.id).lower())
-    if chance.random() < STRANGERS:
+    rng = random.Random(str(address or profile.attributes.get("phone_number") or profile.id).lower())
+    if rng.random() < NEVER_CONTACTED_SHARE:
         return
-    since = account.now() - timedelta(days=chance.randrange(30, 360), minutes=chance.randrange(1440))
-    joined = set()
+    since = account.now() - timedelta(days=rng.randrange(30, 360), minutes=rng.randrange(1440))
+    list_names = set()
     if address:
-        joined |= _consent_by_email(profile, since.replace(microsecond=0), chance)
-    if profile.attributes.get("phone_number") and chance.random() < 0.5:
-        _consent(profile, "sms", "SUBSCRIBED", since.replace(microsecond=0))
-        joined.add(TEXTS)
-    _consent_by_whatsapp(profile, since.replace(microsecond=0))
-    if chance.random() < 0.3:
-        _consent(profile, "mobile_push", "SUBSCRIBED", since.replace(microsecond=0))
-    if chance.random() < 0.7:
-        profile.predictive_analytics = _predictions(account.now(), chance)
-    profile.lists |= {one.id for one in account.marketing.lists.values() if one.name in joined}
+        list_names |= _set_email_consent(profile, since.replace(microsecond=0), rng)
+    if profile.attributes.get("phone_number") and rng.random() < 0.5:
+        _set_consent(profile, "sms", "SUBSCRIBED", since.replace(microsecond=0))
+        list_names.add(SMS_CLUB)
+    _set_whatsapp_consent(profile, since.replace(microsecond=0))
+    if rng.random() < 0.3:
+        _set_consent(profile, "mobile_push", "SUBSCRIBED", since.replace(microsecond=0))
+    if rng.random() < 0.7:
+        profile.predictive_analytics = _predictions(account.now(), rng)
+    profile.lists |= {audience.id for audience in account.marketing.lists.values() if audience.name in list_names}
     for campaign in account.marketing.campaigns.values():
         if campaign.audience in profile.lists and since < campaign.sent_at:
-            _receive_campaign(account, profile, campaign, chance)
-    if address and NEWSLETTER in joined:
+            _add_campaign_events(account, profile, campaign, rng)
+    if address and NEWSLETTER in list_names:
         flow = next(iter(account.marketing.flows.values()))
         for days, message in enumerate(flow.messages):
-            _receive_flow(account, profile, flow, message, since + timedelta(days=days, minutes=1), chance)
+            _add_flow_events(account, profile, flow, message, since + timedelta(days=days, minutes=1), rng)
 
 
-def _consent_by_email(profile: Profile, since: datetime, chance: random.Random) -> set[str]:
-    consent = chance.choice(CONSENTS)
-    _consent(profile, "email", consent, None if consent == "NEVER_SUBSCRIBED" else since)
+def _set_email_consent(profile: Profile, since: datetime, rng: random.Random) -> set[str]:
+    consent = rng.choice(CONSENTS)
+    _set_consent(profile, "email", consent, None if consent == "NEVER_SUBSCRIBED" else since)
     if consent == "UNSUBSCRIBED":
-        at = {"timestamp": since.isoformat()}
+        timestamp = {"timestamp": since.isoformat()}
         off_list = {"list_id": short_id(f"list {NEWSLETTER}"), "reason": "USER_SUPPRESSED"}
         profile.subscriptions["email"]["marketing"] |= {
-            "suppression": [{"reason": "UNSUBSCRIBE"} | at],
-            "list_suppressions": [off_list | at],
+            "suppression": [{"reason": "UNSUBSCRIBE"} | timestamp],
+            "list_suppressions": [off_list | timestamp],
         }
     if consent != "SUBSCRIBED":
         return set()
-    return {NEWSLETTER, VIPS} if chance.random() < 0.25 else {NEWSLETTER}
+    return {NEWSLETTER, VIPS} if rng.random() < 0.25 else {NEWSLETTER}
 
 
-def _consent_by_whatsapp(profile: Profile, since: datetime) -> None:
-    """Let every other person with a number be written to on WhatsApp: for marketing, and in a talk that ends."""
+def _set_whatsapp_consent(profile: Profile, since: datetime) -> None:
+    """Subscribe half of the profiles with a number to WhatsApp: for marketing, and for a conversation that ends."""
     number = profile.attributes.get("phone_number")
     if not number or random.Random(f"whatsapp {number}").random() < 0.5:
         return
-    _consent(profile, "whatsapp", "SUBSCRIBED", since)
-    _consent(profile, "whatsapp", "SUBSCRIBED", since, "conversational")
+    _set_consent(profile, "whatsapp", "SUBSCRIBED", since)
+    _set_consent(profile, "whatsapp", "SUBSCRIBED", since, "conversational")
     for purpose in ("marketing", "conversational"):
         profile.subscriptions["whatsapp"][purpose] |= {"phone_number": number, "created_timestamp": since.isoformat()}
-    talk_ends = since + timedelta(days=400)
-    profile.subscriptions["whatsapp"]["conversational"]["valid_until"] = talk_ends.isoformat()
+    valid_until = since + timedelta(days=400)
+    profile.subscriptions["whatsapp"]["conversational"]["valid_until"] = valid_until.isoformat()
 
 
-def _consent(profile: Profile, channel: str, consent: str, since: datetime | None, purpose: str = "marketing") -> None:
-    held = profile.subscriptions[channel][purpose]
-    at = None if since is None else since.isoformat()
-    held |= {"consent": consent, "consent_timestamp": at}
-    if "last_updated" in held:
-        held["last_updated"] = at
-    if "method" in held:
-        held["method"] = None if at is None else "FORM"
-    may = next(name for name in held if name.startswith("can_receive"))
-    held[may] = consent == "SUBSCRIBED" or (channel == "email" and consent == "NEVER_SUBSCRIBED")
+def _set_consent(
+    profile: Profile, channel: str, consent: str, since: datetime | None, purpose: str = "marketing"
+) -> None:
+    subscription = profile.subscriptions[channel][purpose]
+    timestamp = None if since is None else since.isoformat()
+    subscription |= {"consent": consent, "consent_timestamp": timestamp}
+    if "last_updated" in subscription:
+        subscription["last_updated"] = timestamp
+    if "method" in subscription:
+        subscription["method"] = None if timestamp is None else "FORM"
+    permission = next(name for name in subscription if name.startswith("can_receive"))
+    subscription[permission] = consent == "SUBSCRIBED" or (channel == "email" and consent == "NEVER_SUBSCRIBED")
 
 
-def _predictions(now: datetime, chance: random.Random) -> dict[str, Any]:
-    orders = chance.randrange(1, 9)
-    value = round(chance.uniform(18, 90), 2)
-    next_order = now + timedelta(days=chance.randrange(5, 60))
-    to_come = round(chance.uniform(0.1, 3), 2)
+def _predictions(now: datetime, rng: random.Random) -> dict[str, Any]:
+    orders = rng.randrange(1, 9)
+    value = round(rng.uniform(18, 90), 2)
+    next_order = now + timedelta(days=rng.randrange(5, 60))
+    predicted_orders = round(rng.uniform(0.1, 3), 2)
     return {
         "historic_clv": round(orders * value, 2),
-        "predicted_clv": round(to_come * value, 2),
-        "total_clv": round((orders + to_come) * value, 2),
+        "predicted_clv": round(predicted_orders * value, 2),
+        "total_clv": round((orders + predicted_orders) * value, 2),
         "historic_number_of_orders": orders,
-        "predicted_number_of_orders": to_come,
-        "average_days_between_orders": chance.randrange(20, 120),
+        "predicted_number_of_orders": predicted_orders,
+        "average_days_between_orders": rng.randrange(20, 120),
         "average_order_value": value,
-        "churn_probability": round(chance.uniform(0.02, 0.95), 2),
+        "churn_probability": round(rng.uniform(0.02, 0.95), 2),
         "expected_date_of_next_order": next_order.strftime("%Y-%m-%dT00:00:00+00:00"),
         "ranked_channel_affinity": ["email", "sms", "push"],
     }  # fmt: skip
 
 
-def _receive_campaign(account: Account, profile: Profile, campaign: Campaign, chance: random.Random) -> None:
-    message = chance.choice(campaign.messages)
-    named = message.id if len(campaign.messages) > 1 else campaign.id
-    properties = _properties(profile, message, named, campaign.sent_at) | {"$group_ids": [campaign.audience]}
+def _add_campaign_events(account: Account, profile: Profile, campaign: Campaign, rng: random.Random) -> None:
+    message = rng.choice(campaign.messages)
+    message_id = message.id if len(campaign.messages) > 1 else campaign.id
+    properties = _properties(profile, message, message_id, campaign.sent_at) | {"$group_ids": [campaign.audience]}
     if len(campaign.messages) > 1:
         properties["$variation"] = message.id
-    _receive(account, profile, message, campaign.sent_at + timedelta(seconds=chance.randrange(600)), properties, chance)
+    _add_message_events(
+        account, profile, message, campaign.sent_at + timedelta(seconds=rng.randrange(600)), properties, rng
+    )
 
 
-def _receive_flow(
-    account: Account, profile: Profile, flow: Flow, message: Message, at: datetime, chance: random.Random
+def _add_flow_events(
+    account: Account, profile: Profile, flow: Flow, message: MarketingMessage, at: datetime, rng: random.Random
 ) -> None:
     properties = _properties(profile, message, message.id, at) | {"$flow": flow.id}
-    _receive(account, profile, message, at, properties, chance)
+    _add_message_events(account, profile, message, at, properties, rng)
 
 
-def _properties(profile: Profile, message: Message, named: str, at: datetime) -> dict[str, Any]:
+def _properties(profile: Profile, message: MarketingMessage, message_id: str, at: datetime) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "Campaign Name": message.name,
-        "$message": named,
-        "$_cohort$message_send_cohort": f"{at.timestamp():.0f}:{named}",
+        "$message": message_id,
+        "$_cohort$message_send_cohort": f"{at.timestamp():.0f}:{message_id}",
     }
     if message.channel == "sms":
         return properties | {"To Phone Region": "US", "Message Type": "marketing"}
@@ -147,29 +152,31 @@ def _properties(profile: Profile, message: Message, named: str, at: datetime) ->
     }
 
 
-def _receive(
+def _add_message_events(
     account: Account,
     profile: Profile,
-    message: Message,
+    message: MarketingMessage,
     at: datetime,
     properties: dict[str, Any],
-    chance: random.Random,
+    rng: random.Random,
 ) -> None:
     at = at.replace(microsecond=0)
     kind = "Email" if message.channel == "email" else _text_metric(account, at)
-    account.happen(f"Received {kind}", profile, at, properties)
-    later = at + timedelta(minutes=chance.randrange(5, 2000))
-    if kind == "Email" and chance.random() < 0.6:
-        account.happen(
+    account.record_internal_event(f"Received {kind}", profile, at, properties)
+    later = at + timedelta(minutes=rng.randrange(5, 2000))
+    if kind == "Email" and rng.random() < 0.6:
+        account.record_internal_event(
             "Opened Email", profile, later, properties | {"Client Name": "Apple Mail", "Client Type": "mail"}
         )
-        if chance.random() < 0.35:
+        if rng.random() < 0.35:
             clicked = {"URL": "https://lanternpost.example/shop", "Client Type": "browser", "Bot Click": False}
-            account.happen("Clicked Email", profile, later + timedelta(minutes=1), properties | clicked)
-    elif kind != "Email" and chance.random() < 0.3:
-        account.happen(f"Clicked {kind}", profile, later, properties | {"URL": "https://lanternpost.example/s"})
+            account.record_internal_event("Clicked Email", profile, later + timedelta(minutes=1), properties | clicked)
+    elif kind != "Email" and rng.random() < 0.3:
+        account.record_internal_event(
+            f"Clicked {kind}", profile, later, properties | {"URL": "https://lanternpost.example/s"}
+        )
 
 
 def _text_metric(account: Account, at: datetime) -> str:
     names = TEXT_METRICS[account.text_metrics]
-    return names[0] if at < account.now() - RENAMED else names[-1]
+    return names[0] if at < account.now() - RENAMED_AGO else names[-1]

@@ -1,1 +1,1 @@
-"""The account's pages in the browser, and the control routes that steer it."""
+"""The account's pages in the browser, and the control API."""

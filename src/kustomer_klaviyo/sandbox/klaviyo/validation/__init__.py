@@ -1,1 +1,1 @@
-"""What Klaviyo takes in request bodies: events, profiles, contacts. Knows nothing of what is stored."""
+"""Validation of request bodies: events, profiles, contacts. Independent of stored data."""

@@ -1,4 +1,4 @@
-"""What Klaviyo takes as a profile in request bodies. Knows nothing of the profiles there are.
+"""Validation of profiles in request bodies. Independent of stored profiles.
 
 Rules: developers.klaviyo.com/en/reference/profiles_api_overview
 """
@@ -8,57 +8,52 @@ from typing import Any
 
 import msgspec
 
-from kustomer_klaviyo.sandbox.klaviyo.envelope import Refusal, invalid
+from kustomer_klaviyo.sandbox.klaviyo.jsonapi_responses import KlaviyoRefusal, invalid
 from kustomer_klaviyo.sandbox.klaviyo.validation.contact_rules import is_email, is_phone
-from kustomer_klaviyo.sandbox.klaviyo.validation.event_rules import (
-    as_object,
-    check_values,
-    refuse_unknown,
-    resource_type,
-)
+from kustomer_klaviyo.sandbox.klaviyo.validation.event_rules import check_values
 from kustomer_klaviyo.sandbox.klaviyo.validation.property_patches import check_patches
+from kustomer_klaviyo.sandbox.klaviyo.validation.request_resources import as_object, check_type, refuse_unknown
 
-LONGEST_EXTERNAL_ID = 255
-LARGEST_IN_EVENT = 95_000
-"""Bytes of a profile inside an event."""
+MAX_EXTERNAL_ID_LENGTH = 255
+MAX_EVENT_PROFILE_BYTES = 95_000
 
 IDENTIFIERS = ("email", "phone_number", "external_id", "anonymous_id", "_kx")
-TEXTS = ("first_name", "last_name", "organization", "locale", "title", "image")
-PROFILE_FIELDS = frozenset({*IDENTIFIERS, *TEXTS, "location", "properties"})
-FIELDS_IN_SINGLE_EVENT = PROFILE_FIELDS | {"meta"}
-"""Revisions up to 2026-07-15 have the patches among the attributes there, later ones beside them."""
+TEXT_FIELDS = ("first_name", "last_name", "organization", "locale", "title", "image")
+PROFILE_FIELDS = frozenset({*IDENTIFIERS, *TEXT_FIELDS, "location", "properties"})
+EVENT_PROFILE_FIELDS = PROFILE_FIELDS | {"meta"}
+"""In events, revisions up to 2026-07-15 have ``meta`` inside the attributes, later ones next to them."""
 LOCATION_FIELDS = frozenset(
     {"address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip"}
 )
 WITHOUT_ANONYMOUS_ID = "2026-01-15"
-"""The first revision whose profile endpoints no longer take ``anonymous_id``."""
+"""The first revision whose profile endpoints no longer accept ``anonymous_id``."""
 
 
 @dataclass(slots=True)
-class ProfileIn:
-    """A profile as a request names it."""
+class ProfileInput:
+    """A profile in a request."""
 
     id: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
-    given: dict[str, Any] = field(default_factory=dict)
-    """The attributes as the request has them."""
-    without_phone: bool = False
-    """The phone was invalid and is left out, since another identifier is there."""
+    raw_attributes: dict[str, Any] = field(default_factory=dict)
+    """The attributes exactly as in the request."""
+    dropped_phone: bool = False
+    """The phone number was invalid and is dropped, since there is another identifier."""
 
 
-def fields_of_profiles(revision: str) -> frozenset[str]:
-    """Return the attributes that the profile endpoints of a revision take."""
+def profile_fields(revision: str) -> frozenset[str]:
+    """Return the attributes that the profile endpoints of a revision accept."""
     return PROFILE_FIELDS if revision < WITHOUT_ANONYMOUS_ID else PROFILE_FIELDS - {"anonymous_id"}
 
 
-def read_profile(data: Any, pointer: str, *, known: frozenset[str] = PROFILE_FIELDS) -> ProfileIn:
-    """Check a profile resource. Raises Refusal; an invalid phone beside another identifier is only left out."""
+def parse_profile(data: Any, pointer: str, *, known: frozenset[str] = PROFILE_FIELDS) -> ProfileInput:
+    """Validate a profile. An invalid phone number is dropped beside another identifier. Raises KlaviyoRefusal."""
     data = as_object(data, pointer, "data")
-    resource_type(data, "profile", pointer)
+    check_type(data, "profile", pointer)
     at = f"{pointer}/attributes"
-    given = as_object(data.get("attributes", {}), at, "attributes")
-    attributes = dict(given)
+    raw_attributes = as_object(data.get("attributes", {}), at, "attributes")
+    attributes = dict(raw_attributes)
     refuse_unknown(attributes, known, "profile", at)
     meta_at, meta = f"{at}/meta", attributes.pop("meta", None)
     if meta is None:
@@ -67,36 +62,37 @@ def read_profile(data: Any, pointer: str, *, known: frozenset[str] = PROFILE_FIE
     _check_texts(attributes, at)
     _check_objects(attributes, at)
     profile_id = _profile_id(data.get("id"), f"{pointer}/id")
-    without_phone = _drop_bad_phone(attributes, profile_id, f"{at}/phone_number")
-    return ProfileIn(profile_id, attributes, {} if meta is None else check_patches(meta, meta_at), given, without_phone)
+    dropped_phone = _drop_invalid_phone(attributes, profile_id, f"{at}/phone_number")
+    patches = {} if meta is None else check_patches(meta, meta_at)
+    return ProfileInput(profile_id, attributes, patches, raw_attributes, dropped_phone)
 
 
-def read_profile_of_event(data: Any, pointer: str, *, known: frozenset[str] = PROFILE_FIELDS) -> ProfileIn:
-    """Check the profile of an event: one identifier at least, and not too large. Raises Refusal."""
-    profile = read_profile(data, pointer, known=known)
+def parse_event_profile(data: Any, pointer: str, *, known: frozenset[str] = PROFILE_FIELDS) -> ProfileInput:
+    """Validate the profile of an event: it needs an identifier, and has a maximum size. Raises KlaviyoRefusal."""
+    profile = parse_profile(data, pointer, known=known)
     require_identifier(profile, f"{pointer}/attributes")
-    if len(msgspec.json.encode(profile.attributes)) > LARGEST_IN_EVENT:
-        raise Refusal(
+    if len(msgspec.json.encode(profile.attributes)) > MAX_EVENT_PROFILE_BYTES:
+        raise KlaviyoRefusal(
             413, "payload_too_large", "Payload too large.", "The profile of an event may have at most 95 KB.",
             pointer=f"{pointer}/attributes",
         )  # fmt: skip
     return profile
 
 
-def require_identifier(profile: ProfileIn, pointer: str) -> None:
-    """Raise Refusal when nothing names the person."""
-    if profile.id is None and not any(_is_named(profile.attributes.get(name)) for name in IDENTIFIERS):
+def require_identifier(profile: ProfileInput, pointer: str) -> None:
+    """Raise KlaviyoRefusal when a profile has no identifier."""
+    if profile.id is None and not any(_is_nonempty_text(profile.attributes.get(name)) for name in IDENTIFIERS):
         raise invalid("One of id, email, phone_number, external_id, anonymous_id or _kx is required.", pointer)
 
 
-def _is_named(value: Any) -> bool:
+def _is_nonempty_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _profile_id(found: Any, pointer: str) -> str | None:
-    if not isinstance(found, str | None):
+def _profile_id(value: Any, pointer: str) -> str | None:
+    if not isinstance(value, str | None):
         raise invalid("'id' must be a string.", pointer)
-    return found or None
+    return value or None
 
 
 def _check_email(email: Any, pointer: str) -> None:
@@ -107,14 +103,14 @@ def _check_email(email: Any, pointer: str) -> None:
 
 
 def _check_texts(attributes: dict[str, Any], pointer: str) -> None:
-    for name in (*TEXTS, "anonymous_id", "_kx"):
+    for name in (*TEXT_FIELDS, "anonymous_id", "_kx"):
         if not isinstance(attributes.get(name), str | None):
             raise invalid(f"'{name}' must be a string.", f"{pointer}/{name}")
     external_id = attributes.get("external_id")
-    # A number is taken, as the real one takes it, but names nobody.
+    # Klaviyo accepts a number, but it identifies no profile.
     if isinstance(external_id, bool) or not isinstance(external_id, str | int | None):
         raise invalid("'external_id' must be a string.", f"{pointer}/external_id")
-    if external_id is not None and len(str(external_id)) > LONGEST_EXTERNAL_ID:
+    if external_id is not None and len(str(external_id)) > MAX_EXTERNAL_ID_LENGTH:
         raise invalid("'external_id' may have at most 255 characters.", f"{pointer}/external_id")
 
 
@@ -131,11 +127,11 @@ def _check_objects(attributes: dict[str, Any], pointer: str) -> None:
             raise invalid(f"'{name}' must be a string.", f"{pointer}/location/{name}")
 
 
-def _drop_bad_phone(attributes: dict[str, Any], profile_id: str | None, pointer: str) -> bool:
+def _drop_invalid_phone(attributes: dict[str, Any], profile_id: str | None, pointer: str) -> bool:
     phone = attributes.get("phone_number")
     if phone is None or is_phone(phone):
         return False
-    others = [name for name in IDENTIFIERS if name != "phone_number" and _is_named(attributes.get(name))]
+    others = [name for name in IDENTIFIERS if name != "phone_number" and _is_nonempty_text(attributes.get(name))]
     if not others and profile_id is None:
         raise invalid("Invalid phone number format (Example of a valid format: +12345678901)", pointer)
     del attributes["phone_number"]

@@ -1,1 +1,1 @@
-"""The simulated API: its operations, who may use them, what requests may hold, and how answers look."""
+"""The simulated API: operations, keys, rate limits, request bodies, responses."""

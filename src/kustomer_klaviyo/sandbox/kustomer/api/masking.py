@@ -1,13 +1,13 @@
-"""What is shown of a customer to whom may not read sensitive data. Pure.
+"""Masking of sensitive customer attributes. Pure.
 
-How masked values look: developer.kustomer.com/kustomer-apps-platform/docs/data-masking
+Format: developer.kustomer.com/kustomer-apps-platform/docs/data-masking
 """
 
 from kustomer_klaviyo.sandbox.kustomer.model.documents import Document
 
 MASK = "********"
 SENSITIVE = ("name", "firstName", "lastName", "displayName", "username")
-CONTACTS = {
+CONTACT_LISTS = {
     "emails": "email",
     "sharedEmails": "email",
     "phones": "phone",
@@ -17,31 +17,34 @@ CONTACTS = {
 
 
 def masked(resource: Document) -> Document:
-    """Return a customer with every sensitive value hidden; anything else as it is."""
+    """Return a customer with every sensitive value masked; other resources are returned unchanged."""
     if resource["type"] != "customer":
         return resource
-    return resource | {"attributes": _hidden(resource["attributes"])}
+    return resource | {"attributes": _masked_attributes(resource["attributes"])}
 
 
 def masked_event(envelope: Document) -> Document:
-    """Return an event with the customer it shows, and the differences it tells, hidden."""
+    """Return an event with its customer and the customer's differences masked."""
     if envelope["data"]["type"] != "customer":
         return envelope
-    hidden = envelope | {"data": masked(envelope["data"])}
+    result = envelope | {"data": masked(envelope["data"])}
     if "changes" in envelope:
         changed = {
-            name: {side: _hidden({name: value})[name] if side != "op" else value for side, value in change.items()}
+            name: {
+                side: _masked_attributes({name: value})[name] if side != "op" else value
+                for side, value in change.items()
+            }
             for name, change in envelope["changes"]["attributes"].items()
         }
-        hidden["changes"] = envelope["changes"] | {"attributes": changed}
-    return hidden
+        result["changes"] = envelope["changes"] | {"attributes": changed}
+    return result
 
 
-def _hidden(attributes: Document) -> Document:
-    hidden = {name: MASK for name in SENSITIVE if attributes.get(name)}
+def _masked_attributes(attributes: Document) -> Document:
+    names = {name: MASK for name in SENSITIVE if attributes.get(name)}
     lists = {
-        name: [entry | {part: MASK} for entry in attributes[name]]
-        for name, part in CONTACTS.items()
+        name: [entry | {value_key: MASK} for entry in attributes[name]]
+        for name, value_key in CONTACT_LISTS.items()
         if name in attributes
     }
-    return attributes | hidden | lists
+    return attributes | names | lists

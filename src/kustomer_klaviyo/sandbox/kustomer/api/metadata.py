@@ -1,11 +1,11 @@
-"""The organisation's own attributes of customers and conversations, as its definitions tell of them. Pure.
+"""Custom attributes of customers and conversations, and their definitions. Pure.
 
-The ending of a name is its type (developer.kustomer.com/api): ``Str``, ``Txt``, ``Num``, ``At``, ``Bool``, ``Url``.
+The suffix of a name is its type (developer.kustomer.com/api): ``Str``, ``Txt``, ``Num``, ``At``, ``Bool``, ``Url``.
 """
 
 from kustomer_klaviyo.sandbox.kustomer.model.documents import Document
 
-CUSTOM: dict[str, dict[str, str]] = {
+CUSTOM_ATTRIBUTES: dict[str, dict[str, str]] = {
     "customer": {
         "loyaltyTierStr": "Loyalty tier",
         "loyaltyPointsNum": "Loyalty points",
@@ -19,16 +19,16 @@ CUSTOM: dict[str, dict[str, str]] = {
     "company": {},
     "message": {},
 }
-"""Names as the API has them, and as people see them."""
+"""Attribute names with their display names."""
 
 TYPES = {"Str": "string", "Txt": "string", "Num": "number", "At": "date", "Bool": "boolean", "Url": "string"}
 
 
 def metadata_resource(kind: str) -> Document:
-    """Show the definitions of one kind of resource."""
+    """Return the definitions for one kind of resource."""
     properties = {
         name: {"displayName": title, "type": _type(name), "array": False, "enumeration": False, "multi": False}
-        for name, title in CUSTOM[kind].items()
+        for name, title in CUSTOM_ATTRIBUTES[kind].items()
     }
     return {
         "type": "metadata",
@@ -39,4 +39,4 @@ def metadata_resource(kind: str) -> Document:
 
 
 def _type(name: str) -> str:
-    return next(kind for ending, kind in TYPES.items() if name.endswith(ending))
+    return next(kind for suffix, kind in TYPES.items() if name.endswith(suffix))

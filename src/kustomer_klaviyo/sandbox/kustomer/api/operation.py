@@ -1,35 +1,15 @@
-"""One request to the simulated API and its answer: what surrounds every operation."""
+"""Handling of one API request: key, rate limit, handler, headers, errors."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from kustomer_klaviyo.sandbox.faults import CONTROL_PREFIX
-from kustomer_klaviyo.sandbox.kustomer.api.access import Meter, admit, reset_at, too_many
-from kustomer_klaviyo.sandbox.kustomer.api.masking import masked
-from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, refuse
-from kustomer_klaviyo.sandbox.kustomer.model.apps import Apps
-from kustomer_klaviyo.sandbox.kustomer.model.commands import Commands
-from kustomer_klaviyo.sandbox.kustomer.model.documents import Document
-from kustomer_klaviyo.sandbox.kustomer.model.organisation import Organisation
-from kustomer_klaviyo.sandbox.kustomer.model.support_team import Support
-from kustomer_klaviyo.sandbox.kustomer.model.surveys import Surveys
-from kustomer_klaviyo.sandbox.kustomer.model.webhook_delivery import Dispatcher
-from kustomer_klaviyo.sandbox.kustomer.model.webhook_registry import Registry
-from kustomer_klaviyo.sandbox.kustomer.options import KustomerOptions
-
-ORGANISATION = web.AppKey("organisation", Organisation)
-SUPPORT = web.AppKey("support", Support)
-SURVEYS = web.AppKey("surveys", Surveys)
-REGISTRY = web.AppKey("registry", Registry)
-DISPATCHER = web.AppKey("dispatcher", Dispatcher)
-APPS = web.AppKey("apps", Apps)
-COMMANDS = web.AppKey("commands", Commands)
-OPTIONS = web.AppKey("options", KustomerOptions)
-TRAFFIC = web.AppKey("traffic", Counter[str])
-METER = web.AppKey("meter", Meter)
+from kustomer_klaviyo.sandbox.kustomer.api.key_roles import check_key
+from kustomer_klaviyo.sandbox.kustomer.api.minute_limit import rate_limit_refusal, reset_at
+from kustomer_klaviyo.sandbox.kustomer.api.organisation_state import LIMIT, OPTIONS, REQUEST_COUNTS, RESPONSE_COUNTS
+from kustomer_klaviyo.sandbox.kustomer.responses import KustomerRefusal, error_response
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -44,37 +24,37 @@ class Operation:
     handler: Handler
 
     def install(self, app: web.Application) -> None:
-        """Put the operation into the application."""
-        app.router.add_route(self.method, self.path, self.exchange)
+        """Add the operation to the application."""
+        app.router.add_route(self.method, self.path, self.handle)
 
-    async def exchange(self, request: web.Request) -> web.Response:
-        """Answer one request: key, limit, handler, headers."""
+    async def handle(self, request: web.Request) -> web.Response:
+        """Respond to one request."""
         app = request.app
-        traffic, meter, options = app[TRAFFIC], app[METER], app[OPTIONS]
-        traffic[f"{self.method} {self.path}"] += 1
+        limit, options = app[LIMIT], app[OPTIONS]
+        app[REQUEST_COUNTS][f"{self.method} {self.path}"] += 1
         try:
-            admit(request.headers.get("Authorization", ""), options.api_keys, self.permission)
-            meter.take(is_search=self.path.endswith("/search"), now=options.clock())
+            check_key(request.headers.get("Authorization", ""), options.api_keys, self.permission)
+            limit.count_request(is_search=self.path.endswith("/search"), now=options.clock())
             response = await self.handler(request)
-        except Refusal as refusal:
-            response = refused(refusal, options.clock())
-        response.headers.update(meter.headers())
+        except KustomerRefusal as refusal:
+            response = _refusal_response(refusal, options.clock())
+        response.headers.update(limit.headers())
         response.headers["X-Kustomer-Pod"] = "prod1"
-        traffic[f"status {response.status}"] += 1
+        app[RESPONSE_COUNTS][str(response.status)] += 1
         return response
 
 
-def refused(refusal: Refusal, now: float) -> web.Response:
-    """Answer with a refusal; one for asking too often says when that ends."""
-    response = refuse(refusal)
+def _refusal_response(refusal: KustomerRefusal, now: float) -> web.Response:
+    """Respond with an error; a 429 has the time when the limit resets."""
+    response = error_response(refusal)
     if refusal.status == 429:
         response.headers["x-ratelimit-reset"] = str(reset_at(now))
     return response
 
 
-def throttled(seconds: float | None, now: float) -> web.Response:
-    """Answer as beyond the limit, whatever was counted; with ``Retry-After`` when its seconds are given."""
-    response = refused(too_many(), now)
+def throttled_response(seconds: float | None, now: float) -> web.Response:
+    """Respond with 429 regardless of the counts; ``seconds`` sets ``Retry-After``."""
+    response = _refusal_response(rate_limit_refusal(), now)
     if seconds is not None:
         response.headers["Retry-After"] = f"{seconds:.0f}"
         response.headers["x-ratelimit-reset"] = f"{now + seconds:.0f}"
@@ -82,23 +62,13 @@ def throttled(seconds: float | None, now: float) -> web.Response:
 
 
 @web.middleware
-async def in_the_vendors_form(
+async def error_middleware(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Say in Kustomer's form what the router refuses."""
+    """Convert the router's errors, such as 404 and 405, into Kustomer's error format."""
     try:
         return await handler(request)
     except web.HTTPException as error:
         if error.status < 400 or request.path.startswith(CONTROL_PREFIX):
             raise
-        return refuse(Refusal(error.status, error.reason.replace(" ", "").lower(), error.reason))
-
-
-def shown(request: web.Request, resource: Document) -> Document:
-    """Return a resource as the key may see it."""
-    return masked(resource) if request.app[OPTIONS].masked else resource
-
-
-def present(resources: dict[str, Document]) -> list[Document]:
-    """Return what is not deleted."""
-    return [one for one in resources.values() if not one["attributes"].get("deleted")]
+        return error_response(KustomerRefusal(error.status, error.reason.replace(" ", "").lower(), error.reason))

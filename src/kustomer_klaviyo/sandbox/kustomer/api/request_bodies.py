@@ -1,6 +1,6 @@
-"""What may be written about customers and conversations: checked where it arrives. Pure.
+"""Parsing of the request bodies that write customers, conversations and surveys. Pure.
 
-Unknown attributes are left aside.
+Unknown attributes are ignored.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from kustomer_klaviyo.sandbox.kustomer.envelope import bad
-from kustomer_klaviyo.sandbox.kustomer.model.documents import Document, moment
+from kustomer_klaviyo.sandbox.kustomer.model.documents import Document, format_time
+from kustomer_klaviyo.sandbox.kustomer.responses import bad_parameter
 
 Text = str | None
 Texts = list[str]
@@ -18,23 +18,23 @@ Documents = list[Document]
 Status = Literal["open", "snoozed", "done"]
 SurveyStatus = Literal["canceled", "scheduled", "offered", "rated", "commented", "unresponded"]
 
-CONTACTS = {
+CONTACT_LISTS = {
     "emails": ("email", "home"),
     "sharedEmails": ("email", "home"),
     "phones": ("phone", "mobile"),
     "sharedPhones": ("phone", "mobile"),
 }
-"""The lists of contacts: the name of the value within an entry, and the type an entry has unless told."""
+"""The lists of contacts, each with the key of the value within an entry and the default type of an entry."""
 
 TIMES = ("createdAt", "importedAt", "birthdayAt", "signedUpAt")
 
-_PERSON = (
+_CUSTOMER_TEXTS = (
     "name", "firstName", "lastName", "displayName", "username", "companyName", "avatarUrl", "externalId", "locale",
     "timeZone", "defaultLang", "gender", *TIMES,
 )  # fmt: skip
 _CUSTOMER: Mapping[str, Any] = (
-    dict.fromkeys(_PERSON, Text)
-    | dict.fromkeys((*CONTACTS, "whatsapps", "socials", "urls", "locations", "externalIds"), Documents)
+    dict.fromkeys(_CUSTOMER_TEXTS, Text)
+    | dict.fromkeys((*CONTACT_LISTS, "whatsapps", "socials", "urls", "locations", "externalIds"), Documents)
     | {"tags": Texts, "custom": Document, "verified": bool}
 )
 _CONVERSATION: Mapping[str, Any] = (
@@ -45,7 +45,7 @@ _CONVERSATION: Mapping[str, Any] = (
 
 
 class Survey(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """A survey as third-party tools may write it upon a conversation."""
+    """A survey result as third-party tools may write it to a conversation."""
 
     status: SurveyStatus
     created_at: str
@@ -53,51 +53,51 @@ class Survey(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename="c
     score: Literal[0, 1] | None = None
 
 
-def given_customer(body: Document) -> Document:
-    """Return the attributes of a customer that a body writes. Raises Refusal (400)."""
-    attributes = _checked(body, _CUSTOMER)
-    for name, (part, kind) in CONTACTS.items():
+def parse_customer(body: Document) -> Document:
+    """Return the customer attributes in a body. Raises KustomerRefusal (400)."""
+    attributes = _parse(body, _CUSTOMER)
+    for name, (value_key, kind) in CONTACT_LISTS.items():
         if name in attributes:
-            attributes[name] = [_contact(name, entry, part, kind) for entry in attributes[name]]
+            attributes[name] = [_contact(name, entry, value_key, kind) for entry in attributes[name]]
     return attributes
 
 
-def given_conversation(body: Document) -> Document:
-    """Return the attributes of a conversation that a body writes. Raises Refusal (400)."""
-    return _checked(body, _CONVERSATION)
+def parse_conversation(body: Document) -> Document:
+    """Return the conversation attributes in a body. Raises KustomerRefusal (400)."""
+    return _parse(body, _CONVERSATION)
 
 
-def given_survey(level: Any) -> Document:
-    """Return a survey's level as written by a third party. Raises Refusal (400)."""
+def parse_survey(level: Any) -> Document:
+    """Return a third party's survey result. Raises KustomerRefusal (400)."""
     try:
         survey = msgspec.convert(level, Survey)
     except msgspec.ValidationError as error:
-        raise bad("satisfactionLevel", str(error)) from error
-    written = {name: value for name, value in msgspec.to_builtins(survey).items() if value is not None}
-    return written | {"createdAt": _time("satisfactionLevel", survey.created_at)}
+        raise bad_parameter("satisfactionLevel", str(error)) from error
+    fields = {name: value for name, value in msgspec.to_builtins(survey).items() if value is not None}
+    return fields | {"createdAt": _time("satisfactionLevel", survey.created_at)}
 
 
-def _checked(body: Document, kinds: Mapping[str, Any]) -> Document:
+def _parse(body: Document, types: Mapping[str, Any]) -> Document:
     attributes: Document = {}
-    for name in body.keys() & kinds.keys():
+    for name in body.keys() & types.keys():
         try:
-            attributes[name] = msgspec.convert(body[name], kinds[name])
+            attributes[name] = msgspec.convert(body[name], types[name])
         except msgspec.ValidationError as error:
-            raise bad(name, str(error)) from error
+            raise bad_parameter(name, str(error)) from error
         if name in TIMES and attributes[name] is not None:
             attributes[name] = _time(name, attributes[name])
     return attributes
 
 
-def _contact(name: str, entry: Document, part: str, kind: str) -> Document:
-    if not isinstance(entry.get(part), str) or not entry[part]:
-        raise bad(name, f"each of {name} needs {part}")
+def _contact(name: str, entry: Document, value_key: str, kind: str) -> Document:
+    if not isinstance(entry.get(value_key), str) or not entry[value_key]:
+        raise bad_parameter(name, f"each of {name} needs {value_key}")
     return {"type": kind, "verified": False} | entry
 
 
 def _time(name: str, text: str) -> str:
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise bad(name, f"{name} must be a time in ISO 8601") from error
-    return moment((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+        raise bad_parameter(name, f"{name} must be a time in ISO 8601") from error
+    return format_time((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())

@@ -1,4 +1,4 @@
-"""The simulated API's operations on customers: reading, writing, merging, searching.
+"""API operations on customers: read, write, merge, search.
 
 Rules: developer.kustomer.com/api
 """
@@ -7,71 +7,81 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from kustomer_klaviyo.sandbox.kustomer.api.operation import ORGANISATION, Operation, present, shown
-from kustomer_klaviyo.sandbox.kustomer.api.request_bodies import given_customer
+from kustomer_klaviyo.sandbox.kustomer.api.operation import Operation
+from kustomer_klaviyo.sandbox.kustomer.api.organisation_state import ORGANISATION, not_deleted, visible
+from kustomer_klaviyo.sandbox.kustomer.api.request_bodies import parse_customer
 from kustomer_klaviyo.sandbox.kustomer.api.search import search
-from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, answer, bad, json_object, not_found, page, page_number
 from kustomer_klaviyo.sandbox.kustomer.model.documents import Document
 from kustomer_klaviyo.sandbox.kustomer.model.merging import merge
-from kustomer_klaviyo.sandbox.kustomer.model.organisation import Conflict
+from kustomer_klaviyo.sandbox.kustomer.model.organisation import ContactConflict
+from kustomer_klaviyo.sandbox.kustomer.responses import (
+    KustomerRefusal,
+    bad_parameter,
+    json_object,
+    json_response,
+    not_found,
+    page_number,
+    page_response,
+)
 
-MOST_SEARCH_PAGES = 100
-LARGEST_SEARCH_PAGE = 500
-OWNERS = {"email": "emails", "phone": "phones", "externalId": "externalIds"}
-"""By what a customer can be asked for, and the list in which it stands."""
+MAX_SEARCH_PAGES = 100
+MAX_SEARCH_PAGE_SIZE = 500
+CONTACT_LISTS = {"email": "emails", "phone": "phones", "externalId": "externalIds"}
+"""The identifiers that a customer can be requested by, and the lists that hold them."""
 
 
 async def post_search(request: web.Request) -> web.Response:
-    """``POST /v1/customers/search``: it offers a page 101, and refuses it."""
+    """``POST /v1/customers/search``; Kustomer links to page 101, but rejects requests for it."""
     org = request.app[ORGANISATION]
-    if page_number(request, "page", 1, 100_000) > MOST_SEARCH_PAGES:
-        raise bad("page", f"A search ends after {MOST_SEARCH_PAGES} pages")
-    held = {"customer": org.customers.values(), "conversation": org.conversations.values()}
-    found = search(await json_object(request), held)
-    return page(request, [shown(request, one) for one in found], most=LARGEST_SEARCH_PAGE)
+    if page_number(request, "page", 1, 100_000) > MAX_SEARCH_PAGES:
+        raise bad_parameter("page", f"A search ends after {MAX_SEARCH_PAGES} pages")
+    resources = {"customer": org.customers.values(), "conversation": org.conversations.values()}
+    results = search(await json_object(request), resources)
+    return page_response(request, [visible(request, resource) for resource in results], max_size=MAX_SEARCH_PAGE_SIZE)
 
 
 async def list_customers(request: web.Request) -> web.Response:
     """``GET /v1/customers``."""
-    return page(request, [shown(request, one) for one in present(request.app[ORGANISATION].customers)])
+    customers = not_deleted(request.app[ORGANISATION].customers.values())
+    return page_response(request, [visible(request, customer) for customer in customers])
 
 
 async def create_customer(request: web.Request) -> web.Response:
     """``POST /v1/customers``."""
-    org, given = request.app[ORGANISATION], given_customer(await json_object(request))
-    created = unique(lambda: org.add_customer(given))
-    return answer({"data": shown(request, created)}, status=201)
+    org, fields = request.app[ORGANISATION], parse_customer(await json_object(request))
+    created = check_unique(lambda: org.add_customer(fields))
+    return json_response({"data": visible(request, created)}, status=201)
 
 
-def unique(write: Callable[[], Document]) -> Document:
-    """Write to a customer. Raises Refusal (409) where a contact belongs to another."""
+def check_unique(write: Callable[[], Document]) -> Document:
+    """Write to a customer. Raises KustomerRefusal (409) when a contact belongs to another customer."""
     try:
         return write()
-    except Conflict as conflict:
-        raise Refusal(409, "conflict", f"{conflict} must be unique") from conflict
+    except ContactConflict as conflict:
+        raise KustomerRefusal(409, "conflict", f"{conflict} must be unique") from conflict
 
 
 async def get_customer(request: web.Request) -> web.Response:
-    """``GET /v1/customers/{id}``, also by ``email=``, ``phone=`` or ``externalId=``."""
-    return answer({"data": shown(request, _customer(request))})
+    """``GET /v1/customers/{id}``, or by ``email=``, ``phone=`` or ``externalId=``."""
+    return json_response({"data": visible(request, _customer(request))})
 
 
 def _customer(request: web.Request) -> Document:
-    org, wanted = request.app[ORGANISATION], request.match_info["id"]
-    name, is_named, value = wanted.partition("=")
-    if is_named and name not in OWNERS:
+    org, identifier = request.app[ORGANISATION], request.match_info["id"]
+    name, has_name, value = identifier.partition("=")
+    if has_name and name not in CONTACT_LISTS:
         raise not_found("id")
-    found = org.owner(OWNERS[name], value) if is_named else org.customers.get(wanted)
-    if found is None or found["attributes"]["deleted"]:
-        raise not_found(name if is_named else "id")
-    return found
+    customer = org.owner(CONTACT_LISTS[name], value) if has_name else org.customers.get(identifier)
+    if customer is None or customer["attributes"]["deleted"]:
+        raise not_found(name if has_name else "id")
+    return customer
 
 
 async def update_customer(request: web.Request) -> web.Response:
     """``PUT /v1/customers/{id}``: lists are replaced as a whole."""
     customer, org = _customer(request), request.app[ORGANISATION]
-    given = given_customer(await json_object(request))
-    return answer({"data": shown(request, unique(lambda: org.change(customer, given)))})
+    fields = parse_customer(await json_object(request))
+    return json_response({"data": visible(request, check_unique(lambda: org.update(customer, fields)))})
 
 
 async def delete_customer(request: web.Request) -> web.Response:
@@ -83,40 +93,41 @@ async def delete_customer(request: web.Request) -> web.Response:
 async def list_conversations_of_customer(request: web.Request) -> web.Response:
     """``GET /v1/customers/{id}/conversations``."""
     customer, org = _customer(request), request.app[ORGANISATION]
-    owned = [org.conversations[one] for one in org.conversations_of[customer["id"]]]
-    return page(request, [one for one in owned if not one["attributes"].get("deleted")])
+    ids = org.conversations_of[customer["id"]]
+    conversations = [org.conversations[conversation_id] for conversation_id in ids]
+    return page_response(request, not_deleted(conversations))
 
 
 async def create_merge(request: web.Request) -> web.Response:
-    """``POST /v1/customers/merges``: the source ends in the target."""
+    """``POST /v1/customers/merges``: merges the source into the target."""
     body, org = await json_object(request), request.app[ORGANISATION]
     source, target = (org.customers.get(str(body.get(name))) for name in ("source", "target"))
     if source is None or source["attributes"]["deleted"]:
         raise not_found("source")
     if target is None or target["attributes"]["deleted"] or target is source:
         raise not_found("target")
-    return answer({"data": merge(org, source, target)}, status=201)
+    return json_response({"data": merge(org, source, target)}, status=201)
 
 
 async def get_merge(request: web.Request) -> web.Response:
     """``GET /v1/customers/merges/{id}``."""
     merges = request.app[ORGANISATION].merges
-    found = next((one for one in merges if one["id"] == request.match_info["id"]), None)
-    if found is None:
+    record = next((record for record in merges if record["id"] == request.match_info["id"]), None)
+    if record is None:
         raise not_found("id")
-    return answer({"data": found})
+    return json_response({"data": record})
 
 
 async def list_merges(request: web.Request) -> web.Response:
-    """``GET /v1/customers/{id}/merges``, of merged customers too."""
-    wanted, org = request.match_info["id"], request.app[ORGANISATION]
-    if wanted not in org.customers:
+    """``GET /v1/customers/{id}/merges``; also for customers that were merged into another."""
+    customer_id, org = request.match_info["id"], request.app[ORGANISATION]
+    if customer_id not in org.customers:
         raise not_found("id")
-    return page(request, [one for one in org.merges if wanted in _ends(one)])
+    return page_response(request, [record for record in org.merges if customer_id in _merged_ids(record)])
 
 
-def _ends(record: Document) -> list[str]:
-    return [record["relationships"][end]["data"]["id"] for end in ("source", "target")]
+def _merged_ids(record: Document) -> list[str]:
+    return [record["relationships"][name]["data"]["id"] for name in ("source", "target")]
 
 
 OPERATIONS = (

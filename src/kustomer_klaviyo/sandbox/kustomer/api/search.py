@@ -1,4 +1,4 @@
-"""``POST /v1/customers/search``: conditions over customers or conversations. Pure.
+"""``POST /v1/customers/search``: queries over customers or conversations. Pure.
 
 Rules: developer.kustomer.com/kustomer-api-docs/reference/search
 """
@@ -7,25 +7,25 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kustomer_klaviyo.sandbox.kustomer.api.search_operators import comparison, sort_key
-from kustomer_klaviyo.sandbox.kustomer.envelope import Refusal, bad
 from kustomer_klaviyo.sandbox.kustomer.model.documents import Document
+from kustomer_klaviyo.sandbox.kustomer.responses import KustomerRefusal, bad_parameter
 
 Read = Callable[[Document], Any]
-Condition = Callable[[Document], bool]
+Predicate = Callable[[Document], bool]
 
 
 def _attribute(*path: str) -> Read:
     def read(resource: Document) -> Any:
-        found: Any = resource["attributes"]
+        value: Any = resource["attributes"]
         for name in path:
-            found = found.get(name) if isinstance(found, dict) else None
-        return found
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
 
     return read
 
 
-def _each(name: str, part: str) -> Read:
-    return lambda resource: [entry.get(part) for entry in resource["attributes"].get(name) or []]
+def _each(name: str, key: str) -> Read:
+    return lambda resource: [entry.get(key) for entry in resource["attributes"].get(name) or []]
 
 
 def _id(resource: Document) -> Any:
@@ -36,7 +36,7 @@ def _customer(resource: Document) -> Any:
     return resource["relationships"]["customer"]["data"]["id"]
 
 
-_SURVEY = {
+_SURVEY_FIELDS = {
     f"conversation_satisfaction_{field}": _attribute("satisfactionLevel", name)
     for field, name in (
         ("status", "status"), ("score", "score"), ("rating", "rating"), ("created_at", "createdAt"),
@@ -69,67 +69,73 @@ FIELDS: dict[str, dict[str, Read]] = {
         "conversation_done_count": _attribute("doneCount"),
         "conversation_first_done_created_at": _attribute("firstDone", "createdAt"),
         "conversation_last_done_created_at": _attribute("lastDone", "createdAt"),
-        **_SURVEY,
+        **_SURVEY_FIELDS,
     },
 }
 
 
-def search(body: Document, held: Mapping[str, Iterable[Document]]) -> list[Document]:
-    """Return what a search finds among the resources of each kind, sorted as asked. Raises Refusal."""
+def search(body: Document, resources: Mapping[str, Iterable[Document]]) -> list[Document]:
+    """Return the resources that match a search, in its order. Raises KustomerRefusal."""
     context = body.get("queryContext", "customer")
     if not isinstance(context, str) or context not in FIELDS:
-        raise bad("queryContext", f"queryContext must be one of {', '.join(FIELDS)}")
+        raise bad_parameter("queryContext", f"queryContext must be one of {', '.join(FIELDS)}")
     fields = FIELDS[context]
-    meets = _query(body, fields)
-    shows_deleted = body.get("includeDeleted") is True
-    found = [one for one in held[context] if (shows_deleted or not one["attributes"].get("deleted")) and meets(one)]
+    matches = _query(body, fields)
+    includes_deleted = body.get("includeDeleted") is True
+    results = [
+        resource
+        for resource in resources[context]
+        if (includes_deleted or not resource["attributes"].get("deleted")) and matches(resource)
+    ]
     for name, direction in reversed(_sorting(body)):
         read = _field(fields, name)
-        found.sort(key=_sorted_by(read), reverse=direction == "desc")
-    return found
+        results.sort(key=_sort_key(read), reverse=direction == "desc")
+    return results
 
 
-def _sorted_by(read: Read) -> Callable[[Document], tuple[int, Any]]:
+def _sort_key(read: Read) -> Callable[[Document], tuple[int, Any]]:
     return lambda resource: sort_key(read(resource))
 
 
-def _query(body: Document, fields: Mapping[str, Read]) -> Condition:
-    every, some, none = (_conditions(body, name, fields) for name in ("and", "or", "not"))
+def _query(body: Document, fields: Mapping[str, Read]) -> Predicate:
+    all_of, any_of, none_of = (_conditions(body, name, fields) for name in ("and", "or", "not"))
 
-    def meets(resource: Document) -> bool:
+    def matches(resource: Document) -> bool:
         return (
-            all(condition(resource) for condition in every)
-            and (not some or any(condition(resource) for condition in some))
-            and not any(condition(resource) for condition in none)
+            all(condition(resource) for condition in all_of)
+            and (not any_of or any(condition(resource) for condition in any_of))
+            and not any(condition(resource) for condition in none_of)
         )
 
-    return meets
+    return matches
 
 
-def _conditions(body: Document, name: str, fields: Mapping[str, Read]) -> list[Condition]:
+def _conditions(body: Document, name: str, fields: Mapping[str, Read]) -> list[Predicate]:
     return [_condition(condition, fields) for condition in _objects(body, name)]
 
 
-def _condition(condition: Document, fields: Mapping[str, Read]) -> Condition:
-    """Read one condition: every comparison of every field in it must hold, or the conditions nested within it."""
+def _condition(condition: Document, fields: Mapping[str, Read]) -> Predicate:
+    """Parse one condition: all its comparisons must hold. It may instead contain a nested query."""
     if condition.keys() & {"and", "or", "not"}:
         return _query(condition, fields)
-    tests: list[Condition] = []
+    predicates: list[Predicate] = []
     for name, comparisons in condition.items():
         if not isinstance(comparisons, dict) or not comparisons:
-            raise bad(name, 'A comparison must be an object such as {"equals": 1}')
+            raise bad_parameter(name, 'A comparison must be an object such as {"equals": 1}')
         read = _field(fields, name)
-        tests += [_test(read, comparison(name, operator, wanted)) for operator, wanted in comparisons.items()]
-    return lambda resource: all(test(resource) for test in tests)
+        predicates += [
+            _predicate(read, comparison(name, operator, operand)) for operator, operand in comparisons.items()
+        ]
+    return lambda resource: all(predicate(resource) for predicate in predicates)
 
 
-def _test(read: Read, holds: Callable[[Any], bool]) -> Condition:
+def _predicate(read: Read, holds: Callable[[Any], bool]) -> Predicate:
     return lambda resource: holds(read(resource))
 
 
 def _field(fields: Mapping[str, Read], name: str) -> Read:
     if name not in fields:
-        raise bad(name, f"Unsupported field {name}")
+        raise bad_parameter(name, f"Unsupported field {name}")
     return fields[name]
 
 
@@ -138,8 +144,10 @@ def _sorting(body: Document) -> list[tuple[str, Any]]:
 
 
 def _objects(body: Document, name: str) -> list[Document]:
-    found = body.get(name, [])
-    listed = found if isinstance(found, list) else [found]
-    if not all(isinstance(entry, dict) for entry in listed):
-        raise Refusal(400, "badparam", "Bad Parameter", parameter=name, detail=f"{name} must be a list of objects")
-    return listed
+    value = body.get(name, [])
+    objects = value if isinstance(value, list) else [value]
+    if not all(isinstance(entry, dict) for entry in objects):
+        raise KustomerRefusal(
+            400, "badparam", "Bad Parameter", parameter=name, detail=f"{name} must be a list of objects"
+        )
+    return objects

@@ -1,1 +1,1 @@
-"""What the simulated organisation holds, and how every change becomes an event and a webhook."""
+"""State and behaviour of the simulated organisation. Independent of HTTP requests."""

@@ -1,4 +1,4 @@
-"""The documents of a Kustomer organisation as new ones look: customers, conversations, messages. Pure."""
+"""New documents of a Kustomer organisation: customers, conversations, messages. Pure."""
 
 import itertools
 import secrets
@@ -8,32 +8,32 @@ from functools import lru_cache
 from typing import Any
 
 Document = dict[str, Any]
-"""A resource or a part of one. Documents are never changed in place, so that they may share their parts."""
+"""A resource or a part of one. Documents are never changed in place, so they may share parts."""
 
 _sequence = itertools.count(secrets.randbits(20))
 
-NO_HANDLING: Document = {"createdByTeams": [], "assignedTeams": [], "assignedUsers": []}
-COLOURS, THINGS = ("Silver", "Amber", "Violet", "Teal"), ("Scissors", "Lantern", "Teapot", "Anchor")
+NO_RESPONSE: Document = {"createdByTeams": [], "assignedTeams": [], "assignedUsers": []}
+COLOURS, OBJECTS = ("Silver", "Amber", "Violet", "Teal"), ("Scissors", "Lantern", "Teapot", "Anchor")
 
 
 def new_id(now: float) -> str:
-    """Return a 24-hex id that grows with time, as MongoDB makes them."""
+    """Return a 24-digit hex id that increases with time, like a MongoDB ObjectId."""
     return f"{int(now):08x}{secrets.token_hex(5)}{next(_sequence) & 0xFFFFFF:06x}"
 
 
-def moment(epoch: float) -> str:
-    """Return a time as Kustomer writes it: milliseconds and ``Z``."""
+def format_time(epoch: float) -> str:
+    """Format a time as Kustomer does: milliseconds and ``Z``."""
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def related(kind: str, one: str, path: str) -> Document:
+def relationship(kind: str, resource_id: str, path: str) -> Document:
     """Return a relationship to one resource."""
-    return {"data": {"type": kind, "id": one}, "links": {"self": f"/v1/{path}/{one}"}}
+    return {"data": {"type": kind, "id": resource_id}, "links": {"self": f"/v1/{path}/{resource_id}"}}
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every document of an organisation refers to."""
+class OrgReferences:
+    """Ids that every document of an organisation refers to."""
 
     org: str
     agent: str
@@ -41,21 +41,21 @@ class Surroundings:
     queue: str
     brand: str
 
-    def relationships(self, kind: str, one: str) -> Document:
-        """Return the relationships that customers and conversations share."""
-        user = related("user", self.agent, "users")
+    def relationships(self, kind: str, resource_id: str) -> Document:
+        """Return the relationships that customers and conversations have in common."""
+        user = relationship("user", self.agent, "users")
         return {
-            "messages": {"links": {"self": f"/v1/{kind}s/{one}/messages"}},
+            "messages": {"links": {"self": f"/v1/{kind}s/{resource_id}/messages"}},
             "createdBy": user,
             "modifiedBy": user,
-            "org": related("org", self.org, "orgs"),
+            "org": relationship("org", self.org, "orgs"),
         }
 
 
 @lru_cache(maxsize=16)
-def surroundings(org: str) -> Surroundings:
-    """Return what an organisation's documents refer to; the ids follow from its own."""
-    return Surroundings(org, *(f"{org[:-2]}{number:02x}" for number in range(0xA0, 0xA4)))
+def org_references(org: str) -> OrgReferences:
+    """Return the ids that an organisation's documents refer to; they are derived from its own id."""
+    return OrgReferences(org, *(f"{org[:-2]}{number:02x}" for number in range(0xA0, 0xA4)))
 
 
 _CUSTOMER: Document = {
@@ -96,25 +96,25 @@ _CUSTOMER: Document = {
 }
 
 
-def new_customer(one: str, org: str, now: str, given: Document) -> Document:
-    """Make a customer's resource; without a name Kustomer invents one to display."""
-    name = given.get("name") or " ".join(filter(None, (given.get("firstName"), given.get("lastName"))))
+def new_customer(customer_id: str, org: str, now: str, fields: Document) -> Document:
+    """Make a customer resource; Kustomer generates a display name for a customer without a name."""
+    name = fields.get("name") or " ".join(filter(None, (fields.get("firstName"), fields.get("lastName"))))
     attributes = _CUSTOMER | dict.fromkeys(("createdAt", "updatedAt", "modifiedAt", "lastActivityAt"), now)
-    attributes |= {"displayName": name or invented_name(one), "recentLocation": {"updatedAt": now}}
+    attributes |= {"displayName": name or generated_name(customer_id), "recentLocation": {"updatedAt": now}}
     if name:
         attributes["name"] = name
     return {
         "type": "customer",
-        "id": one,
-        "attributes": attributes | given,
-        "relationships": surroundings(org).relationships("customer", one),
-        "links": {"self": f"/v1/customers/{one}"},
+        "id": customer_id,
+        "attributes": attributes | fields,
+        "relationships": org_references(org).relationships("customer", customer_id),
+        "links": {"self": f"/v1/customers/{customer_id}"},
     }
 
 
-def invented_name(one: str) -> str:
-    """Return the name that is displayed for a nameless customer."""
-    return f"{COLOURS[int(one[-1], 16) % 4]} {THINGS[int(one[-2], 16) % 4]}"
+def generated_name(customer_id: str) -> str:
+    """Return the display name of a customer without a name."""
+    return f"{COLOURS[int(customer_id[-1], 16) % 4]} {OBJECTS[int(customer_id[-2], 16) % 4]}"
 
 
 _CONVERSATION: Document = {
@@ -138,11 +138,11 @@ _CONVERSATION: Document = {
     "lastMessageUnrespondedToSinceLastDone": {},
     "assignedUsers": [],
     "assignedTeams": [],
-    "firstResponse": NO_HANDLING,
-    "firstResponseSinceLastDone": NO_HANDLING,
-    "lastResponse": NO_HANDLING,
-    "firstDone": NO_HANDLING,
-    "lastDone": NO_HANDLING,
+    "firstResponse": NO_RESPONSE,
+    "firstResponseSinceLastDone": NO_RESPONSE,
+    "lastResponse": NO_RESPONSE,
+    "firstDone": NO_RESPONSE,
+    "lastDone": NO_RESPONSE,
     "doneCount": 0,
     "reopenCount": 0,
     "direction": "in",
@@ -160,46 +160,59 @@ _CONVERSATION: Document = {
     "phase": "initial",
     "matchedTimeBasedRules": [],
 }
-_HISTORY = ("name", "priority", "channel", "assignedTeams", "assignedUsers", "brand", "defaultLang", "tags", "custom")
+_TRACKED_ATTRIBUTES = (
+    "name",
+    "priority",
+    "channel",
+    "assignedTeams",
+    "assignedUsers",
+    "brand",
+    "defaultLang",
+    "tags",
+    "custom",
+)
 
 
-def new_conversation(one: str, org: str, customer: str, now: str, given: Document) -> Document:
-    """Make a conversation's resource: open, without messages or channel."""
+def new_conversation(conversation_id: str, org: str, customer: str, now: str, fields: Document) -> Document:
+    """Make a conversation resource: open, without messages or channel."""
     attributes = _CONVERSATION | dict.fromkeys(("createdAt", "updatedAt", "modifiedAt", "lastActivityAt"), now)
-    around = surroundings(org)
-    status_at = given.get("lastDone", {}).get("createdAt") or given.get("createdAt") or now
+    references = org_references(org)
+    status_at = fields.get("lastDone", {}).get("createdAt") or fields.get("createdAt") or now
     attributes |= {
-        "open": {"statusAt": given.get("createdAt") or now},
-        "modificationHistory": dict.fromkeys((f"{name}At" for name in _HISTORY), None) | {"statusAt": status_at},
+        "open": {"statusAt": fields.get("createdAt") or now},
+        "modificationHistory": dict.fromkeys((f"{name}At" for name in _TRACKED_ATTRIBUTES), None)
+        | {"statusAt": status_at},
     }
-    relationships = around.relationships("conversation", one) | {
-        "customer": related("customer", customer, "customers"),
-        "queue": related("queue", around.queue, "routing/queues"),
-        "brand": related("brand", around.brand, "brands"),
+    relationships = references.relationships("conversation", conversation_id) | {
+        "customer": relationship("customer", customer, "customers"),
+        "queue": relationship("queue", references.queue, "routing/queues"),
+        "brand": relationship("brand", references.brand, "brands"),
     }
     return {
         "type": "conversation",
-        "id": one,
-        "attributes": attributes | given,
+        "id": conversation_id,
+        "attributes": attributes | fields,
         "relationships": relationships,
-        "links": {"self": f"/v1/conversations/{one}"},
+        "links": {"self": f"/v1/conversations/{conversation_id}"},
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A message, kept as small as possible: there are many."""
+class ConversationMessage:
+    """A message in compact form: an organisation holds many."""
 
     id: str
-    at: str
+    sent_at: str
     channel: str
     is_inbound: bool
     text: str
     extra: Document = field(default_factory=dict)
 
 
-def message_resource(message: Message, around: Surroundings, conversation: Document, *, rev: int = 1) -> Document:
-    """Make a message's resource."""
+def message_resource(
+    message: ConversationMessage, references: OrgReferences, conversation: Document, *, rev: int = 1
+) -> Document:
+    """Make a message resource."""
     customer = conversation["relationships"]["customer"]["data"]["id"]
     attributes: Document = {
         "externalId": None,
@@ -208,9 +221,9 @@ def message_resource(message: Message, around: Surroundings, conversation: Docum
         "channel": message.channel,
         "preview": message.text,
         "status": "received" if message.is_inbound else "sent",
-        "createdAt": message.at,
-        "updatedAt": message.at,
-        "sentAt": message.at,
+        "createdAt": message.sent_at,
+        "updatedAt": message.sent_at,
+        "sentAt": message.sent_at,
         "rev": rev,
     }
     return {
@@ -218,9 +231,9 @@ def message_resource(message: Message, around: Surroundings, conversation: Docum
         "id": message.id,
         "attributes": attributes | message.extra,
         "relationships": {
-            "org": related("org", around.org, "orgs"),
-            "customer": related("customers", customer, "customers"),
-            "conversation": related("conversation", conversation["id"], "conversations"),
+            "org": relationship("org", references.org, "orgs"),
+            "customer": relationship("customers", customer, "customers"),
+            "conversation": relationship("conversation", conversation["id"], "conversations"),
         },
         "links": {"self": f"/v1/messages/{message.id}"},
     }

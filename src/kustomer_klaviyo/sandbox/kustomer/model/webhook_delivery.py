@@ -1,4 +1,4 @@
-"""Sends webhooks: signed, again until they are acknowledged, at times twice or late, and not for ever.
+"""Webhook delivery: signatures, retries, optional duplicates and reordering, disabling of failing webhooks.
 
 Rules: developer.kustomer.com/docs/events/delivery-and-retries
 """
@@ -13,165 +13,166 @@ from dataclasses import dataclass
 import aiohttp
 import msgspec
 
+from kustomer_klaviyo.sandbox.corruptions import corrupt
 from kustomer_klaviyo.sandbox.kustomer.model.documents import Document
-from kustomer_klaviyo.sandbox.kustomer.model.webhook_registry import Registry, Webhook
-from kustomer_klaviyo.sandbox.kustomer.options import KustomerOptions
-from kustomer_klaviyo.sandbox.malform import malformed
+from kustomer_klaviyo.sandbox.kustomer.model.webhook_registry import OutboundWebhook, WebhookRegistry
+from kustomer_klaviyo.sandbox.kustomer.organisation_options import KustomerOptions
 
-WAITS_MINUTES = (1, 1, 2, 5, 10, 15, 30)
-AT_ONCE = 64
-OVERTAKEN_SECONDS = 0.2
-SWAMPED = 4000
-"""So many deliveries ready to leave that whoever makes more of them should pause."""
+RETRY_MINUTES = (1, 1, 2, 5, 10, 15, 30)
+CONCURRENCY = 64
+REORDER_SECONDS = 0.2
+MAX_QUEUED = 4000
+"""With more deliveries queued than this, a simulation pauses."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """One event on its way to one webhook; ``attempt`` counts from 0."""
+class WebhookDelivery:
+    """Delivery of one event to one webhook; ``attempt`` counts from 0."""
 
-    hook: Webhook
+    webhook: OutboundWebhook
     event: str
     body: bytes
     attempt: int = 0
 
-    def again(self) -> "Delivery":
-        """Return the next attempt: the same body, and so the same event id."""
-        return Delivery(self.hook, self.event, self.body, self.attempt + 1)
+    def next_attempt(self) -> "WebhookDelivery":
+        """Return the next attempt, with the same body and event id."""
+        return WebhookDelivery(self.webhook, self.event, self.body, self.attempt + 1)
 
     def headers(self) -> dict[str, str]:
-        """Return the headers, the signature over the raw body among them."""
-        return dict(self.hook.headers) | {
+        """Return the headers, including the signature of the raw body."""
+        return dict(self.webhook.headers) | {
             "Content-Type": "application/json",
             "X-Kustomer-Webhook-Event": self.event,
-            "X-Kustomer-Webhook-Signature": hmac.digest(self.hook.token.encode(), self.body, "sha256").hex(),
+            "X-Kustomer-Webhook-Signature": hmac.digest(self.webhook.token.encode(), self.body, "sha256").hex(),
         }
 
 
-class Dispatcher:
-    """Sends events to the webhooks that want them; the organisation never waits for it."""
+class WebhookDispatcher:
+    """Sends events to subscribed webhooks in the background."""
 
-    def __init__(self, registry: Registry, options: KustomerOptions) -> None:
+    def __init__(self, registry: WebhookRegistry, options: KustomerOptions) -> None:
         self._registry = registry
         self._options = options
-        self._chance = random.Random(f"deliveries {options.seed}")
+        self._rng = random.Random(f"deliveries {options.seed}")
         self._session: aiohttp.ClientSession | None = None
-        self._ready: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._queue: asyncio.Queue[WebhookDelivery] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
-        self._malform: tuple[str, int] | None = None
+        self._corruption: tuple[str, int] | None = None
         self.counts: Counter[str] = Counter()
-        """``sent`` counts attempts; ``pending`` what waits, is under way or will be tried again."""
+        """``sent`` counts attempts; ``pending`` counts deliveries that are queued, in flight or waiting for a retry."""
 
     @property
-    def is_swamped(self) -> bool:
-        """Whether far more is ready to leave than is leaving."""
-        return self._ready.qsize() > SWAMPED
+    def is_overloaded(self) -> bool:
+        """Whether deliveries are queued faster than they are sent."""
+        return self._queue.qsize() > MAX_QUEUED
 
     async def start(self) -> None:
-        """Begin to deliver."""
+        """Start the delivery workers."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=AT_ONCE),
+            connector=aiohttp.TCPConnector(limit=CONCURRENCY),
             timeout=aiohttp.ClientTimeout(total=self._options.webhook_timeout),
         )
-        self._workers = [asyncio.create_task(self._work(self._session)) for _ in range(AT_ONCE)]
+        self._workers = [asyncio.create_task(self._run_worker(self._session)) for _ in range(CONCURRENCY)]
 
     async def stop(self) -> None:
-        """Stop delivering; what is under way is lost, as in a vendor's worst hour."""
-        self.forget()
+        """Stop the workers. Deliveries in flight are lost."""
+        self.reset()
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
-    def forget(self) -> None:
-        """Drop everything that waits, and the counts."""
+    def reset(self) -> None:
+        """Drop pending deliveries and reset the counts."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        self._malform = None
-        while not self._ready.empty():
-            self._ready.get_nowait()
+        self._corruption = None
+        while not self._queue.empty():
+            self._queue.get_nowait()
         self.counts.clear()
 
-    def malform(self, kind: str | None, times: int) -> None:
-        """Spoil the bodies of the next events, or of none any more. They are signed all the same."""
-        self._malform = None if kind is None else (kind, times)
+    def corrupt_next(self, corruption: str | None, times: int) -> None:
+        """Corrupt the bodies of the next events; None stops it. The signatures are valid for the corrupted bodies."""
+        self._corruption = None if corruption is None else (corruption, times)
 
     def _body(self, document: Document) -> bytes:
         body = msgspec.json.encode(document)
-        if self._malform is None:
+        if self._corruption is None:
             return body
-        kind, left = self._malform
-        self._malform = (kind, left - 1) if left > 1 else None
-        self.counts["malformed"] += 1
-        return malformed(kind, body)
+        corruption, remaining = self._corruption
+        self._corruption = (corruption, remaining - 1) if remaining > 1 else None
+        self.counts["corrupted"] += 1
+        return corrupt(corruption, body)
 
     def announce(self, event: str, make: Callable[[], Document]) -> None:
-        """Send an event to every webhook that wants it; one that is switched off never hears of it."""
-        hooks = self._registry.wanting(event)
-        self.counts["lost"] += sum(not hook.enabled for hook in hooks)
-        hooks = [hook for hook in hooks if hook.enabled]
-        if not hooks:
+        """Send an event to every subscribed webhook. A disabled webhook never receives it."""
+        webhooks = self._registry.subscribed_to(event)
+        self.counts["lost"] += sum(not webhook.enabled for webhook in webhooks)
+        webhooks = [webhook for webhook in webhooks if webhook.enabled]
+        if not webhooks:
             return
         body = self._body(make())
-        for hook in hooks:
-            for _ in range(1 + self._happens(self._options.duplicate_probability)):
-                self._send(Delivery(hook, event, body))
+        for webhook in webhooks:
+            for _ in range(1 + self._is_chosen(self._options.duplicate_probability)):
+                self._send(WebhookDelivery(webhook, event, body))
 
-    def _happens(self, probability: float) -> bool:
-        return probability > 0 and self._chance.random() < probability
+    def _is_chosen(self, probability: float) -> bool:
+        return probability > 0 and self._rng.random() < probability
 
-    def _send(self, delivery: Delivery) -> None:
+    def _send(self, delivery: WebhookDelivery) -> None:
         self.counts["pending"] += 1
-        if self._happens(self._options.reorder_probability):
-            self._later(OVERTAKEN_SECONDS * self._chance.uniform(0.5, 1), delivery)
+        if self._is_chosen(self._options.reorder_probability):
+            self._enqueue_later(REORDER_SECONDS * self._rng.uniform(0.5, 1), delivery)
         else:
-            self._ready.put_nowait(delivery)
+            self._queue.put_nowait(delivery)
 
-    def _later(self, seconds: float, delivery: Delivery) -> None:
-        def put() -> None:
+    def _enqueue_later(self, seconds: float, delivery: WebhookDelivery) -> None:
+        def enqueue() -> None:
             self._timers.discard(timer)
-            self._ready.put_nowait(delivery)
+            self._queue.put_nowait(delivery)
 
-        timer = asyncio.get_running_loop().call_later(seconds, put)
+        timer = asyncio.get_running_loop().call_later(seconds, enqueue)
         self._timers.add(timer)
 
-    async def _work(self, session: aiohttp.ClientSession) -> None:
+    async def _run_worker(self, session: aiohttp.ClientSession) -> None:
         while True:
-            delivery = await self._ready.get()
-            if not self._is_wanted(delivery.hook):
-                self._lose()
+            delivery = await self._queue.get()
+            if not self._is_active(delivery.webhook):
+                self._give_up()
             elif await self._attempt(session, delivery):
-                delivery.hook.used_up = 0
+                delivery.webhook.exhausted_deliveries = 0
                 self.counts["pending"] -= 1
                 self.counts["acknowledged"] += 1
             else:
-                self._failed(delivery)
+                self._handle_failure(delivery)
 
-    def _is_wanted(self, hook: Webhook) -> bool:
-        return hook.enabled and hook.id in self._registry.webhooks
+    def _is_active(self, webhook: OutboundWebhook) -> bool:
+        return webhook.enabled and webhook.id in self._registry.webhooks
 
-    def _failed(self, delivery: Delivery) -> None:
+    def _handle_failure(self, delivery: WebhookDelivery) -> None:
         self.counts["failed_attempts"] += 1
-        if delivery.attempt < len(WAITS_MINUTES):
-            minutes = WAITS_MINUTES[delivery.attempt]
-            self._later(minutes * 60 * self._options.retry_scale, delivery.again())
+        if delivery.attempt < len(RETRY_MINUTES):
+            minutes = RETRY_MINUTES[delivery.attempt]
+            self._enqueue_later(minutes * 60 * self._options.retry_scale, delivery.next_attempt())
             return
-        self._lose()
-        hook = delivery.hook
-        hook.used_up += 1
-        hook.enabled = hook.enabled and hook.used_up < self._options.disable_after_failures
+        self._give_up()
+        webhook = delivery.webhook
+        webhook.exhausted_deliveries += 1
+        is_below_limit = webhook.exhausted_deliveries < self._options.disable_after_failures
+        webhook.enabled = webhook.enabled and is_below_limit
 
-    def _lose(self) -> None:
+    def _give_up(self) -> None:
         self.counts["pending"] -= 1
         self.counts["lost"] += 1
 
-    async def _attempt(self, session: aiohttp.ClientSession, delivery: Delivery) -> bool:
+    async def _attempt(self, session: aiohttp.ClientSession, delivery: WebhookDelivery) -> bool:
         self.counts["sent"] += 1
         try:
             async with session.post(
-                delivery.hook.url, data=delivery.body, headers=delivery.headers(), allow_redirects=False
+                delivery.webhook.url, data=delivery.body, headers=delivery.headers(), allow_redirects=False
             ) as response:
                 await response.read()
                 return 200 <= response.status < 300

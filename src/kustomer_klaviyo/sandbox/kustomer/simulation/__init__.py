@@ -1,1 +1,1 @@
-"""Invented people and their days, played as fast as asked for, and what truly happened in them."""
+"""Simulated traffic: scenarios, fake people, actions, and the events that they are expected to cause."""

@@ -1,1 +1,1 @@
-"""The agents' desktop in the browser, and the control routes that steer the simulation."""
+"""The agents' desktop in the browser, and the control API."""

@@ -1,9 +1,9 @@
-// The agent's desktop: customers on the left, the timeline in the middle. The panel on the right is panel.js.
+// The agent's desktop: customers on the left, the timeline in the middle. The panel on the right is in panel.js.
 "use strict";
 
-const state = { customer: null, drawn: {} };
+const state = { customer: null, rendered: {} };
 
-const ask = async (path, body) => {
+const request = async (path, body) => {
   const response = await fetch(path, body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
   const text = await response.text();
   if (!response.ok) throw new Error(text);
@@ -11,47 +11,47 @@ const ask = async (path, body) => {
 };
 
 const el = (name, attributes, ...children) => {
-  const made = document.createElement(name);
+  const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes || {})) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else made.setAttribute(key, value);
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, value);
   }
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  element.append(...children.filter((child) => child !== null));
+  return element;
 };
 
-// Drawn only when something changed, so that nobody's click falls on a button that was just replaced.
-const draw = (place, content, make) => {
+// Renders only when the content changed, so that a click never hits a button that is being replaced.
+const render = (containerId, content, build) => {
   const text = JSON.stringify(content);
-  if (state.drawn[place] === text) return;
-  state.drawn[place] = text;
-  document.getElementById(place).replaceChildren(...make());
+  if (state.rendered[containerId] === text) return;
+  state.rendered[containerId] = text;
+  document.getElementById(containerId).replaceChildren(...build());
 };
 
 const showCustomers = async () => {
-  const q = document.getElementById("q").value;
-  const found = await ask(`/sandbox/desktop/customers?q=${encodeURIComponent(q)}`);
-  draw("customers", [found, state.customer], () =>
-    found.customers.map((one) =>
-      el("li", {}, el("button", { type: "button", "aria-current": String(one.id === state.customer), "data-customer": one.id, onclick: () => choose(one.id) },
-        one.open ? el("span", { class: "count", title: "open conversations" }, String(one.open)) : null,
-        el("div", {}, one.name), el("div", { class: "soft" }, one.email || "no email")))));
+  const query = document.getElementById("q").value;
+  const { customers } = await request(`/sandbox/desktop/customers?q=${encodeURIComponent(query)}`);
+  render("customers", [customers, state.customer], () =>
+    customers.map((customer) =>
+      el("li", {}, el("button", { type: "button", "aria-current": String(customer.id === state.customer), "data-customer": customer.id, onclick: () => selectCustomer(customer.id) },
+        customer.open_count ? el("span", { class: "count", title: "open conversations" }, String(customer.open_count)) : null,
+        el("div", {}, customer.name), el("div", { class: "soft" }, customer.email || "no email")))));
 };
 
-const act = async (conversation, action, body = {}) => {
-  await ask(`/sandbox/conversations/${conversation}/${action}`, body);
+const runAction = async (conversation, action, body = {}) => {
+  await request(`/sandbox/conversations/${conversation}/${action}`, body);
   await refresh();
 };
 
-const conversation = (one) => {
-  const { status, name, channels, satisfactionLevel } = one.attributes;
-  const button = (text, action, body, style) => el("button", { type: "button", ...(style ? { class: style } : {}), onclick: () => act(one.id, action, body) }, text);
+const conversationSection = (conversation) => {
+  const { status, name, channels, satisfactionLevel } = conversation.attributes;
+  const button = (text, action, body, style) => el("button", { type: "button", ...(style ? { class: style } : {}), onclick: () => runAction(conversation.id, action, body) }, text);
   const rating = satisfactionLevel && satisfactionLevel.rating;
-  return el("section", { class: "conversation", "data-conversation": one.id },
+  return el("section", { class: "conversation", "data-conversation": conversation.id },
     el("h3", {}, name || "(no subject)", " ", el("span", { class: `status ${status}` }, status), " ", el("span", { class: "soft" }, channels[0] || "")),
-    ...one.messages.map((message) => el("div", { class: message.inbound ? "message" : "message out" }, message.text)),
+    ...conversation.messages.map((message) => el("div", { class: message.inbound ? "message" : "message out" }, message.text)),
     el("div", { class: "actions" },
-      button("Customer writes", "message", { from: "customer", text: "Is there any news?" }),
+      button("Customer writes", "message", { from: "customer", text: "Is there an update?" }),
       button("Agent replies", "message", { from: "agent", text: "We are looking into it." }),
       status === "done" ? button("Reopen", "reopen") : button("Done", "done", {}, "strong"),
       ...(status === "done" ? [el("span", { class: "soft" }, rating ? `rated ${rating}` : "rate:"), ...[1, 2, 3, 4, 5].map((stars) => button(String(stars), "rate", { rating: stars }))] : [])));
@@ -59,22 +59,22 @@ const conversation = (one) => {
 
 const showTimeline = async () => {
   if (!state.customer) return null;
-  const found = await ask(`/sandbox/desktop/customers/${state.customer}`);
-  draw("timeline", found, () => [
-    el("h1", {}, found.customer.attributes.displayName),
-    el("div", { class: "actions" }, el("button", { type: "button", class: "strong", onclick: begin }, "New conversation")),
+  const timeline = await request(`/sandbox/desktop/customers/${state.customer}`);
+  render("timeline", timeline, () => [
+    el("h1", {}, timeline.customer.attributes.displayName),
+    el("div", { class: "actions" }, el("button", { type: "button", class: "strong", onclick: startConversation }, "New conversation")),
     el("p", {}, ""),
-    ...found.conversations.map(conversation),
+    ...timeline.conversations.map(conversationSection),
   ]);
-  return found.customer;
+  return timeline.customer;
 };
 
-const begin = async () => {
-  const made = await ask("/sandbox/conversations", { customer: state.customer, subject: "Where is my lantern?", channel: "email" });
-  await act(made.id, "message", { from: "customer", text: "It has not arrived yet." });
+const startConversation = async () => {
+  const conversation = await request("/sandbox/conversations", { customer: state.customer, subject: "Where is my lantern?", channel: "email" });
+  await runAction(conversation.id, "message", { from: "customer", text: "It has not arrived yet." });
 };
 
-const choose = async (customer) => {
+const selectCustomer = async (customer) => {
   state.customer = customer;
   history.replaceState(null, "", `#${customer}`);
   await refresh();
@@ -85,19 +85,19 @@ const refresh = async () => {
   if (customer) await panel.show(customer);
 };
 
-document.getElementById("find").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
+document.getElementById("search").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
 document.getElementById("q").addEventListener("input", refresh);
-document.getElementById("meet").addEventListener("submit", async (event) => {
+document.getElementById("add-customer").addEventListener("submit", async (event) => {
   event.preventDefault();
   const field = document.getElementById("email");
-  const made = await ask("/sandbox/customers", { email: field.value });
+  const customer = await request("/sandbox/customers", { email: field.value });
   field.value = "";
-  await choose(made.id);
+  await selectCustomer(customer.id);
 });
-window.addEventListener("hashchange", () => { if (location.hash.slice(1) !== state.customer) choose(location.hash.slice(1)); });
+window.addEventListener("hashchange", () => { if (location.hash.slice(1) !== state.customer) selectCustomer(location.hash.slice(1)); });
 state.customer = location.hash.slice(1) || null;
-const keep = async () => {
+const poll = async () => {
   try { await refresh(); } catch (error) { console.warn(error); }
-  setTimeout(keep, 1500);
+  setTimeout(poll, 1500);
 };
-keep();
+poll();

@@ -1,51 +1,51 @@
-// The insight panel: frames hosted cards and talks to them as Kustomer does, and renders native ones with just enough of
-// React for a card: elements, useState, useEffect.
+// The insight panel: frames hosted cards and answers their SDK calls as Kustomer does, and renders native cards with a
+// minimal React: elements, useState, useEffect.
 "use strict";
 
 const panel = (() => {
-  const place = document.getElementById("panel");
+  const container = document.getElementById("panel");
   const frames = new Map();
-  let shownFor = null;
-  let built = null;
+  let shownCustomer = null;
+  let builtCards = null;
 
   const runCommand = async (name, body) => {
     const response = await fetch(`/sandbox/desktop/commands/${encodeURIComponent(name)}`, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(JSON.stringify(answer.errors));
-    return answer.data.attributes;
+    const content = await response.json();
+    if (!response.ok) throw new Error(JSON.stringify(content.errors));
+    return content.data.attributes;
   };
 
-  // Any part of the API, as the agent who is signed in.
+  // Sends an API request as the signed-in agent.
   const request = async ({ url, method, body }) => {
     const { key } = await (await fetch("/sandbox/desktop/agent")).json();
-    const asked = { method: method || "GET", headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" } };
-    if (body) asked.body = JSON.stringify(body);
-    return (await fetch(new URL(url, location.origin).pathname + new URL(url, location.origin).search, asked)).json();
+    const options = { method: method || "GET", headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" } };
+    if (body) options.body = JSON.stringify(body);
+    return (await fetch(new URL(url, location.origin).pathname + new URL(url, location.origin).search, options)).json();
   };
 
   const contextOf = (customer) => ({ type: "customer", customer: { type: "customer", id: customer.id, attributes: customer.attributes } });
 
-  // What a framed card may ask for. The frame is known by its window, and by its origin unless the page has none (a sandbox
-  // of its own); with ?strict-origins in the desktop's address such a page is not heard.
+  // Handles the SDK calls of framed cards. A frame is identified by its window and origin. A page in a sandboxed frame has the
+  // origin "null"; it is accepted unless the desktop's URL contains ?strict-origins.
   const isStrict = new URLSearchParams(location.search).has("strict-origins");
   window.addEventListener("message", async (event) => {
     for (const frame of frames.values()) {
       if (event.source !== frame.element.contentWindow) continue;
       if (event.origin === "null" && !isStrict) frame.target = "*";
       else if (event.origin !== frame.origin) continue;
-      const { id, ask, args } = event.data || {};
+      const { id, method, args } = event.data || {};
       const reply = (content) => frame.element.contentWindow.postMessage({ id, ...content }, frame.target);
       try {
-        if (ask === "initialize") { frame.ready = true; reply({ result: { context: contextOf(frame.customer), user: { userRoles: ["org.user"] } } }); }
-        else if (ask === "command.run") reply({ result: await runCommand(args[0], args[1] || {}) });
-        else if (ask === "resize") frame.element.style.height = `${Math.min(2000, Math.max(40, (args[0] && args[0].height) || 40))}px`;
-        else if (ask === "open") frame.element.hidden = false;
-        else if (ask === "close") frame.element.hidden = true;
-        else if (ask === "updateStatus") frame.heading.dataset.status = String(args[1] || args[0]);
-        else if (ask === "request") reply({ result: await request(args[0]) });
-        else if (ask === "showModal") { alert([args[0] && args[0].title, args[0] && args[0].body].filter(Boolean).join("\n\n")); reply({ result: null }); }
-        else if (ask === "openCustomerEvent") { location.hash = args[0]; reply({ result: null }); }
-        else reply({ error: `a card cannot ask for ${ask} here` });
+        if (method === "initialize") { frame.ready = true; reply({ result: { context: contextOf(frame.customer), user: { userRoles: ["org.user"] } } }); }
+        else if (method === "command.run") reply({ result: await runCommand(args[0], args[1] || {}) });
+        else if (method === "resize") frame.element.style.height = `${Math.min(2000, Math.max(40, (args[0] && args[0].height) || 40))}px`;
+        else if (method === "open") frame.element.hidden = false;
+        else if (method === "close") frame.element.hidden = true;
+        else if (method === "updateStatus") frame.heading.dataset.status = String(args[1] || args[0]);
+        else if (method === "request") reply({ result: await request(args[0]) });
+        else if (method === "showModal") { alert([args[0] && args[0].title, args[0] && args[0].body].filter(Boolean).join("\n\n")); reply({ result: null }); }
+        else if (method === "openCustomerEvent") { location.hash = args[0]; reply({ result: null }); }
+        else reply({ error: `the simulated SDK has no method ${method}` });
       } catch (error) { reply({ error: String(error.message || error) }); }
     }
   });
@@ -60,35 +60,35 @@ const panel = (() => {
     return { element, origin: url.origin, target: url.origin, customer, ready: false };
   };
 
-  // As in Kustomer, the template is evaluated whenever the panel is drawn, for whichever customer is open then.
+  // As in Kustomer, the template is evaluated at each rendering of the panel, for the customer that is open.
   const nativeCard = (card, customer) => {
-    const made = { element: document.createElement("div"), origin: null, customer };
-    const ask = (asked, done) =>
-      runCommand(asked.url.split("/")[3], asked.body).then((attributes) => done(null, { data: { attributes } }), (error) => done(error));
+    const frame = { element: document.createElement("div"), origin: null, customer };
+    const sendRequest = (options, callback) =>
+      runCommand(options.url.split("/")[3], options.body).then((attributes) => callback(null, { data: { attributes } }), (error) => callback(error));
     const template = new Function("React", "KustomerRequest", "customer", "object", "context", "_", `return ${card.template}`);
-    made.draw = mini.render(made.element, () =>
-      template(mini.React, ask, { id: made.customer.id, ...made.customer.attributes }, {}, contextOf(made.customer), {}));
-    return made;
+    frame.draw = mini.render(frame.element, () =>
+      template(mini.React, sendRequest, { id: frame.customer.id, ...frame.customer.attributes }, {}, contextOf(frame.customer), {}));
+    return frame;
   };
 
   const build = (cards, customer) => {
     frames.clear();
-    place.replaceChildren();
-    if (!cards.length) place.textContent = "No app has put a card here yet.";
+    container.replaceChildren();
+    if (!cards.length) container.textContent = "No installed app has a card.";
     for (const card of cards) {
-      const made = card.src ? frameCard(card, customer) : nativeCard(card, customer);
-      made.heading = document.createElement("h2");
-      made.heading.textContent = card.title;
+      const frame = card.src ? frameCard(card, customer) : nativeCard(card, customer);
+      frame.heading = document.createElement("h2");
+      frame.heading.textContent = card.title;
       const box = document.createElement("section");
       box.className = "card";
-      box.append(made.heading, made.element);
-      frames.set(card.name, made);
-      place.append(box);
+      box.append(frame.heading, frame.element);
+      frames.set(card.name, frame);
+      container.append(box);
     }
   };
 
-  // A card that is there stays, and is told who is open now.
-  const tell = (customer) => {
+  // Existing cards are kept and receive the new context.
+  const updateContext = (customer) => {
     for (const frame of frames.values()) {
       frame.customer = customer;
       if (frame.draw) frame.draw();
@@ -97,46 +97,46 @@ const panel = (() => {
   };
 
   const show = async (customer) => {
-    if (shownFor === customer.id && frames.size) return;
+    if (shownCustomer === customer.id && frames.size) return;
     const { cards } = await (await fetch("/sandbox/desktop/cards")).json();
-    shownFor = customer.id;
-    const are = JSON.stringify(cards);
-    if (are === built) tell(customer);
+    shownCustomer = customer.id;
+    const serialized = JSON.stringify(cards);
+    if (serialized === builtCards) updateContext(customer);
     else build(cards, customer);
-    built = are;
+    builtCards = serialized;
   };
 
   return { show };
 })();
 
-// Just enough of React: each card a tree of its own, drawn anew whenever a state changes.
+// A minimal React: each card has its own tree, which is rendered again when a state changes.
 const mini = (() => {
   let current = null;
 
   const React = {
     createElement: (type, props, ...children) => ({ type, props: props || {}, children }),
-    useState: (first) => {
+    useState: (initial) => {
       const { values, draw } = current;
-      const mine = current.at++;
-      if (!(mine in values)) values[mine] = first;
-      return [values[mine], (next) => { values[mine] = next; queueMicrotask(draw); }];
+      const index = current.at++;
+      if (!(index in values)) values[index] = initial;
+      return [values[index], (next) => { values[index] = next; queueMicrotask(draw); }];
     },
-    useEffect: (effect, uses) => {
+    useEffect: (effect, dependencies) => {
       const { effects } = current;
-      const mine = current.at++;
-      if (effects[mine] && JSON.stringify(effects[mine].uses) === JSON.stringify(uses)) return;
-      if (effects[mine] && effects[mine].stop) effects[mine].stop();
-      effects[mine] = { uses };
-      queueMicrotask(() => { effects[mine].stop = effect(); });
+      const index = current.at++;
+      if (effects[index] && JSON.stringify(effects[index].dependencies) === JSON.stringify(dependencies)) return;
+      if (effects[index] && effects[index].stop) effects[index].stop();
+      effects[index] = { dependencies };
+      queueMicrotask(() => { effects[index].stop = effect(); });
     },
   };
 
-  const render = (root, make) => {
-    const held = new Map();
-    const component = (node, key) => {
-      // As React does: another type of component in the same place begins anew.
-      if (!held.has(key) || held.get(key).type !== node.type) held.set(key, { type: node.type, values: [], effects: [], draw });
-      current = held.get(key);
+  const render = (root, component) => {
+    const instances = new Map();
+    const renderComponent = (node, key) => {
+      // As in React, a component of another type in the same position starts with new state.
+      if (!instances.has(key) || instances.get(key).type !== node.type) instances.set(key, { type: node.type, values: [], effects: [], draw });
+      current = instances.get(key);
       current.at = 0;
       return node.type(node.props);
     };
@@ -144,20 +144,20 @@ const mini = (() => {
       if (node === null || node === undefined || node === false) return document.createTextNode("");
       if (typeof node !== "object") return document.createTextNode(String(node));
       if (Array.isArray(node)) {
-        const part = document.createDocumentFragment();
-        part.append(...node.map((one, at) => build(one, `${key}.${at}`)));
-        return part;
+        const fragment = document.createDocumentFragment();
+        fragment.append(...node.map((child, index) => build(child, `${key}.${index}`)));
+        return fragment;
       }
-      if (typeof node.type === "function") return build(component(node, key), `${key}.c`);
-      const made = document.createElement(node.type);
+      if (typeof node.type === "function") return build(renderComponent(node, key), `${key}.c`);
+      const element = document.createElement(node.type);
       for (const [name, value] of Object.entries(node.props)) {
-        if (name === "style") Object.assign(made.style, value);
-        else if (name !== "key") made.setAttribute(name, value);
+        if (name === "style") Object.assign(element.style, value);
+        else if (name !== "key") element.setAttribute(name, value);
       }
-      made.append(...node.children.map((one, at) => build(one, `${key}.${at}`)));
-      return made;
+      element.append(...node.children.map((child, index) => build(child, `${key}.${index}`)));
+      return element;
     };
-    const draw = () => root.replaceChildren(build({ type: make, props: {} }, "0"));
+    const draw = () => root.replaceChildren(build({ type: component, props: {} }, "0"));
     draw();
     return draw;
   };

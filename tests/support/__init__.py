@@ -1,0 +1,1 @@
+"""What several tests use: running environments, sample documents, helpers."""
