@@ -318,7 +318,7 @@ async def test_a_rejected_value_that_cannot_be_dropped_fails_after_one_request(p
     assert (await pipeline.request_counts(pipeline.klaviyo))["create_event"] == 1
 
 
-async def test_a_profile_arrives_however_many_values_are_rejected_in_change(pipeline: Pipeline) -> None:
+async def test_a_profile_arrives_however_many_values_are_rejected_one_after_another(pipeline: Pipeline) -> None:
     fields = [f"Field{number}" for number in range(25)]
     await pipeline.connect(mapping={"properties": {one: f"custom.{one}Str" for one in fields}}, support_state=False)
     for one in fields:
