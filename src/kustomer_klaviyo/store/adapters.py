@@ -1,8 +1,10 @@
 """Adapters of text and JSON values, so that PostgreSQL accepts any text that a vendor or a user may send."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg.types.json import set_json_dumps
 from psycopg.types.string import StrBinaryDumper, StrDumper, StrDumperUnknown
@@ -41,6 +43,17 @@ def dump_json(document: Any) -> bytes:
         return json.dumps(storable_document(document), ensure_ascii=False, allow_nan=False).encode()
     if rb"\u0000" in encoded:
         return json.dumps(storable_document(document), ensure_ascii=False).encode()
+    return encoded
+
+
+def dump_rows(rows: Sequence[Any]) -> bytes:
+    """Return rows of a dataclass as JSON that ``jsonb`` accepts: an array of objects."""
+    try:
+        encoded = msgspec.json.encode(rows)
+    except (TypeError, ValueError):
+        encoded = None
+    if encoded is None or rb"\u0000" in encoded:
+        return dump_json(storable_document(msgspec.to_builtins(rows)))
     return encoded
 
 

@@ -45,7 +45,7 @@ SAVE = _CONVERSATIONS.sql("""
 -- conversations that were new or newer, with their customer before and after.
 WITH former AS (
     SELECT conversation_id, customer_id FROM conversations
-    WHERE connection_id = %(connection_id)s AND conversation_id = ANY(%(conversation_id)s::text[])
+    WHERE connection_id = %(connection_id)s AND conversation_id = ANY(%(conversation_ids)s::text[])
 )
 INSERT INTO conversations (connection_id, {columns})
 SELECT %(connection_id)s, {values} FROM {rows}
@@ -121,7 +121,11 @@ async def save(tx: Transaction, connection_id: str, observations: Sequence[Conve
 
     Returns the customers of the conversations that changed, the former customers too.
     """
-    params = _CONVERSATIONS.params(_merge_by_conversation(observations)) | {"connection_id": connection_id}
+    rows = _merge_by_conversation(observations)
+    params = _CONVERSATIONS.params(rows) | {
+        "connection_id": connection_id,
+        "conversation_ids": [row.conversation_id for row in rows],
+    }
     saved = await (await tx.execute(SAVE, params)).fetchall()
     customer_ids = {row["customer_id"] for row in saved} | {row["former_customer_id"] for row in saved}
     return {customer_id for customer_id in customer_ids if customer_id is not None}

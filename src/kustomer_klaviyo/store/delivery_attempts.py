@@ -91,7 +91,7 @@ RECORD_RESULTS = _RESULTS.sql("""
 -- The results of attempts. Rows are locked in one order everywhere, so that two writers never deadlock.
 WITH locked AS MATERIALIZED (
     SELECT fact_key FROM deliveries
-    WHERE connection_id = %(connection_id)s AND fact_key = ANY(%(fact_key)s::text[]) AND state = 'pending'
+    WHERE connection_id = %(connection_id)s AND fact_key = ANY(%(fact_keys)s::text[]) AND state = 'pending'
     ORDER BY seq FOR UPDATE
 )
 UPDATE deliveries SET state = new.state, reason = new.reason, due_at = coalesce(new.due_at, deliveries.due_at),
@@ -126,7 +126,8 @@ async def due_profiles(db: Database, connection_id: str, limit: int) -> list[Due
 
 async def record_results(tx: Transaction, connection_id: str, results: Sequence[AttemptResult]) -> None:
     """Record how attempts ended; a delivery that is no longer pending is left alone."""
-    await tx.execute(RECORD_RESULTS, _RESULTS.params(results) | {"connection_id": connection_id})
+    keys = [result.fact_key for result in results]
+    await tx.execute(RECORD_RESULTS, _RESULTS.params(results) | {"connection_id": connection_id, "fact_keys": keys})
 
 
 async def next_due(db: Database, connection_id: str, *, after: datetime) -> datetime | None:

@@ -72,8 +72,7 @@ class EventResult:
     """The traceback of an error of this program."""
 
 
-# As text, psycopg would write each body in hexadecimal and quote it.
-_NEW_EVENTS = RowColumns(NewEvent, is_binary=True)
+_NEW_EVENTS = RowColumns(NewEvent)
 _RESULTS = RowColumns(EventResult)
 
 INSERT = _NEW_EVENTS.sql("""

@@ -125,7 +125,7 @@ REPLAN = _REPLANNED.sql("""
 -- that two writers never deadlock.
 WITH locked AS MATERIALIZED (
     SELECT fact_key FROM deliveries
-    WHERE connection_id = %(connection_id)s AND fact_key = ANY(%(fact_key)s::text[]) AND state <> 'delivered'
+    WHERE connection_id = %(connection_id)s AND fact_key = ANY(%(fact_keys)s::text[]) AND state <> 'delivered'
     ORDER BY seq FOR UPDATE
 )
 UPDATE deliveries SET state = new.state, reason = new.reason, identifier = new.identifier, releasable = new.releasable,
@@ -197,7 +197,8 @@ async def replannable(
 
 async def replan(tx: Transaction, connection_id: str, deliveries: Sequence[ReplannedDelivery]) -> None:
     """Save the new plans of deliveries."""
-    await tx.execute(REPLAN, _REPLANNED.params(deliveries) | {"connection_id": connection_id})
+    keys = [delivery.fact_key for delivery in deliveries]
+    await tx.execute(REPLAN, _REPLANNED.params(deliveries) | {"connection_id": connection_id, "fact_keys": keys})
 
 
 async def fail_pending_events(tx: Transaction, connection_id: str, subject: str, *, reason: str) -> None:

@@ -24,6 +24,13 @@ KEYS = [f"done:c{10 * number}:0" for number in range(20)]
 TWENTY: list[Any] = [None] * 20
 PAIRS = ([CONNECTION] * 20, CUSTOMERS)
 
+
+def rows(**columns: list[Any]) -> dict[str, Any]:
+    """Return twenty rows as ``RowColumns`` sends them."""
+    documents = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return {"rows": Jsonb(documents), "row_count": len(documents)}
+
+
 CASES: dict[str, Any] = {
     "conversations.VERSIONS": ([CONNECTION] * 20, CONVERSATIONS),
     "conversations.BUMP_REVISIONS": ([CONNECTION] * 20, CONVERSATIONS, [9] * 20, ["same"] * 20),
@@ -31,8 +38,10 @@ CASES: dict[str, Any] = {
     "conversations.COUNT_OPEN_SINCE": (CUSTOMERS, [NOW - timedelta(days=3)] * 20, CONNECTION),
     "conversations.CHANGED_SINCE": (CUSTOMERS, [NOW - timedelta(days=3)] * 20, CONNECTION),
     "conversations.SAVE": {
-        "connection_id": CONNECTION, "conversation_id": CONVERSATIONS, "customer_id": CUSTOMERS, "rev": [6] * 20,
-        "fingerprint": ["new"] * 20, "observed": ["{}"] * 20, "status_history": ["{}"] * 20, "unanswered_rev": [0] * 20,
+        "connection_id": CONNECTION, "conversation_ids": CONVERSATIONS, **rows(
+            conversation_id=CONVERSATIONS, customer_id=CUSTOMERS, rev=[6] * 20, fingerprint=["new"] * 20,
+            observed=[{}] * 20, status_history=[{}] * 20, unanswered_rev=[0] * 20,
+        ),
     },
     "recorded_facts.FIND": ([CONNECTION] * 20, KEYS),
     "recorded_facts.OF_CONVERSATIONS": (CONNECTION, CONVERSATIONS),
@@ -44,9 +53,10 @@ CASES: dict[str, Any] = {
     "outbox.FAIL_UNIDENTIFIED": ("customer_not_read", CONNECTION, "k10", "looking_up_customer"),
     "outbox.FAILED_EVENTS": (CONNECTION, None, None, 1000),
     "outbox.REPLAN": {
-        "connection_id": CONNECTION, "fact_key": KEYS, "state": ["pending"] * 20, "reason": TWENTY,
-        "identifier": TWENTY, "request": TWENTY, "fact": TWENTY, "releasable": [False] * 20, "subject": TWENTY,
-        "rev": [0] * 20,
+        "connection_id": CONNECTION, "fact_keys": KEYS, **rows(
+            fact_key=KEYS, state=["pending"] * 20, reason=TWENTY, identifier=TWENTY, request=TWENTY, fact=TWENTY,
+            releasable=[False] * 20, subject=TWENTY, rev=[0] * 20,
+        ),
     },
     "outbox.RETRY_FAILED_PROFILES": (CONNECTION, None, None),
     "outbox.FAIL_PENDING_EVENTS": ("customer_erased", CONNECTION, "k10"),
@@ -54,9 +64,11 @@ CASES: dict[str, Any] = {
     "delivery_attempts.DUE_EVENTS": {"connection_id": CONNECTION, "limit": 100},
     "delivery_attempts.DUE_PROFILES": {"connection_id": CONNECTION, "limit": 100},
     "delivery_attempts.RECORD_RESULTS": {
-        "connection_id": CONNECTION, "fact_key": KEYS, "state": ["delivered"] * 20, "reason": TWENTY, "due_at": TWENTY,
-        "response_status": TWENTY, "response_request_id": TWENTY, "response_detail": TWENTY, "last_attempt_at": TWENTY,
-        "is_own_failure": [False] * 20, "error_code": TWENTY, "error_traceback": TWENTY,
+        "connection_id": CONNECTION, "fact_keys": KEYS, **rows(
+            fact_key=KEYS, state=["delivered"] * 20, reason=TWENTY, due_at=TWENTY, response_status=TWENTY,
+            response_request_id=TWENTY, response_detail=TWENTY, last_attempt_at=TWENTY, is_own_failure=[False] * 20,
+            error_code=TWENTY, error_traceback=TWENTY,
+        ),
     },
     "delivery_attempts.NEXT_DUE": (CONNECTION, NOW),
     "retention.EXPIRE": {
@@ -77,8 +89,9 @@ CASES: dict[str, Any] = {
     },
     "inbox.PENDING": (CONNECTION, 500),
     "inbox.SAVE_RESULTS": {
-        "connection_id": CONNECTION, "event_id": CONVERSATIONS, "note": TWENTY, "state": ["processed"] * 20,
-        "reason": TWENTY, "error_traceback": TWENTY,
+        "connection_id": CONNECTION, **rows(
+            event_id=CONVERSATIONS, note=TWENTY, state=["processed"] * 20, reason=TWENTY, error_traceback=TWENTY,
+        ),
     },
     "inbox.RETRY_FAILED": (CONNECTION,),
     "inbox.DELETE_EXPIRED": (CONNECTION, 30),
@@ -102,10 +115,12 @@ CASES: dict[str, Any] = {
     "lookups.RETRY_FAILED": (CONNECTION,),
     "lookups.SET_INTERVAL": (60, CONNECTION, "swept", CONNECTION, "sweep", "customers"),
     "customers.SAVE": {
-        "connection_id": CONNECTION, "customer_id": CUSTOMERS, "rev": [4] * 20, "fingerprint": TWENTY,
-        "contacts": ["{}"] * 20, "email": TWENTY, "phone": TWENTY, "removed": [False] * 20, "skip_reason": TWENTY,
-        "profile": ["{}"] * 20, "masked": ["[]"] * 20, "notes": ["[]"] * 20, "open_count": TWENTY,
-        "open_count_at": TWENTY, "observed_at": TWENTY, "usable_emails": ["[]"] * 20, "usable_phones": ["[]"] * 20,
+        "connection_id": CONNECTION, **rows(
+            customer_id=CUSTOMERS, rev=[4] * 20, fingerprint=TWENTY, contacts=[{}] * 20, email=TWENTY, phone=TWENTY,
+            removed=[False] * 20, skip_reason=TWENTY, profile=[{}] * 20, masked=[[]] * 20, notes=[[]] * 20,
+            open_count=TWENTY, open_count_at=TWENTY, observed_at=TWENTY, usable_emails=[[]] * 20,
+            usable_phones=[[]] * 20,
+        ),
     },
     "customers.BUMP_REVISIONS": ([CONNECTION] * 20, CUSTOMERS, [4] * 20, ["new"] * 20),
     "customers.VERSIONS": PAIRS,
