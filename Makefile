@@ -7,7 +7,7 @@ T ?= tests
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --upgrade --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test cover lint check format fuzz bench lock clean
+.PHONY: help setup demo unit test cover lint check format fuzz chaos bench lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -60,6 +60,9 @@ format: .venv/dev ## Format the code
 
 fuzz: .venv/dev ## Send 200,000 malformed webhooks to a real server (N=1000 SEED=7 for others)
 	PYTHONPATH=tests:bench $(BIN)/python bench/fuzz.py $(or $(N),200000) $(if $(SEED),--seed $(SEED))
+
+chaos: .venv/dev ## Kill and disturb everything for MINUTES=1, then check that nothing is lost (SEED=7 repeats a round)
+	PYTHONPATH=tests $(BIN)/python -m chaos.run_chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: .venv/dev ## Measure speed and memory, each figure beside its yardstick, into bench-results.json
 	$(BIN)/python bench/run_bench.py

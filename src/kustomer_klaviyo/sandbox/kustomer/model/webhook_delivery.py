@@ -61,6 +61,8 @@ class WebhookDispatcher:
         self._corruption: tuple[str, int] | None = None
         self.counts: Counter[str] = Counter()
         """``sent`` counts attempts; ``pending`` counts deliveries that are queued, in flight or waiting for a retry."""
+        self.on_acknowledged: Callable[[WebhookDelivery], None] = lambda _: None
+        """Called for each delivery that the receiver acknowledged."""
 
     @property
     def is_overloaded(self) -> bool:
@@ -146,6 +148,7 @@ class WebhookDispatcher:
                 delivery.webhook.exhausted_deliveries = 0
                 self.counts["pending"] -= 1
                 self.counts["acknowledged"] += 1
+                self.on_acknowledged(delivery)
             else:
                 self._handle_failure(delivery)
 

@@ -1,0 +1,1 @@
+"""Chaos: one seed makes a schedule of faults; then every fault ends, and a checker reads the histories."""
