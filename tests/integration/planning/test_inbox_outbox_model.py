@@ -117,11 +117,13 @@ class InboxOutboxMachine(RuleBasedStateMachine):
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(work)
 
-    def _receive(self, received: Received) -> Received:
+    def _receive(self, received: Received, *, is_processed: bool = False) -> Received:
         event_id = uuid.uuid4().hex
         self._model.pending[event_id] = received
         self._model.inbox[event_id] = "pending"
         self._run(self._store(NewEvent(self._id, event_id, "kustomer.x.update", None, None, received.body, _now())))
+        if is_processed:
+            self._process()
         return received
 
     async def _store(self, new: NewEvent) -> None:
@@ -129,20 +131,20 @@ class InboxOutboxMachine(RuleBasedStateMachine):
             await inbox.insert(tx, [new])
             await inbox.insert(tx, [new])
 
-    @rule(target=sent, customer_id=CUSTOMERS)
-    def open_conversation(self, customer_id: str) -> Received:
+    @rule(target=sent, customer_id=CUSTOMERS, is_processed=st.booleans())
+    def open_conversation(self, customer_id: str, *, is_processed: bool) -> Received:
         conversation_id = uuid.uuid4().hex[:24]
         self._model.conversations[conversation_id] = customer_id, 1, None
-        return self._receive(self._conversation(conversation_id))
+        return self._receive(self._conversation(conversation_id), is_processed=is_processed)
 
     @precondition(lambda self: self._model.conversations)
-    @rule(target=sent, data=st.data(), is_done=st.booleans())
-    def update_conversation(self, data: st.DataObject, *, is_done: bool) -> Received:
+    @rule(target=sent, data=st.data(), is_done=st.booleans(), is_processed=st.booleans())
+    def update_conversation(self, data: st.DataObject, *, is_done: bool, is_processed: bool) -> Received:
         conversation_id = data.draw(st.sampled_from(sorted(self._model.conversations)))
         customer_id, rev, done_at = self._model.conversations[conversation_id]
         done_at = BEGINNING + rev * LATER if is_done else done_at
         self._model.conversations[conversation_id] = customer_id, rev + 1, done_at
-        return self._receive(self._conversation(conversation_id))
+        return self._receive(self._conversation(conversation_id), is_processed=is_processed)
 
     def _conversation(self, conversation_id: str) -> Received:
         customer_id, rev, done_at = self._model.conversations[conversation_id]
@@ -155,13 +157,14 @@ class InboxOutboxMachine(RuleBasedStateMachine):
         document = conversation(rev=rev, conversation_id=conversation_id, customer=customer_id, **attributes)
         return Received(msgspec.json.encode(event(document)), facts)
 
-    @rule(target=sent, customer_id=CUSTOMERS, has_email=st.booleans())
-    def update_customer(self, customer_id: str, *, has_email: bool) -> Received:
+    @rule(target=sent, customer_id=CUSTOMERS, has_email=st.booleans(), is_processed=st.booleans())
+    def update_customer(self, customer_id: str, *, has_email: bool, is_processed: bool) -> Received:
         rev = self._model.revisions[customer_id] = self._model.revisions.get(customer_id, 0) + 1
         address = f"{rev}@{customer_id[-1]}.lantern.example" if has_email else None
         emails = [] if address is None else [email(address)]
         document = customer(rev=rev, customer_id=customer_id, emails=emails)
-        return self._receive(Received(msgspec.json.encode(event(document)), customer=(customer_id, rev, address)))
+        received = Received(msgspec.json.encode(event(document)), customer=(customer_id, rev, address))
+        return self._receive(received, is_processed=is_processed)
 
     @rule(target=sent)
     def receive_unreadable(self) -> Received:
@@ -174,6 +177,9 @@ class InboxOutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def process(self) -> None:
+        self._process()
+
+    def _process(self) -> None:
         while self._run(process_inbox(self._db, self._context)).events:
             pass
         self._model.process()
@@ -271,5 +277,18 @@ def test_inbox_and_outbox_are_like_a_dictionary(database_url: str) -> None:
             def __init__(self) -> None:
                 super().__init__(runner, db)
 
-        run_state_machine_as_test(Machine, settings=settings(max_examples=15, stateful_step_count=30))
+        run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=25))
+        runner.run(db.close())
+
+
+def test_an_event_waits_for_its_customer_in_the_database_and_in_the_model(database_url: str) -> None:
+    with asyncio.Runner() as runner:
+        db = Database(database_url, pool_size=2)
+        runner.run(db.open())
+        machine = InboxOutboxMachine(runner, db)
+        machine.open_conversation(customer_id=ADA, is_processed=True)
+        for has_email in (True, False, True):
+            machine.update_customer(customer_id=ADA, has_email=has_email, is_processed=True)
+            machine.every_fact_is_recorded_once()
+            machine.every_event_is_pending_processed_or_failed_with_a_reason()
         runner.run(db.close())
