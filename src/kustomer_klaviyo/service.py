@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import aiohttp
 import structlog
@@ -28,21 +30,21 @@ from kustomer_klaviyo.intake.receiver import Intake
 from kustomer_klaviyo.klaviyo.key_ring import ApiKeyRing
 from kustomer_klaviyo.postgres.server import EmbeddedServer
 from kustomer_klaviyo.reasons import Reason
-from kustomer_klaviyo.reconcile.deleted_customers import schedule_sweep
 from kustomer_klaviyo.reconcile.lookup_queue import LookupQueue
 from kustomer_klaviyo.reconcile.lookup_runner import LookupRunner
-from kustomer_klaviyo.reconcile.webhook_watch import WEBHOOK_LOOKUP
+from kustomer_klaviyo.reconcile.recurring import RECURRING_KEYS, RecurringLookups, schedule_recurring
 from kustomer_klaviyo.runtime.connection_health import HealthMetrics, webhook_problem
 from kustomer_klaviyo.runtime.connection_worker import ConnectionWorker
 from kustomer_klaviyo.runtime.retention_loop import run_retention
 from kustomer_klaviyo.runtime.scheduler import Scheduler
 from kustomer_klaviyo.runtime.vendor_clients import VendorClients
 from kustomer_klaviyo.settings import Settings
-from kustomer_klaviyo.store import disk, lookups, loop_failures, reports
+from kustomer_klaviyo.store import disk, loop_failures, reports
 from kustomer_klaviyo.store.connections import Connections
 from kustomer_klaviyo.store.conninfo import DatabaseNotInitialised
 from kustomer_klaviyo.store.database import UNAVAILABLE_ERRORS, Database
 from kustomer_klaviyo.store.encryption import Encryptor, load_encryptor
+from kustomer_klaviyo.store.lookups import LookupKind
 from kustomer_klaviyo.store.migrate import SchemaState, migrate, schema_state
 from kustomer_klaviyo.task_group import cancel_all, open_task_group
 
@@ -50,8 +52,8 @@ LOOP_RESTART_SECONDS = 0.5
 STEADY_SECONDS = 5.0
 """A loop that ran for this long counts as working."""
 
-SCHEDULE_SECONDS = 3.0
-"""How often the recurring lookups are checked."""
+SCHEDULE_SECONDS, RESCHEDULE_SECONDS = 3.0, 60.0
+"""How often the recurring lookups are checked: after a change of a connection, and always."""
 
 MIGRATE_RETRY_SECONDS = 1.0
 CONNECT_SECONDS = 7.0
@@ -160,7 +162,8 @@ class Service:
         self.registry = ConnectionRegistry(app.connections, self.health)
         self.intake = Intake(app.db, self.registry)
         self.cards = CardService(app.db, self.registry)
-        self._scheduler = Scheduler(app.db, self.registry, self.create_worker)
+        self._scheduler = Scheduler(app.db, self.registry, partial(self.create_worker, exclude=RECURRING_KEYS))
+        self.recurring = RecurringLookups(app.db, self.registry, self._lookup_runner, self.health)
         self._stopped = asyncio.Event()
 
     async def run(self, *, serve_webhooks: bool, run_worker: bool) -> None:
@@ -186,6 +189,7 @@ class Service:
                 Loop.SCHEDULER: self._scheduler.run,
                 Loop.RETENTION: self._run_retention,
                 Loop.RECURRING_LOOKUPS: self._schedule_recurring,
+                Loop.RECURRING_RUNS: self.recurring.run,
             }
         return loops
 
@@ -222,29 +226,45 @@ class Service:
         return None if self.registry.is_loaded else NotReady.CONNECTIONS_NOT_LOADED
 
     async def _schedule_recurring(self) -> None:
-        """Make sure that every connection's recurring lookups are queued: the sweep and the webhook check."""
+        """Make sure that the recurring lookups are queued, after each change of a connection and at intervals."""
+        scheduled: tuple[int, float] | None = None
         while True:
-            for context in self.registry.all():
-                async with self.health.of(context.connection.id).track(Loop.RECURRING_LOOKUPS):
-                    await schedule_sweep(self.app.db, context)
-                    await self._schedule_webhook_check(context)
+            current = (self.registry.load_count, time.monotonic() // RESCHEDULE_SECONDS)
+            if current != scheduled:
+                await self._schedule_all(self.registry.all())
+                scheduled = current
             await asyncio.sleep(SCHEDULE_SECONDS)
 
-    async def _schedule_webhook_check(self, context: ConnectionContext) -> None:
-        if context.connection.webhook_id is not None:
-            async with self.app.db.transaction() as tx:
-                await lookups.enqueue(tx, context.connection.id, [WEBHOOK_LOOKUP])
+    async def _schedule_all(self, contexts: Sequence[ConnectionContext]) -> None:
+        """Schedule all connections at once; if that fails, one by one, so that each has its own failures."""
+        try:
+            await schedule_recurring(self.app.db, contexts)
+        except UNAVAILABLE_ERRORS:
+            raise
+        except Exception:  # noqa: BLE001 - it is recorded below, for the connection that causes it
+            for context in contexts:
+                async with self.health.of(context.connection.id).track(Loop.RECURRING_LOOKUPS):
+                    await schedule_recurring(self.app.db, [context])
+        else:
+            ids = [context.connection.id for context in contexts]
+            await self.health.record_successes(ids, Loop.RECURRING_LOOKUPS)
 
     async def _run_retention(self) -> None:
         await run_retention(self.app.db, self.registry, self.health)
 
-    def create_worker(self, context: ConnectionContext) -> ConnectionWorker:
-        """Create the worker of a connection in its current version."""
+    def _lookup_runner(self, context: ConnectionContext) -> LookupRunner:
+        connection = context.connection
+        budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * context.options.kustomer_rate_share))
+        kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
+        return LookupRunner(self.app.db, context, kustomer, retry=self.app.settings.retry)
+
+    def create_worker(
+        self, context: ConnectionContext, *, exclude: frozenset[tuple[LookupKind, str]] = frozenset()
+    ) -> ConnectionWorker:
+        """Create the worker of a connection in its current version, which leaves some lookups to others."""
         connection, retry = context.connection, self.app.settings.retry
         url, account = connection.klaviyo_url, connection.klaviyo_account
         clients = [self._clients.klaviyo(url, key, account) for key in connection.secrets.klaviyo_keys]
-        budget = max(1, round(KUSTOMER_LIMIT_PER_MINUTE * context.options.kustomer_rate_share))
-        kustomer = self._clients.kustomer(connection.kustomer_url, connection.secrets.kustomer_key, budget)
         db, keys, health = self.app.db, ApiKeyRing(clients), self.health.of(connection.id)
         recorder = AttemptRecorder(db, connection, retry=retry, health=health)
         writer = ProfileWriter(keys, context.options)
@@ -262,7 +282,7 @@ class Service:
                 bulk_imports=BulkImportRunner(db, connection.id, keys, recorder, health),
                 recorder=recorder,
             ),
-            lookups=LookupQueue(db, connection.id, LookupRunner(db, context, kustomer, retry=retry), health),
+            lookups=LookupQueue(db, connection.id, self._lookup_runner(context), health, exclude=exclude),
             cards=CardRefresher(db, context, self._card_fetch(context), health),
             note=lambda: Reason.FALLBACK_KEY_IN_USE if keys.uses_fallback else None,
             health=health,

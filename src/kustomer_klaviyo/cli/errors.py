@@ -8,7 +8,7 @@ from enum import IntEnum
 from cyclopts import CycloptsError
 
 from kustomer_klaviyo.connections.options import OptionsError
-from kustomer_klaviyo.demo.environment import DemoError
+from kustomer_klaviyo.demo.demo_error import DemoError
 from kustomer_klaviyo.mapping.yaml_file import MappingFileError
 from kustomer_klaviyo.postgres.server import ServerError
 from kustomer_klaviyo.settings import SettingsError, redact

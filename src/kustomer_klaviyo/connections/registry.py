@@ -24,6 +24,8 @@ class ConnectionRegistry:
         self._load_errors: dict[str, Exception] = {}
         self._retry_at = 0.0
         self._version: object = None
+        self.load_count = 0
+        """How often connections were loaded: it changes whenever one may have changed."""
         self._next_refresh: asyncio.Task[None] | None = None
         self._refreshed_at = -CATCH_UP_SECONDS
 
@@ -60,6 +62,7 @@ class ConnectionRegistry:
         previous = self._contexts or {}
         self._contexts = loaded | {failed: previous[failed] for failed in errors if failed in previous}
         self._load_errors = errors
+        self.load_count += 1
         await self._report_health(loaded)
 
     async def _report_health(self, loaded: Iterable[str]) -> None:
@@ -68,8 +71,7 @@ class ConnectionRegistry:
             await self._health.of(connection_id).record_failure(Loop.LOADING, error) for connection_id, error in errors
         ]
         self._retry_at = time.monotonic() + max(waits, default=0.0)
-        for connection_id in loaded:
-            await self._health.of(connection_id).record_success(Loop.LOADING)
+        await self._health.record_successes(loaded, Loop.LOADING)
 
     async def catch_up(self) -> None:
         """Load everything saved before this moment. Raises UNAVAILABLE_ERRORS."""

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from kustomer_klaviyo.demo.comparison import Comparison, SandboxState, compare
+from kustomer_klaviyo.demo.demo_error import DemoError
 from kustomer_klaviyo.sandbox import klaviyo, kustomer
 from kustomer_klaviyo.service import open_app
 from kustomer_klaviyo.settings import Settings
@@ -30,10 +31,6 @@ CONVERSATION_LINK = f"https://{ORGANISATION}.kustomerapp.com/app/customers/{{cus
 """The default link to a conversation, with the organisation filled in."""
 LINKED_RESOURCES = ("profile", "list", "segment", "campaign", "flow")
 """What the card links to at Klaviyo."""
-
-
-class DemoError(Exception):
-    """A process of the environment did not start, or a command failed. The message says which."""
 
 
 @dataclass

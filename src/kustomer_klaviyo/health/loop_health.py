@@ -34,6 +34,8 @@ class Loop(StrEnum):
     CARDS = "fetch_cards"
     LOADING = "load_connection"
     RECURRING_LOOKUPS = "schedule_lookups"
+    """Of a connection: its recurring lookups could not be queued."""
+    RECURRING_RUNS = "run_recurring_lookups"
     RETENTION = "apply_retention"
     REFRESH = "refresh_connections"
     INTAKE = "store_webhooks"
@@ -79,11 +81,23 @@ class LoopHealth:
 
     async def record_success(self, loop: Loop) -> None:
         """Record a successful pass. The loop keeps failing as long as single items back off."""
-        if loop in self._known_healthy or self.item_backoff(loop).seconds_to_next() is not None:
+        if not self.may_be_failing(loop):
             return
+        self.reset(loop)
+        await loop_failures.clear(self._db, [self._connection_id], loop)
+        self.confirm(loop)
+
+    def may_be_failing(self, loop: Loop) -> bool:
+        """Return whether a success of the loop is worth recording."""
+        return loop not in self._known_healthy and self.item_backoff(loop).seconds_to_next() is None
+
+    def reset(self, loop: Loop) -> None:
+        """Forget the failures of a loop in this process."""
         self._failures.pop(loop, None)
         self._retry_at.pop(loop, None)
-        await loop_failures.clear(self._db, self._connection_id, loop)
+
+    def confirm(self, loop: Loop) -> None:
+        """Remember that no failure of the loop is stored."""
         self._known_healthy.add(loop)
 
     @asynccontextmanager
@@ -132,4 +146,18 @@ class HealthRegistry:
 
     def of(self, connection_id: str = PROGRAM) -> LoopHealth:
         """Return the health of a connection's loops, or of the program's."""
-        return self._by_connection.setdefault(connection_id, LoopHealth(self._db, connection_id))
+        health = self._by_connection.get(connection_id)
+        if health is None:
+            health = self._by_connection[connection_id] = LoopHealth(self._db, connection_id)
+        return health
+
+    async def record_successes(self, connection_ids: Iterable[str], loop: Loop) -> None:
+        """Record a successful pass of a loop for connections, in one statement."""
+        ids = [connection_id for connection_id in connection_ids if self.of(connection_id).may_be_failing(loop)]
+        if not ids:
+            return
+        for connection_id in ids:
+            self.of(connection_id).reset(loop)
+        await loop_failures.clear(self._db, ids, loop)
+        for connection_id in ids:
+            self.of(connection_id).confirm(loop)

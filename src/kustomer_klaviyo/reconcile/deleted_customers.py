@@ -152,16 +152,6 @@ class Sweep:
         await lookups.repeat(tx, self._id, lookup, due_at=due_at)
 
 
-async def schedule_sweep(db: Database, context: ConnectionContext) -> None:
-    """Make sure that a connection's sweep is queued, and due at the configured interval."""
-    connection_id, minutes = context.connection.id, context.options.sweep_interval_minutes
-    if not minutes:
-        return
-    async with db.transaction() as tx:
-        await lookups.enqueue(tx, connection_id, [SWEEP])
-        await lookups.set_interval(tx, connection_id, SWEEP, bookmark=SWEPT_AT, seconds=minutes * 60)
-
-
 def _parse(text: str) -> datetime:
     return as_time(text) or datetime.now(UTC)
 

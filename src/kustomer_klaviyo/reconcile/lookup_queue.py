@@ -17,11 +17,20 @@ MAX_CONCURRENT = 8
 class LookupQueue:
     """Starts due lookups, and keeps the failure of one from affecting the others."""
 
-    def __init__(self, db: Database, connection_id: str, runner: LookupRunner, health: LoopHealth) -> None:
+    def __init__(
+        self,
+        db: Database,
+        connection_id: str,
+        runner: LookupRunner,
+        health: LoopHealth,
+        *,
+        exclude: frozenset[tuple[LookupKind, str]] = frozenset(),
+    ) -> None:
         self._db = db
         self._connection_id = connection_id
         self._runner = runner
         self._health = health
+        self._exclude = exclude
         self._backoff = health.item_backoff(Loop.LOOKUPS)
         self.in_flight: dict[tuple[LookupKind, str], asyncio.Task[None]] = {}
 
@@ -29,7 +38,7 @@ class LookupQueue:
         """Start the lookups that are due; returns the seconds until the next call is needed, None: when woken."""
         self._drop_finished()
         capacity = self._runner.capacity(MAX_CONCURRENT) - len(self.in_flight)
-        exclude = self.in_flight.keys() | self._backoff.blocked()
+        exclude = self.in_flight.keys() | self._backoff.blocked() | self._exclude
         if capacity > 0:
             for lookup in (await lookups.due(self._db, self._connection_id, MAX_CONCURRENT, exclude=exclude))[
                 :capacity

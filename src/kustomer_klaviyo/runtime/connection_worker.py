@@ -55,6 +55,11 @@ class ConnectionWorker:
         """The version of the connection that this worker uses."""
         return self._context.connection.version
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it looks for no more work."""
+        return self._stopped.is_set()
+
     def wake(self) -> None:
         """Look for work now."""
         for wake_up in self._wake_ups:

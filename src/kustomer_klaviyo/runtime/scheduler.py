@@ -13,11 +13,12 @@ import anyio
 import procrastinate
 import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
-from procrastinate.jobs import Status
+from procrastinate.job_context import JobContext
 
 from kustomer_klaviyo.connections.context import ConnectionContext
 from kustomer_klaviyo.connections.registry import ConnectionRegistry
 from kustomer_klaviyo.runtime.connection_worker import ConnectionWorker
+from kustomer_klaviyo.runtime.stalled_jobs import STALLED_SECONDS, StalledJobs
 from kustomer_klaviyo.store import connection_status
 from kustomer_klaviyo.store.database import Database
 from kustomer_klaviyo.task_group import cancel_all, open_task_group
@@ -25,13 +26,10 @@ from kustomer_klaviyo.task_group import cancel_all, open_task_group
 MAX_WORKERS = 20
 """Connections that one process works for at once."""
 
-POLL_SECONDS = 0.2
-"""The queue's default is 5 seconds, which a missed notification would cost."""
+POLL_SECONDS = 1.0
+"""What a missed notification costs, or a job that waited for the end of another one."""
 
 HEARTBEAT_SECONDS = 1.0
-STALLED_SECONDS = 6.0
-"""A process without a heartbeat for this long counts as dead, and others take over its connections."""
-
 WATCH_SECONDS = 1.0
 DEFER_INTERVAL_SECONDS = 0.5
 STOP_SECONDS = 10.0
@@ -57,9 +55,11 @@ class Scheduler:
                 conninfo=db.conninfo, min_size=1, max_size=4, kwargs={"connect_timeout": 3}
             )
         )
-        self._job = self._queue.task(name="work", queue="work")(self._run_worker)
+        self._job = self._queue.task(name="work", queue="work", pass_context=True)(self._run_worker)
+        self._stalled_jobs = StalledJobs(db, self._queue)
 
-    async def _run_worker(self, connection_id: str) -> None:
+    async def _run_worker(self, job: JobContext, connection_id: str) -> None:
+        await self._stalled_jobs.register(job.job.worker_id)
         context = self._registry.get(connection_id)
         if context is None or connection_id in self._workers or self._is_stopping:
             return
@@ -72,6 +72,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Take jobs, and make sure that none is missing, until cancelled."""
+        await self._registry.catch_up()  # a job for a connection that is not loaded yet would do nothing
         try:
             async with self._open_queue(), open_task_group() as group:
                 group.start_soon(self._take_jobs)
@@ -120,9 +121,9 @@ class Scheduler:
 
     async def _on_notify(self, connection_id: str) -> None:
         worker = self._workers.get(connection_id)
-        if worker is not None:
+        if worker is not None and not worker.is_stopping:
             worker.wake()
-        else:
+        elif worker is not None or not await connection_status.has_job(self._db, connection_id):
             await self._defer(connection_id)
 
     async def _defer(self, connection_id: str) -> None:
@@ -138,11 +139,11 @@ class Scheduler:
     async def _watch(self) -> None:
         """Find work without a worker, workers with an outdated connection, and jobs of dead processes."""
         while True:
+            await self._stalled_jobs.release()
             for connection_id in await connection_status.connections_with_work(self._db):
                 if connection_id not in self._workers:
                     await self._defer(connection_id)
             self._stop_outdated()
-            await self._recover_stalled()
             await asyncio.sleep(WATCH_SECONDS)
 
     def _stop_outdated(self) -> None:
@@ -150,13 +151,6 @@ class Scheduler:
             context = self._registry.get(connection_id)
             if context is None or context.connection.version != worker.version:
                 worker.stop()
-
-    async def _recover_stalled(self) -> None:
-        """Release the locks of dead processes' jobs. The watchdog defers a new job wherever work is left."""
-        jobs = self._queue.job_manager
-        for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-            log.warning("worker.stalled_recovered", lock=job.lock)
-            await jobs.finish_job(job, status=Status.FAILED, delete_job=True)
 
     async def stop(self) -> None:
         """Let the workers finish what is in flight."""

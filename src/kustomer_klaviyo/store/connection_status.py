@@ -35,19 +35,60 @@ WHERE connection_id = %s AND webhook_state IS DISTINCT FROM %s
 """
 
 CONNECTIONS_WITH_WORK = """
--- Connections with something to do now. A hold stops only deliveries and bulk imports.
-SELECT s.connection_id FROM connection_status AS s
-WHERE EXISTS (SELECT FROM inbox WHERE inbox.connection_id = s.connection_id AND inbox.state = 'pending')
-   OR EXISTS (SELECT FROM lookups WHERE lookups.connection_id = s.connection_id AND lookups.failed_at IS NULL
-              AND lookups.due_at <= now())
-   OR EXISTS (SELECT FROM cards WHERE cards.connection_id = s.connection_id AND cards.refresh_reason IS NOT NULL
-              AND cards.due_at <= now())
-   OR (coalesce(s.held_until, '-infinity') <= now() AND EXISTS (
+-- Connections with something to do now and no job that does it. A hold stops only deliveries and bulk imports.
+-- Recurring lookups need no job. Each part goes from one connection with such rows to the next one, so that idle
+-- connections cost nothing.
+WITH RECURSIVE with_inbox (id) AS (
+    (SELECT connection_id FROM inbox WHERE state = 'pending' ORDER BY connection_id, seq LIMIT 1)
+    UNION ALL
+    SELECT (SELECT connection_id FROM inbox WHERE state = 'pending' AND connection_id > with_inbox.id
+            ORDER BY connection_id, seq LIMIT 1)
+    FROM with_inbox WHERE id IS NOT NULL
+), with_deliveries (id) AS (
+    (SELECT connection_id FROM deliveries WHERE state = 'pending' ORDER BY connection_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT (SELECT connection_id FROM deliveries WHERE state = 'pending' AND connection_id > with_deliveries.id
+            ORDER BY connection_id, due_at LIMIT 1)
+    FROM with_deliveries WHERE id IS NOT NULL
+), with_cards (id) AS (
+    (SELECT connection_id FROM cards WHERE refresh_reason IS NOT NULL ORDER BY connection_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT (SELECT connection_id FROM cards WHERE refresh_reason IS NOT NULL AND connection_id > with_cards.id
+            ORDER BY connection_id, due_at LIMIT 1)
+    FROM with_cards WHERE id IS NOT NULL
+), with_lookups (id) AS (
+    (SELECT connection_id FROM lookups WHERE failed_at IS NULL AND kind NOT IN ('sweep', 'webhook')
+     ORDER BY connection_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT (SELECT connection_id FROM lookups WHERE failed_at IS NULL AND kind NOT IN ('sweep', 'webhook')
+              AND connection_id > with_lookups.id ORDER BY connection_id, due_at LIMIT 1)
+    FROM with_lookups WHERE id IS NOT NULL
+), with_work (id) AS (
+    SELECT id FROM with_inbox
+    UNION SELECT id FROM with_cards WHERE EXISTS (
+        SELECT FROM cards WHERE connection_id = with_cards.id AND refresh_reason IS NOT NULL AND due_at <= now())
+    UNION SELECT id FROM with_lookups WHERE EXISTS (
+        SELECT FROM lookups WHERE connection_id = with_lookups.id AND failed_at IS NULL
+          AND kind NOT IN ('sweep', 'webhook') AND due_at <= now())
+    UNION SELECT s.connection_id
+    FROM with_deliveries JOIN connection_status AS s ON s.connection_id = with_deliveries.id
+    WHERE coalesce(s.held_until, '-infinity') <= now() AND EXISTS (
         SELECT FROM deliveries AS d
         WHERE d.connection_id = s.connection_id AND d.state = 'pending' AND d.due_at <= now()
-          AND d.bulk_import_id IS NULL))
-   OR (coalesce(s.held_until, '-infinity') <= now() AND EXISTS (
-        SELECT FROM bulk_imports AS b WHERE b.connection_id = s.connection_id AND b.next_poll_at <= now()))
+          AND d.bulk_import_id IS NULL)
+    UNION SELECT s.connection_id FROM bulk_imports AS b JOIN connection_status AS s USING (connection_id)
+    WHERE b.next_poll_at <= now() AND coalesce(s.held_until, '-infinity') <= now()
+)
+SELECT id AS connection_id FROM with_work
+WHERE EXISTS (SELECT FROM connection_status WHERE connection_id = with_work.id)
+  AND NOT EXISTS (SELECT FROM procrastinate_jobs WHERE lock = 'work:' || with_work.id AND status = 'doing')
+  AND NOT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = 'work:' || with_work.id AND status = 'todo')
+"""
+
+HAS_JOB = """
+-- Whether a job of a connection waits, or is done by the process that gets the same notification.
+SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE lock = %(lock)s AND status = 'doing')
+    OR EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = %(lock)s AND status = 'todo') AS has_job
 """
 
 SAVE_INTERVAL = timedelta(seconds=1)
@@ -158,10 +199,16 @@ async def record_acceptance(tx: Transaction, connection_id: str, *, at: datetime
 
 
 async def connections_with_work(db: Database) -> list[str]:
-    """Return the connections that have something to do now."""
+    """Return the connections that have something to do now, and no job for it."""
     return [row["connection_id"] for row in await db.fetch(CONNECTIONS_WITH_WORK)]
 
 
 async def set_webhook_state(tx: Transaction, connection_id: str, state: str) -> None:
     """Save the state of the connection's webhook in Kustomer."""
     await tx.execute(SET_WEBHOOK_STATE, (state, connection_id, state))
+
+
+async def has_job(db: Database, connection_id: str) -> bool:
+    """Return whether a job of a connection waits or is done."""
+    rows = await db.fetch(HAS_JOB, {"lock": f"work:{connection_id}"})
+    return bool(rows[0]["has_job"])

@@ -1,6 +1,6 @@
 """Queued reads from Kustomer's API: unknown customers, and conversations that need another read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -100,12 +100,35 @@ UPDATE lookups SET attempts = 0, due_at = now(), failed_at = NULL, error_traceba
 WHERE connection_id = %s AND failed_at IS NOT NULL
 """
 
-SET_INTERVAL = """
+ENQUEUE_RECURRING = """
+-- Recurring lookups of many connections that are not queued, or that failed.
+INSERT INTO lookups (connection_id, kind, id)
+SELECT wanted.connection_id, wanted.kind, wanted.id
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS wanted (connection_id, kind, id)
+WHERE NOT EXISTS (SELECT FROM lookups AS queued WHERE queued.connection_id = wanted.connection_id
+                  AND queued.kind = wanted.kind AND queued.id = wanted.id AND queued.failed_at IS NULL)
+ON CONFLICT (connection_id, kind, id) DO UPDATE
+SET failed_at = NULL, error_traceback = NULL, attempts = 0, due_at = now() WHERE lookups.failed_at IS NOT NULL
+"""
+
+SET_INTERVALS = """
 -- A recurring lookup is due an interval after its last response, whatever the interval was then.
 UPDATE lookups SET due_at = planned.at
-FROM (SELECT value::timestamptz + make_interval(secs => %s) AS at FROM bookmarks
-      WHERE connection_id = %s AND name = %s) AS planned
-WHERE connection_id = %s AND kind = %s AND id = %s AND attempts = 0 AND due_at > now() AND due_at <> planned.at
+FROM (SELECT wanted.connection_id, value::timestamptz + make_interval(secs => wanted.seconds) AS at
+      FROM unnest(%s::text[], %s::float8[]) AS wanted (connection_id, seconds)
+      JOIN bookmarks ON bookmarks.connection_id = wanted.connection_id AND bookmarks.name = %s) AS planned
+WHERE lookups.connection_id = planned.connection_id AND kind = %s AND id = %s
+  AND attempts = 0 AND due_at > now() AND due_at <> planned.at
+"""
+
+CLAIM_RECURRING = """
+-- Takes recurring lookups that are due. They are due again after a while, in case that their process ends meanwhile.
+UPDATE lookups SET due_at = now() + make_interval(secs => %s)
+FROM (SELECT connection_id, kind, id FROM lookups
+      WHERE failed_at IS NULL AND kind IN ('sweep', 'webhook') AND due_at <= now()
+      ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED) AS due
+WHERE lookups.connection_id = due.connection_id AND lookups.kind = due.kind AND lookups.id = due.id
+RETURNING lookups.connection_id, lookups.kind, lookups.id, lookups.attempts
 """
 
 COMPLETE = "DELETE FROM lookups WHERE connection_id = %s AND kind = %s AND id = %s"
@@ -173,10 +196,24 @@ async def retry_failed(tx: Transaction, connection_id: str) -> int:
     return (await tx.execute(RETRY_FAILED, (connection_id,))).rowcount
 
 
-async def set_interval(tx: Transaction, connection_id: str, lookup: Lookup, *, bookmark: str, seconds: float) -> None:
-    """Set the interval of a recurring lookup; the bookmark holds the time of its last response."""
-    params = (seconds, connection_id, bookmark, connection_id, lookup.kind, lookup.id)
-    await tx.execute(SET_INTERVAL, params)
+async def enqueue_recurring(tx: Transaction, wanted: Sequence[tuple[str, Lookup]]) -> None:
+    """Queue recurring lookups, each of a connection, unless they are queued."""
+    columns = ([connection_id for connection_id, _ in wanted], *_columns((each.kind, each.id) for _, each in wanted))
+    await tx.execute(ENQUEUE_RECURRING, columns)
+
+
+async def claim_recurring(db: Database, limit: int, *, seconds: float) -> list[tuple[str, DueLookup]]:
+    """Take recurring lookups that are due, each with its connection. Others may take them again after some seconds."""
+    return [
+        (row["connection_id"], DueLookup(LookupKind(row["kind"]), row["id"], row["attempts"], is_obsolete=False))
+        for row in await db.fetch(CLAIM_RECURRING, (seconds, limit))
+    ]
+
+
+async def set_intervals(tx: Transaction, seconds: Mapping[str, float], lookup: Lookup, *, bookmark: str) -> None:
+    """Set the interval of a recurring lookup by connection; the bookmark holds the time of its last response."""
+    params = (list(seconds), list(map(float, seconds.values())), bookmark, lookup.kind, lookup.id)
+    await tx.execute(SET_INTERVALS, params)
 
 
 async def next_due(

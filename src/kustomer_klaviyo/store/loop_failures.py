@@ -1,5 +1,6 @@
 """Loops that fail, stored so that every process can report them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from kustomer_klaviyo.store.database import Database
@@ -17,7 +18,7 @@ ON CONFLICT (connection_id, loop) DO UPDATE SET
     error_traceback = excluded.error_traceback
 """
 
-CLEAR = "DELETE FROM loop_failures WHERE connection_id = %s AND loop = %s"
+CLEAR = "DELETE FROM loop_failures WHERE connection_id = ANY (%s) AND loop = %s"
 
 CURRENT = """
 -- Loops that fail now: a failing loop is retried within minutes, unless its process has ended.
@@ -35,9 +36,9 @@ async def record(
     await db.execute(RECORD, (connection_id, loop, error_code, error_message, error_traceback))
 
 
-async def clear(db: Database, connection_id: str, loop: str) -> None:
-    """Clear the failures of a loop that works again."""
-    await db.execute(CLEAR, (connection_id, loop))
+async def clear(db: Database, connection_ids: Sequence[str], loop: str) -> None:
+    """Clear the failures of a loop that works again for connections."""
+    await db.execute(CLEAR, (connection_ids, loop))
 
 
 async def current(db: Database) -> list[dict[str, Any]]:

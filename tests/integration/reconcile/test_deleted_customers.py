@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from kustomer_klaviyo.reconcile.deleted_customers import SWEEP, schedule_sweep
+from kustomer_klaviyo.reconcile.deleted_customers import SWEEP
+from kustomer_klaviyo.reconcile.recurring import schedule_recurring
 from kustomer_klaviyo.store import lookups
 from support.kustomer_documents import customer, email
 from support.pipeline import Pipeline
@@ -63,6 +64,6 @@ async def test_a_changed_interval_counts_from_the_last_sweep_and_applies_at_once
     await pipeline.run_lookups()
     for minutes in (1, 600):
         await pipeline.connect(sweep_interval_minutes=minutes)
-        await schedule_sweep(pipeline.app.db, pipeline.context)
+        await schedule_recurring(pipeline.app.db, [pipeline.context])
         [row] = await pipeline.sql("SELECT due_at - now() AS wait FROM lookups WHERE kind = 'sweep'")
         assert timedelta(minutes=minutes - 1) < row["wait"] <= timedelta(minutes=minutes)

@@ -106,6 +106,7 @@ CASES: dict[str, Any] = {
     "cards.DELETE": (CONNECTION, CUSTOMERS),
     "cards.DELETE_UNUSED": {"connection_id": CONNECTION, "days": 7},
     "connection_status.CONNECTIONS_WITH_WORK": None,
+    "connection_status.HAS_JOB": {"lock": "work:acme"},
     "lookups.DUE": (CONNECTION, ["customer"], ["k10"], 8),
     "lookups.RESCHEDULE": (1, NOW, "kustomer_unavailable", "503", CONNECTION, "customer", "k10"),
     "lookups.REPEAT": (NOW, CONNECTION, "customer", "k10"),
@@ -113,7 +114,13 @@ CASES: dict[str, Any] = {
     "lookups.NEXT_DUE": (CONNECTION, ["customer"], ["k10"]),
     "lookups.FAIL": ("kustomer_refused", "404", None, CONNECTION, "customer", "k10"),
     "lookups.RETRY_FAILED": (CONNECTION,),
-    "lookups.SET_INTERVAL": (60, CONNECTION, "swept", CONNECTION, "sweep", "customers"),
+    "lookups.CLAIM_RECURRING": (120, 8),
+    "lookups.ENQUEUE_RECURRING": ([CONNECTION] * 20, ["sweep"] * 20, CONVERSATIONS),
+    "lookups.SET_INTERVALS": ([CONNECTION] * 20, [60.0] * 20, "swept", "sweep", "customers"),
+    "worker_processes.DELETE_UNREGISTERED": None,
+    "worker_processes.ON_MACHINE": ("machine",),
+    "worker_processes.UNREGISTER": {"worker_id": 1},
+    "worker_processes.REGISTER": (1, "machine", 1, 1),
     "customers.SAVE": {
         "connection_id": CONNECTION, **rows(
             customer_id=CUSTOMERS, rev=[4] * 20, fingerprint=TWENTY, contacts=[{}] * 20, email=TWENTY, phone=TWENTY,

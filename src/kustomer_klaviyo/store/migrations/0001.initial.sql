@@ -225,6 +225,10 @@ CREATE TABLE lookups (
     PRIMARY KEY (connection_id, kind, id)
 );
 CREATE INDEX lookups_due ON lookups (connection_id, due_at);
+-- Read every second: which connections have a lookup due. Each connection has recurring ones, that are rarely due.
+CREATE INDEX lookups_queued ON lookups (connection_id, due_at)
+    WHERE failed_at IS NULL AND kind NOT IN ('sweep', 'webhook');
+CREATE INDEX lookups_recurring ON lookups (due_at) WHERE failed_at IS NULL AND kind IN ('sweep', 'webhook');
 
 -- The position of each continuous scan, such as the sweep.
 CREATE TABLE bookmarks (
@@ -253,6 +257,16 @@ CREATE TABLE loop_failures (
     error_message        text NOT NULL,
     error_traceback      text,
     PRIMARY KEY (connection_id, loop)
+);
+
+-- The processes that take jobs, by the id that the job queue gave them.
+CREATE TABLE worker_processes (
+    worker_id  bigint PRIMARY KEY,
+    -- The machine since its start, with the PID namespace.
+    machine    text NOT NULL,
+    pid        integer NOT NULL,
+    -- In clock ticks since the start of the machine: a PID is used again.
+    started_at bigint NOT NULL
 );
 
 -- Which connection receives an organisation's conversations, by brand.
