@@ -64,8 +64,8 @@ fuzz: .venv/dev ## Send 200,000 malformed webhooks to a real server (N=1000 SEED
 chaos: .venv/dev ## Kill and disturb everything for MINUTES=1, then check that nothing is lost (SEED=7 repeats a round)
 	PYTHONPATH=tests $(BIN)/python -m chaos.run_chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
-bench: .venv/dev ## Measure speed and memory, each figure beside its yardstick, into bench-results.json
-	$(BIN)/python bench/run_bench.py
+bench: .venv/dev ## Measure each figure beside its yardstick (PARTS="intake delivery" for some, SCALE=0.1 for smaller)
+	$(BIN)/python bench/run_bench.py $(PARTS) $(if $(SCALE),--scale $(SCALE))
 
 lock: .venv/dev ## Upgrade the pinned dependencies in requirements/
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock

@@ -15,13 +15,16 @@ from traffic import CARD_SECRET, customer_id, customer_writes
 
 AGENTS = 100
 OPEN_INTERVAL_SECONDS = 10.0
-"""Each agent opens one card in this time: 600 a minute together, each for another customer."""
+"""Each agent opens one card in this time: 600 a minute together, two of three for another customer."""
 
 RAMP_SECONDS = 30.0
 """The agents start within this time, one after another."""
 
 LEAD_SECONDS = (5.0, 30.0)
 """How long before the card is opened the customer writes."""
+
+RETURNING = 1 / 3
+"""The share of cards that are opened for a customer whose card was opened before in this shift."""
 
 GRACE_SECONDS = 5.0
 """How long to wait for responses after the last card was opened."""
@@ -93,7 +96,11 @@ def plan_shift(steady: float) -> list[Visit]:
             opens.append(start + rng.uniform(0, OPEN_INTERVAL_SECONDS))
             start += OPEN_INTERVAL_SECONDS
     timely = sorted(at for at in opens if at < end)
-    return [Visit(number, at - rng.uniform(*LEAD_SECONDS), at) for number, at in enumerate(timely)]
+    numbers: list[int] = []
+    for _ in timely:
+        is_returning = bool(numbers) and rng.random() < RETURNING
+        numbers.append(rng.choice(numbers) if is_returning else max(numbers, default=-1) + 1)
+    return [Visit(number, at - rng.uniform(*LEAD_SECONDS), at) for number, at in zip(numbers, timely, strict=True)]
 
 
 async def run_shift(service: str, cards: str, visits: list[Visit], hook: str) -> Shift:

@@ -16,7 +16,10 @@ class _Sender(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._sent_at = 0.0
         self._buffer = b""
+        self._request = b""
         self.refused = 0
+        self.accepted: list[bytes] = []
+        """Requests that were answered 2xx."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -29,7 +32,8 @@ class _Sender(asyncio.Protocol):
             self._transport.close()
             return
         self._sent_at = time.perf_counter()
-        self._transport.write(self._queue.pop())
+        self._request = self._queue.pop()
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -42,7 +46,10 @@ class _Sender(asyncio.Protocol):
             return
         self._buffer = b""
         self._latencies.append(time.perf_counter() - self._sent_at)
-        self.refused += not head.startswith(b"HTTP/1.1 2")
+        if head.startswith(b"HTTP/1.1 2"):
+            self.accepted.append(self._request)
+        else:
+            self.refused += 1
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -57,16 +64,9 @@ def _use_sender(sender: _Sender) -> _Sender:
 
 async def send(url: str, requests: Sequence[bytes], *, at_once: int = 64) -> tuple[float, list[float]]:
     """Send all requests; returns the total seconds and the latency of each."""
-    loop = asyncio.get_running_loop()
-    address = urlsplit(url)
-    queue = list(reversed(requests))
     latencies: list[float] = []
-    finished = [loop.create_future() for _ in range(at_once)]
     start = time.perf_counter()
-    senders = [_Sender(queue, latencies, end) for end in finished]
-    for sender in senders:
-        await loop.create_connection(partial(_use_sender, sender), address.hostname or "", address.port or 80)
-    await asyncio.gather(*finished)
+    senders = await _send(url, list(reversed(requests)), latencies, at_once)
     seconds = time.perf_counter() - start
     refused = sum(sender.refused for sender in senders)
     if refused or len(latencies) != len(requests):
@@ -74,6 +74,23 @@ async def send(url: str, requests: Sequence[bytes], *, at_once: int = 64) -> tup
             f"{refused} refused, {len(requests) - len(latencies)} without a response, of {len(requests)}"
         )
     return seconds, latencies
+
+
+async def send_while_alive(url: str, requests: Sequence[bytes], *, at_once: int = 64) -> list[bytes]:
+    """Send requests until all are sent or the service ends; returns those that were answered 2xx."""
+    senders = await _send(url, list(reversed(requests)), [], at_once)
+    return [request for sender in senders for request in sender.accepted]
+
+
+async def _send(url: str, queue: list[bytes], latencies: list[float], at_once: int) -> list[_Sender]:
+    loop = asyncio.get_running_loop()
+    address = urlsplit(url)
+    finished = [loop.create_future() for _ in range(at_once)]
+    senders = [_Sender(queue, latencies, end) for end in finished]
+    for sender in senders:
+        await loop.create_connection(partial(_use_sender, sender), address.hostname or "", address.port or 80)
+    await asyncio.gather(*finished)
+    return senders
 
 
 def quantile(values: Sequence[float], part: float) -> float:

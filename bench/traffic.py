@@ -4,6 +4,7 @@ import copy
 import hmac
 import itertools
 from collections import deque
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,22 +48,16 @@ def _envelope(resource: dict[str, Any], verb: str) -> dict[str, Any]:
     }
 
 
-def customers(path: str) -> list[bytes]:
-    """Return webhooks that create the customers of the conversations."""
+def customers(path: str, numbers: Iterable[int] = range(CUSTOMERS)) -> list[bytes]:
+    """Return webhooks that create customers, each with its own name and email."""
     now = format_time(datetime.now(UTC).timestamp())
-    return [_signed(_envelope(_customer(number, now), "create"), path) for number in range(CUSTOMERS)]
-
-
-def more_customers(start: int, count: int, path: str) -> list[bytes]:
-    """Return webhooks that create more customers, each with its own name and email."""
-    now = format_time(datetime.now(UTC).timestamp())
-    return [_signed(_envelope(_customer(number, now), "create"), path) for number in range(start, start + count)]
+    return [_signed(_envelope(_customer(number, now), "create"), path) for number in numbers]
 
 
 def _customer(number: int, now: str) -> dict[str, Any]:
     given = {
         "name": f"Person {number}",
-        "emails": [{"type": "home", "email": f"p{number}@lanternpost.example", "verified": True}],
+        "emails": [{"type": "home", "email": email(number), "verified": True}],
     }
     return new_customer(_id(0xC, number), _id(0, 0), now, given)
 
@@ -84,7 +79,9 @@ def customer_writes(number: int, path: str) -> bytes:
     return _signed(_envelope(_filled(conversation), "create" if is_new else "update"), path)
 
 
-def conversations(count: int, path: str, *, unchanged: float) -> list[bytes]:
+def conversations(
+    count: int, path: str, *, unchanged: float = 0.0, people: Sequence[int] = range(CUSTOMERS)
+) -> list[bytes]:
     """Return webhooks; the given share are unchanged updates of conversations and customers.
 
     As in practice, such an update comes some time after the conversation was created.
@@ -94,24 +91,45 @@ def conversations(count: int, path: str, *, unchanged: float) -> list[bytes]:
     updates = round(unchanged / (1 - unchanged))
     while len(requests) < count:
         number = next(_numbers)
-        created_at = format_time((datetime.now(UTC) + timedelta(milliseconds=number)).timestamp())
-        customer = _id(0xC, number % CUSTOMERS)
-        subject = {"name": "Where is it?"}
-        conversation = new_conversation(_id(0xA, number), _id(0, 0), customer, created_at, subject)
-        requests.append(_signed(_envelope(_filled(conversation), "create"), path))
-        began.append((conversation, number))
+        owner = people[number % len(people)]
+        conversation = _new_conversation(number, owner)
+        requests.append(_signed(_envelope(conversation, "create"), path))
+        began.append((conversation, owner))
         if len(began) == UPDATE_LAG:
             requests += [_signed(_unchanged_update(*began[0], rev), path) for rev in range(updates)]
     return requests[:count]
 
 
-def _unchanged_update(conversation: dict[str, Any], number: int, rev: int) -> dict[str, Any]:
+def new_conversations(count: int, path: str, *, people: Sequence[int] = range(CUSTOMERS)) -> dict[str, bytes]:
+    """Return webhooks of new conversations, by the conversation's id."""
+    return {
+        conversation["id"]: _signed(_envelope(conversation, "create"), path)
+        for conversation in (_new_conversation(n, people[n % len(people)]) for n in itertools.islice(_numbers, count))
+    }
+
+
+def conversation_id(number: int) -> str:
+    """Return the id of a conversation."""
+    return _id(0xA, number)
+
+
+def email(number: int) -> str:
+    """Return the address of a customer."""
+    return f"p{number}@lanternpost.example"
+
+
+def _new_conversation(number: int, owner: int) -> dict[str, Any]:
+    created_at = format_time((datetime.now(UTC) + timedelta(milliseconds=number)).timestamp())
+    return _filled(new_conversation(_id(0xA, number), _id(0, 0), _id(0xC, owner), created_at, {"name": "Where is it?"}))
+
+
+def _unchanged_update(conversation: dict[str, Any], owner: int, rev: int) -> dict[str, Any]:
     """Two of three are updates of the conversation; the third is an activity of the customer."""
     if rev % 3 == 2:
-        customer = _customer(number % CUSTOMERS, format_time(datetime.now(UTC).timestamp()))
-        customer["attributes"]["rev"] = number + rev
+        customer = _customer(owner, format_time(datetime.now(UTC).timestamp()))
+        customer["attributes"]["rev"] = next(_numbers)
         return _envelope(customer, "update")
-    changed = copy.deepcopy(_filled(conversation))
+    changed = copy.deepcopy(conversation)
     changed["attributes"] |= {"rev": rev + 2, "tags": [_id(0xF, rev)]}
     changes = {"attributes": {"tags": {"op": "replace", "before": [], "after": [_id(0xF, rev)]}}, "relationships": {}}
     return _envelope(changed, "update") | {"changes": changes}
