@@ -8,6 +8,7 @@ part ``memory``.
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -58,6 +59,9 @@ async def _measure(names: Sequence[str], scale: float) -> bool:
     data.chmod(0o711)  # noqa: ASYNC240 - once, before anything runs
     server = EmbeddedServer(data)
     measured: dict[str, list[Figure]] = {}
+    measuring = asyncio.current_task()
+    if measuring is not None:  # a bench that is stopped stops what it started
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, measuring.cancel)
     try:
         await server.start()
         async with aiohttp.ClientSession() as session:
