@@ -14,7 +14,8 @@ import psycopg
 from chaos.environment import ChaosEnvironment, Report
 from chaos.proxy import Behaviour, Mode
 from chaos.schedule import FaultKind, Step
-from kustomer_klaviyo.demo.environment import ORGANISATION, DemoError
+from kustomer_klaviyo.demo.demo_error import DemoError
+from kustomer_klaviyo.demo.environment import ORGANISATION
 from kustomer_klaviyo.sandbox import klaviyo
 from kustomer_klaviyo.store import inbox, retention
 from kustomer_klaviyo.store.database import UNAVAILABLE_ERRORS, Database
