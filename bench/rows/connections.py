@@ -51,7 +51,7 @@ async def _idle_percent(bench: Bench, *processes: Running) -> float:
 
 
 async def _events_per_cpu_second(bench: Bench, ids: list[str], klaviyo: Running, *processes: Running) -> float:
-    """Deliver events of all connections in turn."""
+    """Deliver events of all connections one after another."""
     each = max(1, bench.count(EVENTS) // len(ids))
     by_connection = [conversations(each, _path(name), people=range(2)) for name in ids]
     webhooks = [webhook for together in zip(*by_connection, strict=True) for webhook in together]

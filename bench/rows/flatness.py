@@ -21,7 +21,7 @@ WARM_UP, SETTLE_SECONDS, MAX_SECONDS = 100, 2.0, 30.0
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """Deliver events from both databases in turn."""
+    """Deliver events from both databases one after another."""
     copies = bench.count(CONVERSATIONS) // TEMPLATE_CONVERSATIONS
     kept, empty = bench.new_database("bench_kept"), bench.new_database("bench_empty")
     await write_template(bench, kept)

@@ -15,7 +15,7 @@ MIXES = {"all new": 0.0, "90% unchanged": 0.9}
 
 
 class Rates:
-    """The requests per second of both sides, by mix, measured in turn."""
+    """The requests per second of both sides, by mix, measured one after another."""
 
     def __init__(self) -> None:
         self.ours: dict[str, list[float]] = defaultdict(list)
