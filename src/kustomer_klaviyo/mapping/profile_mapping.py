@@ -6,7 +6,7 @@ chooses everything else.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,10 +76,24 @@ class MappingEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class MappingSources:
+    """What a mapping reads of a customer. Computed once, because every webhook of a customer needs it."""
+
+    attributes: tuple[str, ...]
+    """Attributes other than custom ones and the location."""
+    custom: tuple[tuple[str, str], ...]
+    """Sources and names of custom attributes."""
+    uses_location: bool
+    uses_name: bool
+    """The full name stands in for missing parts of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileMapping:
-    """All entries, and a hash of them."""
+    """All entries, what they read, and a hash of them."""
 
     entries: tuple[MappingEntry, ...]
+    sources: MappingSources
     digest: str
 
 
@@ -120,7 +134,7 @@ def parse_mapping(document: Any) -> ProfileMapping:
             raise MappingError(f"`{name}` must map names to attributes", name)
     entries = [*_fields(fields), *_properties(properties)]
     text = repr([(entry.target, entry.source, entry.type) for entry in entries])
-    return ProfileMapping(tuple(entries), hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
+    return ProfileMapping(tuple(entries), _sources(entries), hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
 
 
 def _fields(given: dict[Any, Any]) -> Iterator[MappingEntry]:
@@ -184,19 +198,27 @@ def _type_for(target: str, wanted: Type) -> Type:
     return "number" if target in ("location.latitude", "location.longitude") else "text"
 
 
+def _sources(entries: Sequence[MappingEntry]) -> MappingSources:
+    tops = {entry.source.partition(".")[0] for entry in entries}
+    custom = [entry.source for entry in entries if entry.source.startswith("custom.")]
+    return MappingSources(
+        attributes=tuple(sorted(tops - {"custom", "location"})),
+        custom=tuple((source, source.removeprefix("custom.")) for source in custom),
+        uses_location="location" in tops,
+        uses_name=bool(tops & {"firstName", "lastName"}),
+    )
+
+
 def read_sources(mapping: ProfileMapping, attributes: Mapping[str, Any]) -> bytes:
     """Return everything that the mapping reads of a customer, to detect changes."""
-    tops = {entry.source.partition(".")[0] for entry in mapping.entries}
-    values: dict[str, Any] = {name: attributes[name] for name in tops - {"custom", "location"} if name in attributes}
-    custom = as_object(attributes.get("custom"))
-    values |= {
-        entry.source: custom.get(entry.source.removeprefix("custom."))
-        for entry in mapping.entries
-        if entry.source.startswith("custom.")
-    }
-    if "location" in tops:
+    sources = mapping.sources
+    values: dict[str, Any] = {name: attributes[name] for name in sources.attributes if name in attributes}
+    if sources.custom:
+        custom = as_object(attributes.get("custom"))
+        values |= {source: custom.get(name) for source, name in sources.custom}
+    if sources.uses_location:
         values["location"] = read_location(attributes)
-    if tops & {"firstName", "lastName"}:
+    if sources.uses_name:
         values["name"] = attributes.get("name")
     return msgspec.json.encode(values, order="deterministic")
 
