@@ -1,15 +1,15 @@
 """The outermost middleware: request ids, limits, default headers, and the handler of last resort."""
 
 import ipaddress
+import os
 import re
-import secrets
 from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPRequestEvent, HTTPScope, Message, Receive, Scope, Send
 
 from kustomer_klaviyo.web.error_responses import ErrorReporter, error_body, page_policy, request_id
-from kustomer_klaviyo.web.request_limits import STREAMED_PATH, max_body_bytes
+from kustomer_klaviyo.web.request_limits import max_body_bytes
 from kustomer_klaviyo.web.response_headers import with_default_headers
 
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[\w.~-]{0,253})(:\d{0,5})?\Z", re.ASCII)
@@ -25,8 +25,13 @@ class RequestRejected(Exception):
         self.status, self.text = status, text
 
 
+def new_request_id() -> str:
+    """Return an id that names a request in its response and in the log."""
+    return os.urandom(8).hex()
+
+
 class RequestMiddleware:
-    """Applies the limits and default headers to every request. Only the HTTP protocol itself answers without it."""
+    """Applies the limits and default headers to every request, apart from webhooks and invalid HTTP."""
 
     def __init__(self, app: ASGIApp, reporter: ErrorReporter) -> None:
         self._app = app
@@ -40,8 +45,8 @@ class RequestMiddleware:
         await self._serve(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        scope["state"] = {**scope.get("state", {}), "request_id": secrets.token_hex(8)}
-        sender = _ResponseSender(scope, send)
+        scope["state"] = {**scope.get("state", {}), "request_id": new_request_id()}
+        sender = ResponseSender(scope, send)
         try:
             await self._app(scope, await _checked_receive(scope, receive), sender.send)
         except RequestRejected as rejection:
@@ -51,7 +56,7 @@ class RequestMiddleware:
             await sender.send_error(500)
 
 
-class _ResponseSender:
+class ResponseSender:
     """Sends a response with the default headers."""
 
     def __init__(self, scope: HTTPScope, send: Send) -> None:
@@ -60,6 +65,7 @@ class _ResponseSender:
         self._is_started = False
 
     async def send(self, message: Message) -> None:
+        """Send a message of the application."""
         if message["type"] == "http.response.start":
             self._is_started = True
             message["headers"] = with_default_headers(message["headers"], request_id(self._scope))
@@ -78,8 +84,6 @@ class _ResponseSender:
 
 async def _checked_receive(scope: HTTPScope, receive: Receive) -> Receive:
     """Check the request and return the callable from which the application reads its body. Raises RequestRejected."""
-    if scope["path"].startswith(STREAMED_PATH):
-        return receive
     _check_headers(scope)
     body = await _read_body(scope, receive)
     messages: list[HTTPReceiveMessage] = [HTTPRequestEvent(type="http.request", body=body, more_body=False)]

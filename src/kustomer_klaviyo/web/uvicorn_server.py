@@ -49,7 +49,16 @@ async def serve_web(service: Service, *, host: str, port: int, metrics_token: st
 
 def server_config(app: Application, *, port: int = 0, http: type[HttpProtocol] = HttpProtocol) -> uvicorn.Config:
     """Return a configuration of uvicorn that uses ``HttpProtocol`` and its limits."""
-    return uvicorn.Config(app, port=port, log_config=None, access_log=False, server_header=False, http=http, ws="none")
+    return uvicorn.Config(
+        app,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        http=http,
+        ws="none",
+        proxy_headers=False,  # ``Application`` reads them, where a client's address matters
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

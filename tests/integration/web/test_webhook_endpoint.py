@@ -9,8 +9,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from kustomer_klaviyo.kustomer.signature import sign
+from kustomer_klaviyo.web.response_headers import with_default_headers
 from support.kustomer_documents import conversation, customer, email, event
 from support.timeouts import wait_until
 from support.webhook_server import WebhookServer, run_webhook_server
@@ -208,3 +210,59 @@ async def test_only_metrics_need_credentials(server: WebhookServer) -> None:
     ):
         async with server.session.get(f"{server.url}{path}", headers=headers) as response:
             assert (path, response.status) == (path, expected)
+
+
+@pytest.mark.parametrize("method", ["PUT", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/webhooks/kustomer/acme", "/webhooks/kustomer/", "/webhooks/kustomer"])
+async def test_other_methods_are_405_at_every_spelling_of_the_address(
+    server: WebhookServer, method: str, path: str
+) -> None:
+    async with server.session.request(method, server.url + path) as response:
+        assert (response.status, await response.text()) == (405, "send webhooks with POST")
+
+
+@pytest.mark.parametrize("path", ["/webhooks/kustomer/", "/webhooks/kustomer", "/webhooks/kustomer/kustomer"])
+async def test_an_address_without_a_connection_is_404(server: WebhookServer, path: str) -> None:
+    async with server.session.post(server.url + path, data=b"{}") as response:
+        assert response.status == 404
+
+
+async def test_every_response_has_the_default_headers_once_and_a_request_id_of_its_own(server: WebhookServer) -> None:
+    request_ids = set()
+    for signature, status in ((None, 200), ("00", 401)):
+        answered, _, headers = await server.post_webhook(event(conversation()), signature=signature)
+        sent = sorted((name.lower().encode(), value.encode()) for name, value in headers.items())
+        [request_id] = [value for name, value in sent if name == b"x-request-id"]
+        expected = with_default_headers([(b"content-type", b"text/plain")], request_id.decode())
+        assert answered == status
+        assert [field for field in sent if field[0] not in (b"content-length", b"date")] == sorted(expected)
+        request_ids.add(request_id)
+    assert len(request_ids) == 2
+    assert all(len(request_id) == 16 for request_id in request_ids)
+
+
+async def test_an_error_of_the_endpoint_is_500_and_reported_with_its_route(
+    server: WebhookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise ZeroDivisionError("raised by a test")
+
+    monkeypatch.setattr(server.service.intake, "receive", fail)
+    with capture_logs() as logged:
+        status, text, headers = await server.post_webhook(event(conversation()))
+    [line] = [entry for entry in logged if entry["event"] == "request.failed"]
+    assert (status, headers["Content-Type"]) == (500, "application/problem+json; charset=utf-8")
+    assert msgspec.json.decode(text)["request_id"] == line["request_id"]
+    assert {name.lower(): value for name, value in headers.items()}["x-request-id"] == line["request_id"]
+    assert line["route"] == "/webhooks/kustomer"
+
+
+async def test_an_unavailable_database_is_503_also_where_intake_does_not_expect_it(
+    server: WebhookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(server.service.intake, "receive", fail)
+    status, _, headers = await server.post_webhook(event(conversation()))
+    assert (status, headers["Retry-After"]) == (503, "5")
