@@ -15,6 +15,7 @@ from kustomer_klaviyo.reconcile.webhook_watch import WEBHOOK_LOOKUP
 from kustomer_klaviyo.store import lookups
 from kustomer_klaviyo.store.database import UNAVAILABLE_ERRORS, Database
 from kustomer_klaviyo.store.lookups import DueLookup, LookupKind
+from kustomer_klaviyo.task_group import cancel_all
 
 RECURRING_KEYS: frozenset[tuple[LookupKind, str]] = frozenset(
     (lookup.kind, lookup.id) for lookup in (SWEEP, WEBHOOK_LOOKUP)
@@ -55,16 +56,25 @@ class RecurringLookups:
         self._health = health
 
     async def run(self) -> None:
-        """Run what is due, until cancelled."""
-        while True:
-            if await self.run_once() == 0:
+        """Run what is due, until cancelled. A slow lookup delays no other."""
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                finished = {task for task in running if task.done()}
+                running -= finished
+                for task in finished:
+                    task.result()
+                running |= {*await self.start_due(MAX_CONCURRENT - len(running))}
                 await asyncio.sleep(POLL_SECONDS)
+        finally:
+            await cancel_all(running)
 
-    async def run_once(self) -> int:
-        """Run some lookups that are due; returns how many."""
-        claimed = await lookups.claim_recurring(self._db, MAX_CONCURRENT, seconds=CLAIM_SECONDS)
-        await asyncio.gather(*(self._run(connection_id, lookup) for connection_id, lookup in claimed))
-        return len(claimed)
+    async def start_due(self, limit: int) -> list[asyncio.Task[None]]:
+        """Start lookups that are due, at most ``limit``; returns their tasks."""
+        if limit <= 0:
+            return []
+        claimed = await lookups.claim_recurring(self._db, limit, seconds=CLAIM_SECONDS)
+        return [asyncio.create_task(self._run(connection_id, lookup)) for connection_id, lookup in claimed]
 
     async def _run(self, connection_id: str, lookup: DueLookup) -> None:
         context = self._registry.get(connection_id)
