@@ -184,8 +184,9 @@ class Bench:
     ) -> AsyncIterator[Running]:
         """Run a Python program while the block lasts."""
         paths = {"PYTHONPATH": os.pathsep.join((str(HERE), str(HERE / "yardsticks")))}
-        process = subprocess.Popen(  # noqa: ASYNC220 - starting takes a moment, and nothing else runs
-            [sys.executable, *command], env=os.environ | paths | dict(environment), stdout=subprocess.DEVNULL
+        variables = os.environ | paths | dict(environment)
+        process = await asyncio.to_thread(
+            subprocess.Popen, [sys.executable, *command], env=variables, stdout=subprocess.DEVNULL
         )
         try:
             if ready is not None:

@@ -10,16 +10,15 @@ import asyncio
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 import aiohttp
 import uvloop
 
 from figures import Figure, print_table, write_results
 from kustomer_klaviyo.cli.logs import start_logging
+from kustomer_klaviyo.demo.environment import new_directory
 from kustomer_klaviyo.postgres.server import EmbeddedServer
 from processes import Bench
 from rows import (
@@ -55,8 +54,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Figure]]]] = {
 
 async def _measure(names: Sequence[str], scale: float) -> bool:
     """Measure parts, and print and write the figures of each; returns whether all targets are met."""
-    data = Path(tempfile.mkdtemp(prefix="kk-bench-"))
-    data.chmod(0o711)  # noqa: ASYNC240 - once, before anything runs
+    data = new_directory("kk-bench-")
     server = EmbeddedServer(data)
     measured: dict[str, list[Figure]] = {}
     measuring = asyncio.current_task()

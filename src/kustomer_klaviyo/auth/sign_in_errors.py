@@ -9,7 +9,7 @@ class SignInErrorCode(StrEnum):
     """Why a user was rejected."""
 
     WRONG_CREDENTIALS = "wrong_credentials"
-    WRONG_CURRENT_PASSWORD = "wrong_current_password"  # noqa: S105 - a code
+    WRONG_CURRENT_PASSWORD = "wrong_current_password"  # noqa: S105 - the name of an error, not a password
     TOO_MANY_ATTEMPTS = "too_many_attempts"
     PASSWORDS_DISABLED = "passwords_disabled"
     INVITATION_EXPIRED = "invitation_expired"
@@ -17,10 +17,10 @@ class SignInErrorCode(StrEnum):
     CONCURRENT_CHANGE = "concurrent_change"
     """Another request removed or created the user at the same time."""
     INVALID_EMAIL = "invalid_email"
-    PASSWORD_CONTROL_CHARACTERS = "password_control_characters"  # noqa: S105 - a code
-    PASSWORD_BLANK = "password_blank"  # noqa: S105 - a code
-    PASSWORD_TOO_SHORT = "password_too_short"  # noqa: S105 - a code
-    PASSWORD_TOO_LONG = "password_too_long"  # noqa: S105 - a code
+    PASSWORD_CONTROL_CHARACTERS = "password_control_characters"  # noqa: S105 - the name of an error, not a password
+    PASSWORD_BLANK = "password_blank"  # noqa: S105 - the name of an error, not a password
+    PASSWORD_TOO_SHORT = "password_too_short"  # noqa: S105 - the name of an error, not a password
+    PASSWORD_TOO_LONG = "password_too_long"  # noqa: S105 - the name of an error, not a password
     INVALID_IDENTITY = "invalid_identity"
     AMBIGUOUS_IDENTITY = "ambiguous_identity"
     """The identity has characters that look like others, so that a comparison could take it for another user's."""

@@ -147,7 +147,7 @@ class CardRefresher:
     async def _fetch_half(self, due_cards: Sequence[DueCard]) -> None:
         try:
             await self._fetch_isolating_errors(due_cards)
-        except Exception as error:  # noqa: BLE001 - the other half continues
+        except Exception as error:  # noqa: BLE001 - any error of one half must not stop the other
             await self._health.record_item_failure(Loop.CARDS, [card.customer_id for card in due_cards], error)
 
     def _postponed(self, card: DueCard) -> FetchedCard:

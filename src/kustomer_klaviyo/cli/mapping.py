@@ -30,7 +30,7 @@ from kustomer_klaviyo.reasons import sentence
 from kustomer_klaviyo.service import open_app
 from kustomer_klaviyo.settings import load_settings
 from kustomer_klaviyo.setup.setup_error import SetupError, SetupErrorCode, VendorAction
-from kustomer_klaviyo.setup.vendor_response import accepted_json
+from kustomer_klaviyo.setup.vendor_response import accepted_body
 from kustomer_klaviyo.store.connections import Connection
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -180,10 +180,9 @@ async def _preview(name: str | None, customer_id: str, document: dict[str, Any] 
         outcome = await _client(session, connection).customer(customer_id)
         if isinstance(outcome, Refused) and outcome.status == 404:
             raise UsageError(f"Kustomer has no customer {customer_id} (deleted, or merged into another).")
-        accepted_json(outcome, VendorAction.READ_CUSTOMER)
-        assert isinstance(outcome, Accepted)  # noqa: S101 - accepted_json raises otherwise
+        body = accepted_body(outcome, VendorAction.READ_CUSTOMER)
         try:
-            return await preview_customer(app.db, load_context(connection), outcome.body)
+            return await preview_customer(app.db, load_context(connection), body)
         except ValueError as error:
             raise SetupError(SetupErrorCode.PREVIEW_FAILED, detail=str(error)) from error
 

@@ -10,10 +10,15 @@ from kustomer_klaviyo.setup.setup_error import SetupError, SetupErrorCode, Vendo
 
 
 def accepted_json(outcome: Outcome, action: VendorAction) -> dict[str, Any]:
-    """Return the JSON object of an accepted response. Raises SetupError with the vendor's words otherwise."""
+    """Return the JSON object of an accepted response. Raises SetupError otherwise."""
+    return decode_json(accepted_body(outcome, action), action)
+
+
+def accepted_body(outcome: Outcome, action: VendorAction) -> bytes:
+    """Return the body of an accepted response. Raises SetupError with the vendor's words otherwise."""
     match outcome:
         case Accepted(body=body):
-            return decode_json(body, action)
+            return body
         case LockedOut(status=status, detail=detail):
             raise SetupError(SetupErrorCode.KEY_REJECTED, action=describe(action), status=status, detail=detail)
         case _:
